@@ -1,0 +1,3 @@
+module github.com/lagan-storage/lagan
+
+go 1.26
