@@ -1,0 +1,52 @@
+package step
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// ControlKind says what one shard of a node tells another.
+type ControlKind uint8
+
+// The controls, by who sends them.
+const (
+	ControlInvalid ControlKind = iota
+
+	// From a disk's shard to the orchestrator.
+	DiskReady    // Disk, Capacity, Free: recovery is over, its replicas can be reached
+	DiskUnusable // Disk, Text: the disk was not opened, or stopped serving
+	ReplicaMade  // Replica
+	ReplicaFreed // Replica
+	DiskSpace    // Disk, Capacity, Free: now and then
+
+	// From the orchestrator to a disk's shard.
+	MakeReplica   // Replica, Volume, Config: create it if it does not exist
+	FreeReplica   // Replica: no configuration lists it any more
+	ConfigChanged // Config: to the shards of the members' disks and to the coordinator
+
+	// From the orchestrator to the body.
+	StartCoordinator // Volume, Config, Revision: this node is to serve the volume
+	StopCoordinator  // Volume, Force: detach in order, or give up at once
+
+	// From a coordinator to the body and the orchestrator.
+	VolumeServing  // Volume, Lossless: requests are answered
+	VolumeWaiting  // Volume, Text: requests wait; why, and for whom
+	VolumeFenced   // Volume, Text: another session took over; the device must be torn down
+	VolumeDetached // Volume: everything is durable and the configuration says so
+)
+
+// Control is one message between two shards of a node.
+type Control struct {
+	Kind     ControlKind
+	Disk     block.DiskID // the shard it goes to, or comes from
+	Volume   block.VolumeID
+	Replica  block.ReplicaID
+	Session  block.Session
+	Config   *volume.Config
+	Revision int64 // of Config in the metadata store
+	Capacity int64 // bytes
+	Free     int64 // bytes
+	Force    bool
+	Lossless bool
+	Text     string
+}

@@ -1,0 +1,48 @@
+package volume
+
+import (
+	"strings"
+
+	"github.com/lagan-storage/lagan/core/block"
+)
+
+// Prefix is the part of the metadata store that is ours; everything below it is
+// watched by every node.
+const Prefix = "/lagan/v1/"
+
+// ConfigKey is where a volume's Config is kept.
+func ConfigKey(id block.VolumeID) string { return Prefix + "volumes/" + id.String() + "/config" }
+
+// SpecKey is where a volume's Spec is kept.
+func SpecKey(id block.VolumeID) string { return Prefix + "volumes/" + id.String() + "/spec" }
+
+// AttachmentKey is where a volume's Attachment is kept.
+func AttachmentKey(id block.VolumeID) string {
+	return Prefix + "volumes/" + id.String() + "/attachment"
+}
+
+// NameKey is where the id of the volume called name is kept.
+func NameKey(name string) string { return Prefix + "names/" + name }
+
+// NodeKey is where a node's record is kept.
+func NodeKey(id block.NodeID) string { return Prefix + "nodes/" + id.String() }
+
+// AliveKey exists while a node is heard from.
+func AliveKey(id block.NodeID) string { return Prefix + "alive/" + id.String() }
+
+// DiskKey is where a disk's record is kept.
+func DiskKey(id block.DiskID) string { return Prefix + "disks/" + id.String() }
+
+// ParseVolumeKey splits a key below volumes/ into the volume and the part
+// ("config", "spec", "attachment").
+func ParseVolumeKey(key string) (id block.VolumeID, part string, ok bool) {
+	rest, found := strings.CutPrefix(key, Prefix+"volumes/")
+	if !found {
+		return id, "", false
+	}
+	text, part, found := strings.Cut(rest, "/")
+	if !found || id.UnmarshalText([]byte(text)) != nil {
+		return id, "", false
+	}
+	return id, part, true
+}
