@@ -72,20 +72,20 @@ type ResultKind uint8
 
 // The results.
 const (
-	ResultInvalid  ResultKind = iota
-	Formatted                 // the disk was formatted; it is not open
-	Opened                    // recovery is over; Replicas lists what there is
-	Failed                    // Status, Text: the store stopped (bad superblock, write or sync error); open it anew
-	Closed                    // everything is durable and the superblock says so
-	Accepted                  // Handle, Position: every record up to it has its journal write completed
-	Durable                   // Handle, Position.Seq: every record up to it is covered by a completed sync
-	RecordDone                // Handle, Token: a Create, Delete, SetMeta, Reset or Truncate is durable
-	ReadDone                  // Handle, Token, Status, Checksums, Payload
-	TailRecord                // Handle, Token, Record, Payload: one record of FetchTail, in order
-	TailDone                  // Handle, Token, Status
-	ChangesDone               // Handle, Token, Changes, Cursor, Position.Seq = stable
-	PullDone                  // Handle, Token, Status, Chunk content
-	PushDone                  // Handle, Token, Status: the push is accepted
+	ResultInvalid ResultKind = iota
+	Formatted                // the disk was formatted; it is not open
+	Opened                   // recovery is over; Replicas lists what there is
+	Failed                   // Status, Text: the store stopped (bad superblock, write or sync error); open it anew
+	Closed                   // everything is durable and the superblock says so
+	Accepted                 // Handle, Position: every record up to it has its journal write completed
+	Durable                  // Handle, Position.Seq: every record up to it is covered by a completed sync
+	RecordDone               // Handle, Token: a Create, Delete, SetMeta, Reset or Truncate is durable
+	ReadDone                 // Handle, Token, Status, Checksums, Payload
+	TailRecord               // Handle, Token, Record, Payload: one record of FetchTail, in order
+	TailDone                 // Handle, Token, Status
+	ChangesDone              // Handle, Token, Changes, Cursor, Position.Seq = stable
+	PullDone                 // Handle, Token, Status, Chunk content
+	PushDone                 // Handle, Token, Status: the push is accepted
 )
 
 // Result is one thing the store's caller waits for. Payload is one reference
