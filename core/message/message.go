@@ -169,6 +169,7 @@ type Hello struct {
 	Version uint16
 	Node    block.NodeID // the dialling node
 	Volume  block.VolumeID
+	Disk    block.DiskID // where the dialler expects the replica
 	Replica block.ReplicaID
 	Session block.Session
 	Number  uint64 // rises with every connection of a session: frames of a lower one are discarded

@@ -21,6 +21,7 @@ import (
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/metadata"
+	"github.com/lagan-storage/lagan/core/volume"
 )
 
 // Time is a point on a node's monotonic clock (CLOCK_BOOTTIME) in nanoseconds.
@@ -117,6 +118,7 @@ const (
 	EventWatch                 // Update
 	EventRequest               // Request
 	EventControl               // Control: from another shard of the same node
+	EventCommand               // Command: from a user, to the orchestrator
 )
 
 // Event is one thing that happened. It is passed by pointer and must not be
@@ -201,6 +203,7 @@ type Effects struct {
 	Transactions []Transaction
 	Completions  []Completion
 	Controls     []Control
+	Answers      []volume.Answer
 	Marks        Marks
 }
 
@@ -211,9 +214,10 @@ func (e *Effects) Reset() {
 	clear(e.Completions)
 	clear(e.Transactions)
 	clear(e.Controls)
+	clear(e.Answers)
 	e.Dials, e.Sends, e.Closes = e.Dials[:0], e.Sends[:0], e.Closes[:0]
 	e.Disk, e.Timers, e.Transactions = e.Disk[:0], e.Timers[:0], e.Transactions[:0]
-	e.Completions, e.Controls = e.Completions[:0], e.Controls[:0]
+	e.Completions, e.Controls, e.Answers = e.Completions[:0], e.Controls[:0], e.Answers[:0]
 }
 
 // Send appends a message to a connection.

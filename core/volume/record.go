@@ -1,0 +1,82 @@
+package volume
+
+import "github.com/lagan-storage/lagan/core/block"
+
+// Spec is what a user asked for. The system never edits it.
+type Spec struct {
+	Format       int               `json:"format"`
+	Volume       block.VolumeID    `json:"volume"`
+	Name         string            `json:"name"`
+	Size         int64             `json:"size"` // bytes, a multiple of 64 KiB
+	Replicas     int               `json:"replicas"`
+	Filesystem   string            `json:"fs"` // "ext4", "xfs" or "none"
+	Nodes        []string          `json:"nodes,omitempty"`
+	Zones        []string          `json:"zones,omitempty"`
+	Labels       map[string]string `json:"labels,omitempty"`
+	MountOptions string            `json:"mountOptions,omitempty"`
+	Formatted    bool              `json:"formatted"` // a file system was made: never make one again
+	Created      string            `json:"created"`   // RFC 3339, given by the body
+}
+
+// Attachment names the node that is to serve a volume.
+type Attachment struct {
+	Format int          `json:"format"`
+	Node   block.NodeID `json:"node"`
+	Number uint64       `json:"number"` // rises with every attachment of the volume
+}
+
+// Node is what a node says of itself.
+type Node struct {
+	Format  int               `json:"format"`
+	ID      block.NodeID      `json:"id"`
+	Name    string            `json:"name"`
+	Address string            `json:"address"` // host:port of its data port
+	API     string            `json:"api"`     // host:port of its API
+	Zone    string            `json:"zone,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"`
+	BootID  block.BootID      `json:"boot"`
+	Version string            `json:"version"`
+}
+
+// Disk is what a node says of one of its disks.
+type Disk struct {
+	Format   int          `json:"format"`
+	ID       block.DiskID `json:"id"`
+	Node     block.NodeID `json:"node"`
+	Capacity int64        `json:"capacity"` // bytes for data
+	Free     int64        `json:"free"`     // bytes, when the record was written
+	Promised int64        `json:"promised"` // bytes of the volumes placed here; guarded by the record's revision
+	Unusable string       `json:"unusable,omitempty"`
+}
+
+// CommandKind says what a user wants.
+type CommandKind uint8
+
+// The commands.
+const (
+	CreateVolume  CommandKind = iota // Spec; DryRun: only the placement and its reasons
+	AttachVolume                     // Name, to this node; Force: take it from a node that holds it
+	DetachVolume                     // Name, from this node; Force: without waiting for the device's writes
+	DeleteVolume                     // Name
+	MarkFormatted                    // Name: Spec.Formatted is set
+)
+
+// Command is one thing a user wants done, through the node that got it.
+type Command struct {
+	ID     uint64
+	Kind   CommandKind
+	Name   string
+	Spec   Spec
+	Force  bool
+	DryRun bool
+}
+
+// Answer ends a Command. Err is nil, or one of the package's errors with what
+// happened, to what, and what to do next. An attach is answered when the record
+// is written; that the volume serves is said by the coordinator.
+type Answer struct {
+	ID      uint64
+	Volume  block.VolumeID
+	Reasons []string // of a placement: one line a node, chosen or not
+	Err     error
+}
