@@ -3,16 +3,16 @@
 // where the controls between them go; the body (core/host, sim) keeps them,
 // locks them and performs their effects.
 //
-//	           Update, Command                    Request
-//	                │                                │
-//	        ┌───────▼──────┐ StartCoordinator ┌──────▼──────┐
-//	        │ Orchestrator │ ───────────────▶ │ Coordinator │ one a volume
-//	        └───────▲──────┘                  └──────┬──────┘
-//	    DiskReady … │ MakeReplica …                  │ messages, also to the
-//	        ┌───────▼──────┐                         │ node's own disks
-//	        │ Disk: store, │ ◀───────────────────────┘
-//	        │   replicas   │ one a disk
-//	        └──────────────┘
+//	       Update, Command                    Request
+//	            │                                │
+//	    ┌───────▼──────┐ StartCoordinator ┌──────▼──────┐
+//	    │ Orchestrator │ ───────────────▶ │ Coordinator │ one a volume
+//	    └───────▲──────┘                  └──────┬──────┘
+//	DiskReady … │ MakeReplica …                  │ messages, also to the
+//	    ┌───────▼──────┐                         │ node's own disks
+//	    │ Disk: store, │ ◀───────────────────────┘
+//	    │   replicas   │ one a disk
+//	    └──────────────┘
 package node
 
 import (
