@@ -1,0 +1,3 @@
+module example.com/badhouse
+
+go 1.26
