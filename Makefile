@@ -1,0 +1,109 @@
+# Every check of this project is a target here; .ci/run calls the same ones.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Only the race detector needs a C compiler.
+export CGO_ENABLED := 0
+
+GO      := go
+# The tag leaves a codec out of gin that nothing here speaks.
+TAGS    := nomsgpack
+SEEDS   := 2000
+T       := 30s
+PREFIX  := /usr/local
+
+# The linter takes minutes to compile. It is built once for every tools/go.mod.
+LINT := bin/golangci-lint-$(firstword $(shell cat tools/go.mod tools/go.sum | cksum))
+
+# $(call has,DIR) is empty while there are no Go files in DIR.
+has = $(wildcard $(1)/*.go)
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: check
+check: lint layers ## format, lint, layers and unit tests of what changed: about a minute
+	$(GO) test -short -tags=$(TAGS) ./... # the cache of the go command knows what changed
+
+.PHONY: test
+test: vet lint race sim-fixed e2e ## everything that must hold before a merge
+
+.PHONY: vet
+vet:
+	$(GO) vet -tags=$(TAGS) ./...
+	$(GO) vet -tags=$(TAGS),mutants ./...
+
+.PHONY: lint
+lint: $(LINT)
+	$(LINT) run
+
+.PHONY: format
+format: $(LINT) ## rewrite the sources as the linter wants them
+	$(LINT) fmt
+
+.PHONY: linter
+linter: $(LINT)
+
+$(LINT): tools/go.mod tools/go.sum
+	rm -f bin/golangci-lint-*
+	$(GO) build -C tools -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: layers
+layers:
+	$(GO) test -count=1 .
+
+.PHONY: race
+race:
+	CGO_ENABLED=1 $(GO) test -race -short -tags=$(TAGS) ./...
+
+.PHONY: sim-fixed
+sim-fixed:
+	$(if $(call has,sim),$(GO) test ./sim/...,@echo 'sim: no package yet')
+
+.PHONY: e2e
+e2e:
+	$(if $(call has,cmd/lagan),$(GO) test -count=1 -tags=$(TAGS) -run E2E ./cmd/...,@echo 'cmd: no package yet')
+
+.PHONY: sim
+sim: ## simulate SEEDS=2000 clusters never seen before
+	$(GO) test ./sim -count=1 -timeout=0 -seeds=$(SEEDS)
+
+.PHONY: replay
+replay: ## run SEED=0x… of the simulation again, with its trace
+	@[[ -n "$(SEED)" ]] || { echo 'which one? make replay SEED=0x…' >&2; exit 2; }
+	$(GO) test ./sim -count=1 -v -run '^TestSeed$$' -seed=$(SEED)
+
+.PHONY: mutants
+mutants: ## plant each known bug and see the simulation catch it
+	$(GO) test ./sim -count=1 -v -timeout=0 -tags=mutants -run '^TestMutants$$'
+
+.PHONY: fuzz
+fuzz: ## fuzz every decoder for T=30s
+	@{ grep -rHoE --include='*_test.go' --exclude-dir=testdata '^func Fuzz[A-Za-z0-9_]+' . || true; } | sort | \
+	while IFS=: read -r file target; do \
+		echo "$$file $${target#func }"; \
+		$(GO) test -tags=$(TAGS) -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(T) "$$(dirname "$$file")"; \
+	done
+
+.PHONY: bench
+bench: ## measure, next to the raw disk in the same run; rows go to bench/out
+	$(GO) test -count=1 -timeout=0 -tags=$(TAGS) -run '^$$' -bench . -benchmem ./bench/...
+
+.PHONY: demo
+demo: build ## kill a node in mid-write and find every synced byte on another
+	bench/demo.sh
+
+.PHONY: build
+build: ## compile bin/lagan
+	$(GO) build -trimpath -tags=$(TAGS) -o bin/lagan ./cmd/lagan
+
+.PHONY: install
+install: build ## put lagan into PREFIX=/usr/local
+	install -D -m 755 bin/lagan $(DESTDIR)$(PREFIX)/bin/lagan
+
+.PHONY: clean
+clean: ## remove what was built and measured (the linter stays)
+	rm -rf bin/lagan bench/out sim/out
