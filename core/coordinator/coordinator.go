@@ -1,9 +1,45 @@
-// Package coordinator serves one attached volume.
+// Package coordinator serves one attached volume: it takes the volume over,
+// orders its operations, replicates them to every required member, answers when
+// all have accepted, evicts members that fail and refills those that come back.
+// Its callers are the body, which hands it requests and timers, and the
+// transport's events; one Coordinator is one session.
+//
+//	claiming ──▶ preparing ──▶ deciding ──▶ reconciling ──▶ recording ──▶ granting ──▶ serving ──▶ detaching ──▶ ended
+//	   ▲          promises       who stays     same last       new           may          │           all           ▲
+//	   │                         and where     record on     incarna-       read          │         durable         │
+//	   │                         they end      all           tions                        │                         │
+//	   └──────── a chosen member was lost meanwhile ◀───────────┘                         └─ fenced, forced, deleted ┘
+//
+// Invariants: at most one change of the configuration is under way; an
+// operation is acknowledged only when every required member has accepted it;
+// committed ≤ every required member's accepted; stable ≤ every required
+// member's durable; both only rise within a takeover.
 package coordinator
 
 import (
+	"time"
+
 	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/metadata"
 	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// The protocol's times. A grant counts for 80 % of its duration here and for
+// all of it at the replica: 0.8 × grantDuration ≥ evictAfter + 0.75 s.
+const (
+	tickEvery      = 100 * time.Millisecond
+	grantDuration  = 2500 * time.Millisecond
+	grantCounts    = grantDuration * 8 / 10
+	grantEvery     = 400 * time.Millisecond
+	evictAfter     = 1200 * time.Millisecond // silence or lag of one member while another is fine
+	failAfter      = 2 * time.Second         // silence of a member during a takeover
+	syncEvictAfter = 5 * time.Second         // a sync that does not come back
+	readRetryAfter = 500 * time.Millisecond
+	dialEvery      = 200 * time.Millisecond
+	syncEvery      = time.Second // committed operations are made durable at least this often
+	reissueAfter   = 100 * time.Millisecond
+	resyncPause    = 2 * time.Second // before a resync that failed is tried again
 )
 
 // Params is what a coordinator is made from.
@@ -11,15 +47,175 @@ type Params struct {
 	Node      block.NodeID
 	Volume    block.VolumeID
 	Seed      uint64
-	BlockSize int
+	BlockSize int // bytes
 	Pool      block.Pool
+	Config    *volume.Config    // as last seen
+	Revision  metadata.Revision // of Config
+	Attached  metadata.Revision // of the attachment record that names this node
 }
 
-// Coordinator is one session of one volume.
-type Coordinator struct{}
+type phase uint8
+
+const (
+	claiming phase = iota
+	preparing
+	deciding
+	reconciling
+	recording
+	granting
+	serving
+	detaching
+	ended
+)
+
+// Coordinator is one session of one volume; see the package comment.
+type Coordinator struct {
+	p       Params
+	random  random
+	session block.Session
+	phase   phase
+	now     step.Time
+
+	config        *volume.Config // newest known to be in the metadata store
+	revision      metadata.Revision
+	proposed      *volume.Config // the change under way, or nil
+	proposalTag   uint32
+	restartWanted bool // a chosen member was lost while a change was under way
+	verifying     bool // a read of the configuration is under way
+
+	era        block.Epoch
+	since      step.Time // when this takeover's preparing began
+	takeover   takeover
+	members    []*member // one a member of config, in its order
+	connNumber uint64    // of the last connection made; names and numbers it
+
+	window    window
+	committed block.Seq
+	stable    block.Seq
+	syncedAt  step.Time // when the last periodic sync was asked for
+	ops       opTable
+	flushes   []flush // rising targets
+	resync    *resync
+	status    string // as last reported
+}
 
 // New returns a coordinator; its first event is EventStart.
-func New(p Params) *Coordinator { return &Coordinator{} }
+func New(p Params) *Coordinator {
+	c := &Coordinator{p: p, random: random(p.Seed), config: p.Config.Clone(), revision: p.Revision}
+	c.session = block.Session(c.random.next() | 1)
+	return c
+}
+
+// Session returns the session's identity.
+func (c *Coordinator) Session() block.Session { return c.session }
+
+// Config returns the newest configuration known to be in the metadata store.
+// It must not be changed.
+func (c *Coordinator) Config() *volume.Config { return c.config }
+
+// Serving reports whether requests are answered.
+func (c *Coordinator) Serving() bool { return c.phase == serving || c.phase == detaching }
 
 // Step takes one event.
-func (c *Coordinator) Step(now step.Time, ev *step.Event, out *step.Effects) {}
+func (c *Coordinator) Step(now step.Time, ev *step.Event, out *step.Effects) {
+	c.now = now
+	if c.phase == ended {
+		c.refuseAfterEnd(ev, out)
+		return
+	}
+	switch ev.Kind {
+	case step.EventStart:
+		out.After(now, tickEvery, step.Tag{})
+		c.claim(out)
+	case step.EventTimer:
+		c.onTimer(ev.Tag, out)
+	case step.EventConnected:
+		c.onConnected(ev.Conn, out)
+	case step.EventMessage:
+		c.onMessage(ev.Conn, &ev.Message, out)
+	case step.EventClosed:
+		c.onClosed(ev.Conn, ev.ConnError, out)
+	case step.EventTransaction:
+		c.onTransaction(ev.Tag, &ev.Result, out)
+	case step.EventRequest:
+		c.onRequest(&ev.Request, out)
+	case step.EventControl:
+		c.onControl(&ev.Control, out)
+	case step.EventInvalid, step.EventDiskDone, step.EventAccepted, step.EventWatch, step.EventCommand:
+		// never sent to a coordinator
+	}
+}
+
+func (c *Coordinator) refuseAfterEnd(ev *step.Event, out *step.Effects) {
+	ev.Message.Payload.Release()
+	if ev.Kind == step.EventRequest {
+		ev.Request.Payload.Release()
+		out.Complete(ev.Request.ID, step.RequestRefused, block.Buffer{})
+	}
+}
+
+// Timers: slot 0 is the tick, slot 1 re-issues a transaction.
+const reissueSlot = 1
+
+func (c *Coordinator) onTimer(tag step.Tag, out *step.Effects) {
+	if tag.Slot == reissueSlot {
+		if c.proposed != nil && tag.Generation == c.proposalTag {
+			c.issue(out)
+		}
+		return
+	}
+	out.After(c.now, tickEvery, step.Tag{})
+	c.dialMissing(out)
+	switch c.phase {
+	case preparing:
+		c.decide(out)
+	case reconciling, recording, granting:
+		c.renewGrants(out)
+		c.watchChosen(out)
+	case serving, detaching:
+		c.renewGrants(out)
+		c.syncPeriodically(out)
+		c.retryReads(out)
+		c.superviseResync(out)
+		c.reconfigure(out)
+		c.finishDetach(out)
+	case claiming, deciding, ended:
+	}
+}
+
+func (c *Coordinator) onControl(control *step.Control, out *step.Effects) {
+	switch control.Kind {
+	case step.ConfigChanged:
+		c.onConfigSeen(control.Config, metadata.Revision(control.Revision), out)
+	case step.StopCoordinator:
+		c.onStop(control.Force, out)
+	case step.ControlInvalid, step.DiskReady, step.DiskUnusable, step.ReplicaMade, step.ReplicaFreed, step.DiskSpace,
+		step.DiskTainted, step.MakeReplica, step.FreeReplica, step.StartCoordinator, step.VolumeServing,
+		step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
+		// not for coordinators
+	}
+}
+
+// report tells the body and the orchestrator why requests wait, once a reason.
+func (c *Coordinator) report(text string, out *step.Effects) {
+	if text == c.status {
+		return
+	}
+	c.status = text
+	if text != "" {
+		out.Controls = append(out.Controls, step.Control{
+			Kind: step.VolumeWaiting, Volume: c.p.Volume, Session: c.session, Text: text,
+		})
+	}
+}
+
+// random is splitmix64: all of a coordinator's choices come from its seed.
+type random uint64
+
+func (r *random) next() uint64 {
+	*r += 0x9e3779b97f4a7c15
+	z := uint64(*r)
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}

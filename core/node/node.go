@@ -17,7 +17,11 @@ package node
 
 import (
 	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/coordinator"
+	"github.com/lagan-storage/lagan/core/metadata"
+	"github.com/lagan-storage/lagan/core/orchestrator"
 	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store"
 	"github.com/lagan-storage/lagan/core/volume"
 )
 
@@ -27,6 +31,7 @@ type Params struct {
 	Seed      uint64      // of all random choices; another at every start
 	BlockSize int         // bytes
 	Pool      block.Pool
+	Limits    store.Limits // of every disk's store
 }
 
 // Machine is one shard's state machine.
@@ -46,7 +51,27 @@ const (
 )
 
 // Targets returns where c goes, in order; a control may have several targets.
-func Targets(c *step.Control) []Target { return nil }
+func Targets(c *step.Control) []Target {
+	switch c.Kind {
+	case step.DiskReady, step.DiskUnusable, step.ReplicaMade, step.ReplicaFreed, step.DiskSpace:
+		return []Target{ToOrchestrator}
+	case step.MakeReplica, step.FreeReplica:
+		return []Target{ToDisk}
+	case step.ConfigChanged:
+		if c.Disk == (block.DiskID{}) {
+			return []Target{ToCoordinator}
+		}
+		return []Target{ToDisk}
+	case step.StartCoordinator, step.DiskTainted:
+		return []Target{ToBody}
+	case step.StopCoordinator:
+		return []Target{ToCoordinator}
+	case step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
+		return []Target{ToOrchestrator, ToBody}
+	case step.ControlInvalid:
+	}
+	return nil
+}
 
 // DiskParams describes a disk that a node was given.
 type DiskParams struct {
@@ -56,12 +81,29 @@ type DiskParams struct {
 }
 
 // NewOrchestrator returns the node's orchestrator.
-func NewOrchestrator(p Params) Machine { return nil }
+func NewOrchestrator(p Params) *orchestrator.Orchestrator {
+	return orchestrator.New(orchestrator.Params{Node: p.Node, Seed: derive(p.Seed, 1, 0)})
+}
 
 // NewCoordinator returns the machine that serves the volume of a
 // StartCoordinator control. number tells apart the coordinators of one node's life.
-func NewCoordinator(p Params, c *step.Control, number uint64) Machine { return nil }
+func NewCoordinator(p Params, c *step.Control, number uint64) *coordinator.Coordinator {
+	return coordinator.New(coordinator.Params{
+		Node:      p.Node.ID,
+		Volume:    c.Volume,
+		Seed:      derive(p.Seed, 2, number),
+		BlockSize: p.BlockSize,
+		Pool:      p.Pool,
+		Config:    c.Config,
+		Revision:  metadata.Revision(c.Revision),
+		Attached:  metadata.Revision(c.Attached),
+	})
+}
 
-// NewDisk returns the shard of a formatted disk. It opens its store on
-// EventStart and reports DiskReady or DiskUnusable.
-func NewDisk(p Params, d DiskParams) Machine { return nil }
+// derive returns the seed of one machine: different for every kind and number.
+func derive(seed, kind, number uint64) uint64 {
+	z := seed + kind*0x9e3779b97f4a7c15 + number*0xd1b54a32d192ed03
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}

@@ -18,6 +18,7 @@ const (
 	ReplicaMade  // Replica
 	ReplicaFreed // Replica
 	DiskSpace    // Disk, Capacity, Free: now and then
+	DiskTainted  // Disk: to the body: note until the next boot that accepted records may be lost
 
 	// From the orchestrator to a disk's shard.
 	MakeReplica   // Replica, Volume, Config: create it if it does not exist
@@ -44,6 +45,7 @@ type Control struct {
 	Session  block.Session
 	Config   *volume.Config
 	Revision int64 // of Config in the metadata store
+	Attached int64 // revision of the volume's attachment record that asks for this
 	Capacity int64 // bytes
 	Free     int64 // bytes
 	Force    bool

@@ -1,0 +1,127 @@
+package coordinator
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// linkState is how far the connection to a member is.
+type linkState uint8
+
+const (
+	linkDown linkState = iota
+	linkDialing
+	linkPreparing // connected, PREPARE sent
+	linkPrepared  // PROMISE received
+)
+
+// member is what this session knows of one replica. All of it but the identity
+// belongs to the present connection: a new one starts from its PROMISE.
+type member struct {
+	volume.Member // as in the newest configuration
+
+	link       linkState
+	conn       step.Conn
+	downSince  step.Time // when the last connection was lost
+	dialAt     step.Time // not dialled again before
+	refused    bool      // the last dial was refused: nobody listens there
+	heardAt    step.Time
+	preparedAt step.Time
+	promise    message.PromiseInfo
+
+	streaming bool      // operations are sent as they come
+	sent      block.Seq // highest sent on this connection
+	accepted  block.Seq // ≤ sent
+	durable   block.Seq // ≤ accepted
+	refusedAt block.Seq // the operation that it has no room for; 0 = none
+
+	syncAsked   block.Seq // highest SYNC sent
+	syncAskedAt step.Time // when the oldest unanswered one was
+	grantSentAt step.Time
+	grantUntil  step.Time // answers may be given until then
+	reading     int       // reads under way
+
+	condemned   string // why it must leave the required set, if it must
+	repairTo    block.Seq
+	repairing   bool      // same data, new incarnation: counted once that is recorded
+	joining     bool      // its resync is complete: required, not yet InSync
+	resyncAfter step.Time // no resync is begun before
+}
+
+func (m *member) prepared() bool { return m.link == linkPrepared }
+
+// alignMembers makes members follow the configuration, keeping what is known of
+// those that stay.
+func (c *Coordinator) alignMembers() {
+	old := c.members
+	c.members = make([]*member, 0, len(c.config.Members))
+	for _, listed := range c.config.Members {
+		m := findMember(old, listed.Replica)
+		if m == nil {
+			m = &member{downSince: c.now, heardAt: c.now}
+		}
+		m.Member = listed
+		c.members = append(c.members, m)
+	}
+}
+
+func findMember(members []*member, id block.ReplicaID) *member {
+	for _, m := range members {
+		if m.Replica == id {
+			return m
+		}
+	}
+	return nil
+}
+
+// required reports whether every acknowledgement needs m: it is InSync, or a
+// change that makes or unmakes it so is not definite yet.
+func (c *Coordinator) required(m *member) bool {
+	if m.State == volume.InSync || m.joining {
+		return true
+	}
+	if c.proposed == nil {
+		return false
+	}
+	next := c.proposed.Member(m.Replica)
+	return next != nil && next.State == volume.InSync
+}
+
+// counts reports whether what m says it has accepted may be believed: it is
+// prepared, and in the incarnation that the configuration records. During a
+// takeover the promise itself is what counts; recording comes after.
+func (c *Coordinator) counts(m *member) bool {
+	if !m.prepared() {
+		return false
+	}
+	return c.phase < serving || m.joining || m.promise.Incarnation == m.Incarnation
+}
+
+// valid reports whether m alone could carry the volume on.
+func (c *Coordinator) valid(m *member) bool {
+	return m.State == volume.InSync && c.counts(m) && m.accepted >= c.committed && m.condemned == ""
+}
+
+// fine reports whether m is valid and answers in time.
+func (c *Coordinator) fine(m *member) bool { return c.valid(m) && !c.late(m) }
+
+// late reports whether m owes an answer for longer than a healthy one would.
+func (c *Coordinator) late(m *member) bool {
+	if !m.prepared() {
+		return m.refused || c.now.Sub(m.downSince) >= evictAfter
+	}
+	if c.now.Sub(m.heardAt) >= evictAfter {
+		return true
+	}
+	if m.syncAsked > m.durable && c.now.Sub(m.syncAskedAt) >= syncEvictAfter {
+		return true
+	}
+	if m.streaming && m.accepted < m.sent && m.refusedAt == 0 {
+		if e := c.window.at(m.accepted + 1); e != nil {
+			return c.now.Sub(max(e.sentAt, m.preparedAt)) >= evictAfter
+		}
+	}
+	return false
+}

@@ -1,0 +1,194 @@
+package coordinator
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/invariant"
+	"github.com/lagan-storage/lagan/core/step"
+)
+
+// zeroBlocksMax is how much one ZERO may cover: 64 MiB keeps a store's index
+// entry and a live resync's bookkeeping small. The body cuts longer ones.
+const zeroBlocksMax = 16384
+
+type opState uint8
+
+const (
+	opFree     opState = iota
+	opWaiting          // for overlapping operations, for room in the window, for the volume to serve
+	opReading          // holds its range; a member is asked
+	opStalled          // a read that holds its range and has nobody to ask, or no grants, now
+	opWriting          // holds its range; in the window
+	opFlushing         // a FUA write that holds its range, or a flush: waits for stable
+)
+
+// op is one request of the device.
+type op struct {
+	step.Request
+	state      opState
+	generation uint32
+	asked      *member   // of a read: who
+	askedAt    step.Time // of a read: when
+	tried      uint32    // of a read: bit i: members[i] was tried and could not
+	corrupt    bool      // of a read: a member's copy was found damaged
+}
+
+// opTable holds the requests: slots with generations, a list of those that hold
+// a range, and a queue of those that wait.
+type opTable struct {
+	slots   []op
+	free    []int32
+	active  []int32 // hold their range
+	waiting []int32 // in order of arrival
+}
+
+func (t *opTable) add(r *step.Request) int32 {
+	if len(t.free) == 0 {
+		t.free = append(t.free, int32(len(t.slots)))
+		t.slots = append(t.slots, op{})
+	}
+	i := t.free[len(t.free)-1]
+	t.free = t.free[:len(t.free)-1]
+	generation := t.slots[i].generation + 1
+	t.slots[i] = op{Request: *r, state: opWaiting, generation: generation}
+	return i
+}
+
+// token names the op in slot i for as long as it asks the same member.
+func (t *opTable) token(i int32) uint64 {
+	return uint64(t.slots[i].generation)<<32 | uint64(uint32(i))
+}
+
+func (t *opTable) find(token uint64) (int32, bool) {
+	i := int32(uint32(token))
+	if int(i) >= len(t.slots) || t.slots[i].state == opFree || t.slots[i].generation != uint32(token>>32) {
+		return 0, false
+	}
+	return i, true
+}
+
+// release frees slot i, which holds a range or not.
+func (t *opTable) release(i int32) {
+	for k, a := range t.active {
+		if a == i {
+			last := len(t.active) - 1
+			t.active[k] = t.active[last]
+			t.active = t.active[:last]
+			break
+		}
+	}
+	t.slots[i].state = opFree
+	t.slots[i].Payload = block.Buffer{}
+	t.slots[i].asked = nil
+	t.free = append(t.free, i)
+}
+
+// blocked reports whether an operation that r must not pass is under way, or
+// waits before position limit of the queue. Two reads may pass each other.
+func (t *opTable) blocked(r *step.Request, limit int) bool {
+	for _, i := range t.active {
+		if conflicts(&t.slots[i].Request, r) {
+			return true
+		}
+	}
+	for _, i := range t.waiting[:limit] {
+		if conflicts(&t.slots[i].Request, r) {
+			return true
+		}
+	}
+	return false
+}
+
+func conflicts(a, b *step.Request) bool {
+	if a.Kind == step.FlushRequest || b.Kind == step.FlushRequest {
+		return false
+	}
+	if a.Kind == step.ReadRequest && b.Kind == step.ReadRequest {
+		return false
+	}
+	return a.Range.Overlaps(b.Range)
+}
+
+// onRequest takes a request of the device.
+func (c *Coordinator) onRequest(r *step.Request, out *step.Effects) {
+	if c.phase == detaching {
+		r.Payload.Release()
+		out.Complete(r.ID, step.RequestRefused, block.Buffer{})
+		return
+	}
+	c.checkRequest(r)
+	i := c.ops.add(r)
+	if !c.startable(&c.ops.slots[i].Request, len(c.ops.waiting)) {
+		c.ops.waiting = append(c.ops.waiting, i)
+		return
+	}
+	c.start(i, out)
+}
+
+// checkRequest states what the body promises: ranges are in the volume and cut
+// at chunk boundaries.
+func (c *Coordinator) checkRequest(r *step.Request) {
+	switch r.Kind {
+	case step.WriteRequest:
+		invariant.That(r.Payload.Len() == int(r.Range.Count)*c.p.BlockSize, "a write's payload fills its range")
+		invariant.That(r.Range.InOneChunk(), "a write lies in one chunk")
+	case step.ReadRequest:
+		invariant.That(r.Range.InOneChunk(), "a read lies in one chunk")
+	case step.ZeroRequest:
+		invariant.That(r.Range.Count > 0 && r.Range.Count <= zeroBlocksMax, "a zero covers at most zeroBlocksMax blocks")
+	case step.FlushRequest:
+		return
+	}
+	invariant.That(uint64(r.Range.End()) <= c.config.Blocks, "a request lies in the volume")
+}
+
+// startable reports whether r may start now, with limit earlier requests of the
+// queue still waiting.
+func (c *Coordinator) startable(r *step.Request, limit int) bool {
+	if !c.Serving() {
+		return false
+	}
+	writes := r.Kind == step.WriteRequest || r.Kind == step.ZeroRequest
+	if writes && c.window.full() {
+		return false
+	}
+	return !c.ops.blocked(r, limit)
+}
+
+// startWaiting starts what need not wait any more, in order of arrival.
+func (c *Coordinator) startWaiting(out *step.Effects) {
+	if len(c.ops.waiting) == 0 || !c.Serving() {
+		return
+	}
+	kept := 0
+	for k := 0; k < len(c.ops.waiting); k++ {
+		i := c.ops.waiting[k]
+		if c.startable(&c.ops.slots[i].Request, kept) {
+			c.start(i, out)
+			continue
+		}
+		c.ops.waiting[kept] = i
+		kept++
+	}
+	c.ops.waiting = c.ops.waiting[:kept]
+}
+
+func (c *Coordinator) start(i int32, out *step.Effects) {
+	switch o := &c.ops.slots[i]; o.Kind {
+	case step.ReadRequest:
+		c.ops.active = append(c.ops.active, i)
+		c.startRead(i, out)
+	case step.WriteRequest, step.ZeroRequest:
+		c.ops.active = append(c.ops.active, i)
+		c.startWrite(i, out)
+	case step.FlushRequest:
+		o.state = opFlushing
+		c.flushTo(i, c.committed, out)
+	}
+}
+
+// finish answers the request in slot i and frees it.
+func (c *Coordinator) finish(i int32, result step.RequestError, payload block.Buffer, out *step.Effects) {
+	id := c.ops.slots[i].ID
+	c.ops.release(i)
+	out.Complete(id, result, payload)
+}

@@ -1,0 +1,180 @@
+package coordinator
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// startRead asks one valid member. The range is locked against writes, so any
+// of them has what is committed.
+func (c *Coordinator) startRead(i int32, out *step.Effects) {
+	o := &c.ops.slots[i]
+	m, index := c.readFrom(o)
+	if m == nil {
+		if o.corrupt && c.allTried(o) {
+			c.finish(i, step.RequestIO, block.Buffer{}, out)
+			return
+		}
+		o.state, o.tried = opStalled, 0
+		return
+	}
+	o.state, o.asked, o.askedAt = opReading, m, c.now
+	o.tried |= 1 << index
+	o.generation++ // an answer to an earlier try is not for this one
+	m.reading++
+	c.send(m, message.Message{Kind: message.Read, Request: c.ops.token(i), Range: o.Range, Seq: c.committed}, out)
+}
+
+// readFrom picks the member to ask: one that is valid and was not tried, on
+// this node if there is one, else the least busy.
+func (c *Coordinator) readFrom(o *op) (best *member, index int) {
+	for k, m := range c.members {
+		if !c.valid(m) || o.tried&(1<<k) != 0 {
+			continue
+		}
+		if m.Node == c.p.Node {
+			return m, k
+		}
+		if best == nil || m.reading < best.reading {
+			best, index = m, k
+		}
+	}
+	return best, index
+}
+
+// allTried reports whether every member that is in sync was asked: one that
+// cannot be asked now may still have a good copy.
+func (c *Coordinator) allTried(o *op) bool {
+	for k, m := range c.members {
+		if m.State == volume.InSync && o.tried&(1<<k) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// onData takes a member's answer to a read. It goes to the device only while
+// every required member's grant lasts: else a later coordinator may have
+// written meanwhile.
+func (c *Coordinator) onData(m *member, msg *message.Message, out *step.Effects) {
+	m.reading = max(0, m.reading-1)
+	i, known := c.ops.find(msg.Request)
+	if !known || c.ops.slots[i].state != opReading {
+		msg.Payload.Release()
+		return
+	}
+	o := &c.ops.slots[i]
+	switch {
+	case msg.Status != message.OK:
+		msg.Payload.Release()
+		o.corrupt = o.corrupt || msg.Status == message.Corrupt || msg.Status == message.DiskFailed
+		c.startRead(i, out)
+	case !c.intact(o, msg):
+		out.Marks.Hit("coordinator: read answered with damaged data")
+		msg.Payload.Release()
+		o.corrupt = true
+		c.startRead(i, out)
+	case !c.grantsValid() && !staleGrant:
+		out.Marks.Hit("coordinator: read held back without grants")
+		msg.Payload.Release()
+		o.state, o.tried = opStalled, 0
+	default:
+		c.finish(i, step.RequestOK, msg.Payload, out)
+	}
+	c.startWaiting(out)
+}
+
+func (c *Coordinator) intact(o *op, msg *message.Message) bool {
+	if msg.Payload.Len() != int(o.Range.Count)*c.p.BlockSize {
+		return false
+	}
+	return block.ChecksumsOf(msg.Payload.Bytes(), c.p.BlockSize) == msg.Checksums
+}
+
+// retryReads asks again for reads that have nobody to answer them, or whose
+// answer is late.
+func (c *Coordinator) retryReads(out *step.Effects) {
+	for k := 0; k < len(c.ops.active); k++ {
+		i := c.ops.active[k]
+		o := &c.ops.slots[i]
+		late := o.state == opReading && c.now.Sub(o.askedAt) >= readRetryAfter
+		if late {
+			out.Marks.Hit("coordinator: late read asked elsewhere")
+			o.asked.reading = max(0, o.asked.reading-1)
+		}
+		if !late && o.state != opStalled {
+			continue
+		}
+		before := len(c.ops.active)
+		c.startRead(i, out)
+		if len(c.ops.active) < before {
+			k-- // it was answered and another took its place
+		}
+	}
+	c.startWaiting(out)
+}
+
+// stallReads takes back the reads that m was asked for.
+func (c *Coordinator) stallReads(m *member) {
+	for _, i := range c.ops.active {
+		if o := &c.ops.slots[i]; o.state == opReading && o.asked == m {
+			o.state, o.tried = opStalled, 0
+		}
+	}
+}
+
+// Grants.
+
+// grantsValid reports whether answers to reads may be given now: every required
+// member's leave lasts.
+func (c *Coordinator) grantsValid() bool {
+	for _, m := range c.members {
+		if c.required(m) && m.grantUntil <= c.now {
+			return false
+		}
+	}
+	return true
+}
+
+// renewGrants asks every connected member for its next grant: also the
+// heartbeat, and how members learn what is stable.
+func (c *Coordinator) renewGrants(out *step.Effects) {
+	for _, m := range c.members {
+		if m.prepared() && (m.grantSentAt == 0 || c.now.Sub(m.grantSentAt) >= grantEvery) {
+			c.renewGrant(m, out)
+		}
+	}
+}
+
+func (c *Coordinator) renewGrant(m *member, out *step.Effects) {
+	m.grantSentAt = c.now
+	c.send(m, message.Message{Kind: message.Grant, Request: uint64(c.now), Duration: grantDuration}, out)
+}
+
+// onGranted counts a grant from when it was asked for: the member counts from
+// when it heard of it, which is later.
+func (c *Coordinator) onGranted(m *member, msg *message.Message, out *step.Effects) {
+	if !m.prepared() || step.Time(msg.Request) > c.now {
+		return
+	}
+	m.grantUntil = max(m.grantUntil, step.Time(msg.Request).Add(grantCounts))
+	switch c.phase {
+	case granting:
+		c.serve(out)
+	case serving, detaching:
+		c.retryStalled(out)
+	case claiming, preparing, deciding, reconciling, recording, ended:
+	}
+}
+
+// retryStalled retries reads if any waits for nothing but grants.
+func (c *Coordinator) retryStalled(out *step.Effects) {
+	for _, i := range c.ops.active {
+		if c.ops.slots[i].state == opStalled {
+			c.retryReads(out)
+			return
+		}
+	}
+}

@@ -1,0 +1,148 @@
+package coordinator
+
+import (
+	"fmt"
+
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// wish is what reconfigure wants to make of a member.
+type wish uint8
+
+const (
+	keepAsIs  wish = iota
+	evict          // InSync to Out
+	accept         // InSync, with its new incarnation
+	giveUp         // Syncing to Out
+	fill           // Out to Syncing
+	readmit        // Syncing to InSync
+	stuckHere      // it should go, but no other could carry the volume on
+)
+
+// reconfigure compares what members are with what they should be and proposes
+// the difference, all of it in one change. Level-triggered: it is safe to call
+// after any event, and does nothing while a change is under way.
+func (c *Coordinator) reconfigure(out *step.Effects) {
+	if c.proposed != nil || !c.Serving() {
+		return
+	}
+	var next *volume.Config
+	filling := false
+	for _, m := range c.members {
+		w := c.wishFor(m)
+		if w == fill && (filling || c.resync != nil) {
+			w = keepAsIs // one at a time
+		}
+		filling = filling || w == fill
+		if w == keepAsIs || w == stuckHere {
+			continue
+		}
+		if next == nil {
+			next = c.config.Clone()
+		}
+		c.grantWish(next.Member(m.Replica), m, w, out)
+	}
+	if next != nil {
+		c.propose(next, out)
+		return
+	}
+	c.reportHealth(out)
+}
+
+func (c *Coordinator) wishFor(m *member) wish {
+	switch m.State {
+	case volume.InSync:
+		return c.wishForInSync(m)
+	case volume.Syncing:
+		switch {
+		case c.resync == nil || c.resync.target != m:
+			return giveUp
+		case m.joining && c.allDurable(c.resync.joinAt):
+			return readmit
+		}
+	case volume.Out:
+		if c.phase == serving && m.prepared() && c.now >= m.resyncAfter && c.source() != nil {
+			return fill
+		}
+	case volume.Leaving:
+	}
+	return keepAsIs
+}
+
+func (c *Coordinator) wishForInSync(m *member) wish {
+	if m.condemned == "" && m.repairing && m.prepared() && m.accepted >= c.committed && m.durable >= m.repairTo {
+		return accept
+	}
+	if m.condemned == "" && !c.late(m) {
+		return keepAsIs
+	}
+	for _, other := range c.members {
+		if other != m && c.fine(other) {
+			return evict
+		}
+	}
+	return stuckHere
+}
+
+func (c *Coordinator) grantWish(listed *volume.Member, m *member, w wish, out *step.Effects) {
+	switch w {
+	case evict:
+		out.Marks.Hit("coordinator: member evicted")
+		listed.State = volume.Out
+		m.resyncAfter = c.now.Add(resyncPause)
+	case giveUp:
+		listed.State = volume.Out
+		m.resyncAfter = c.now.Add(resyncPause)
+	case accept:
+		listed.Incarnation, listed.BootID = m.promise.Incarnation, m.promise.BootID
+	case fill:
+		listed.State = volume.Syncing
+		listed.Incarnation, listed.BootID = m.promise.Incarnation, m.promise.BootID
+	case readmit:
+		out.Marks.Hit("coordinator: member filled and in sync again")
+		listed.State = volume.InSync
+	case keepAsIs, stuckHere:
+	}
+}
+
+// reportHealth says whom the volume waits for, if it does.
+func (c *Coordinator) reportHealth(out *step.Effects) {
+	for _, m := range c.members {
+		if m.State != volume.InSync || c.wishForInSync(m) != stuckHere {
+			continue
+		}
+		why := m.condemned
+		if why == "" {
+			why = "it does not answer"
+		}
+		c.report(fmt.Sprintf("waiting for replica %v on node %v, the last valid copy: %s", m.Replica, m.Node, why), out)
+		return
+	}
+	c.status = ""
+}
+
+// afterLinkLost goes on without m's connection: its reads are asked elsewhere,
+// a resync that it was part of is over.
+func (c *Coordinator) afterLinkLost(m *member, out *step.Effects) {
+	if !c.Serving() {
+		return
+	}
+	c.stallReads(m)
+	if c.resync != nil && (c.resync.target == m || c.resync.source == m) {
+		c.abortResync(out)
+	}
+	c.retryReads(out)
+	c.reconfigure(out)
+}
+
+// allDurable reports whether every required member has everything up to seq
+// durable.
+func (c *Coordinator) allDurable(seq uint64) bool {
+	for _, m := range c.members {
+		if c.required(m) && (!c.counts(m) || uint64(m.durable) < seq) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,244 @@
+package coordinator
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/step"
+)
+
+// startWrite gives a write or zero its place in the stream and sends it to every
+// member that gets the stream. It is acknowledged in advance, never here.
+func (c *Coordinator) startWrite(i int32, out *step.Effects) {
+	o := &c.ops.slots[i]
+	o.state = opWriting
+	e := entry{
+		record: message.Record{
+			Position: block.Position{Era: c.era, Seq: c.window.next},
+			Op:       message.OpZero,
+			FUA:      o.FUA,
+			Range:    o.Range,
+		},
+		op:     i,
+		sentAt: c.now,
+	}
+	if o.Kind == step.WriteRequest {
+		e.record.Op = message.OpWrite
+		e.record.Checksums = block.ChecksumsOf(o.Payload.Bytes(), c.p.BlockSize)
+		e.payload, o.Payload = o.Payload, block.Buffer{}
+	}
+	c.window.push(e)
+	for _, m := range c.members {
+		if m.streaming {
+			c.pump(m, out)
+		}
+	}
+}
+
+// pump sends m what it has not been sent of the window. After a refusal it
+// waits: m accepts nothing above what it refused.
+func (c *Coordinator) pump(m *member, out *step.Effects) {
+	if !m.prepared() || m.refusedAt != 0 {
+		return
+	}
+	for m.sent+1 < c.window.next {
+		e := c.window.at(m.sent + 1)
+		m.sent++
+		c.send(m, message.Message{Kind: message.Append, Record: e.record, Payload: e.payload.Retain()}, out)
+	}
+}
+
+// onAck takes a member's progress; cumulative.
+func (c *Coordinator) onAck(m *member, msg *message.Message, out *step.Effects) {
+	if !m.prepared() || !m.streaming {
+		return
+	}
+	if msg.Status != message.OK {
+		c.onRefusal(m, msg, out)
+		return
+	}
+	c.progress(m, msg)
+	c.advance(out)
+	c.relieve(m, msg.Pressure, out)
+}
+
+func (c *Coordinator) progress(m *member, msg *message.Message) {
+	m.accepted = max(m.accepted, min(msg.Accepted, m.sent))
+	if msg.Durable > m.durable {
+		m.durable = min(msg.Durable, m.accepted)
+		m.syncAskedAt = c.now
+	}
+}
+
+// advance moves committed and stable as far as the required members allow and
+// answers what waited for that.
+func (c *Coordinator) advance(out *step.Effects) {
+	accepted, durable, known := c.lowest()
+	if known {
+		c.commitTo(accepted, out)
+		c.stabilize(durable, out)
+	}
+	c.afterProgress(out)
+}
+
+// lowest returns how far all required members are; known is false while one of
+// them cannot be believed.
+func (c *Coordinator) lowest() (accepted, durable block.Seq, known bool) {
+	first := true
+	for _, m := range c.members {
+		if !c.required(m) {
+			continue
+		}
+		if !c.counts(m) || !m.streaming {
+			if ackEarly && !first {
+				continue
+			}
+			return 0, 0, false
+		}
+		switch {
+		case first:
+			accepted, durable = m.accepted, m.durable
+		case ackEarly:
+			accepted, durable = max(accepted, m.accepted), min(durable, m.durable)
+		case flushLocal:
+			accepted, durable = min(accepted, m.accepted), max(durable, m.durable)
+		default:
+			accepted, durable = min(accepted, m.accepted), min(durable, m.durable)
+		}
+		first = false
+	}
+	return accepted, min(durable, accepted), !first
+}
+
+// commitTo acknowledges every operation up to seq.
+func (c *Coordinator) commitTo(seq block.Seq, out *step.Effects) {
+	if seq <= c.committed {
+		return
+	}
+	syncTo := block.Seq(0)
+	for c.committed < seq {
+		c.committed++
+		i := c.window.pop()
+		if i == noOp {
+			continue
+		}
+		if c.ops.slots[i].FUA {
+			c.ops.slots[i].state = opFlushing
+			c.flushes = append(c.flushes, flush{op: i, to: c.committed})
+			syncTo = c.committed
+			continue
+		}
+		c.finish(i, step.RequestOK, block.Buffer{}, out)
+	}
+	if syncTo != 0 {
+		c.askSyncs(out)
+	}
+	c.startWaiting(out)
+}
+
+// afterProgress goes on with what waits for members rather than for requests.
+func (c *Coordinator) afterProgress(out *step.Effects) {
+	switch c.phase {
+	case reconciling:
+		if c.takeover.awaiting == 0 && c.window.next > c.takeover.last.Seq+1 && c.stable >= c.takeover.last.Seq+1 {
+			c.record(out)
+		}
+	case serving, detaching:
+		c.resolveRefusal(out)
+		if c.resync != nil || c.anyRepairing() {
+			c.reconfigure(out)
+		}
+		c.finishDetach(out)
+	case claiming, preparing, deciding, recording, granting, ended:
+	}
+}
+
+func (c *Coordinator) anyRepairing() bool {
+	for _, m := range c.members {
+		if m.repairing {
+			return true
+		}
+	}
+	return false
+}
+
+// onRefusal: m has no room for an operation, or its disk failed; it accepted
+// neither that one nor any above.
+func (c *Coordinator) onRefusal(m *member, msg *message.Message, out *step.Effects) {
+	c.progress(m, msg)
+	if c.phase < serving {
+		c.takeover.excluded = append(c.takeover.excluded, m.Replica)
+		c.onChosenLost(m, out)
+		return
+	}
+	if msg.Status != message.NoSpace {
+		m.condemned = "it cannot accept writes"
+		c.reconfigure(out)
+		return
+	}
+	if m.refusedAt == 0 || msg.Seq < m.refusedAt {
+		m.refusedAt = msg.Seq
+		m.sent = msg.Seq - 1
+	}
+	if !c.required(m) {
+		m.condemned = "its disk is full"
+		c.reconfigure(out)
+		return
+	}
+	c.resolveRefusal(out)
+}
+
+// resolveRefusal ends an operation that members refused: if all did, it never
+// happened and a NOP takes its place; if some have it, the others must go.
+// While one is undecided, silence may mean that it has accepted.
+func (c *Coordinator) resolveRefusal(out *step.Effects) {
+	seq := c.committed + 1
+	if c.window.at(seq) == nil {
+		return
+	}
+	var refused []*member
+	accepted := false
+	for _, m := range c.members {
+		switch {
+		case !c.required(m):
+		case c.counts(m) && m.accepted >= seq:
+			accepted = true
+		case m.refusedAt == seq:
+			refused = append(refused, m)
+		default:
+			return
+		}
+	}
+	if len(refused) == 0 {
+		return
+	}
+	if accepted {
+		for _, m := range refused {
+			m.condemned = "its disk is full"
+		}
+		c.reconfigure(out)
+		return
+	}
+	c.replaceByNop(seq, out)
+	for _, m := range refused {
+		m.refusedAt, m.syncAsked = 0, min(m.syncAsked, m.durable)
+		c.pump(m, out)
+	}
+}
+
+func (c *Coordinator) replaceByNop(seq block.Seq, out *step.Effects) {
+	out.Marks.Hit("coordinator: operation refused by all became a NOP")
+	e := c.window.at(seq)
+	i := e.op
+	c.window.bytes -= e.payload.Len()
+	e.payload.Release()
+	*e = entry{record: message.Record{Position: e.record.Position, Op: message.OpNop}, op: noOp, sentAt: c.now}
+	if i != noOp {
+		c.finish(i, step.RequestNoSpace, block.Buffer{}, out)
+	}
+	for _, m := range c.members { // a live target of a resync may have accepted it
+		if m.streaming && !c.required(m) && m.accepted >= seq {
+			m.condemned = "it accepted an operation that was taken back"
+		}
+	}
+	c.startWaiting(out)
+}

@@ -1,0 +1,159 @@
+// Package replica is one copy of a volume on one disk: it promises itself to
+// one coordinator session at a time, accepts that session's stream into the
+// disk's store, and serves reads, tails and resyncs. Its caller is the disk's
+// shard (core/node), which routes messages and the store's results here.
+//
+//	            PREPARE(era ≥ promised)          durable
+//	[ any ] ─────────────────────────▶ [ promising ] ──▶ PROMISE ──▶ [ prepared ]
+//	                                                                     │ APPEND, SYNC, READ, GRANT …
+//	frame of a lower era or another session ──▶ FENCED(promised)         ▼
+//	frame before PREPARE on its connection  ──▶ UNPREPARED            answers
+//
+// Invariants: promised ≥ the era of everything accepted; nothing is
+// acknowledged as accepted before its journal write completed, nor as durable
+// before a later sync completed.
+package replica
+
+import (
+	"time"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/invariant"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// GrantMax bounds a grant: no coordinator asks for more, and a restarted
+// replica assumes that it had just given one of this length.
+const GrantMax = 2500 * time.Millisecond
+
+// Params is what a replica is made from, once its store is open.
+type Params struct {
+	Store       *store.Store
+	Info        store.ReplicaInfo
+	Incarnation block.Incarnation
+	BootID      block.BootID
+	Tainted     bool // this boot saw a write or sync error on the disk
+	Restarted   bool // the replica existed before this process: it may have given a grant
+}
+
+// Replica is one copy of a volume; see the package comment.
+type Replica struct {
+	store       *store.Store
+	handle      store.Handle
+	id          block.ReplicaID
+	vol         block.VolumeID
+	incarnation block.Incarnation
+	boot        block.BootID
+	tainted     bool
+
+	meta        store.Meta // as last handed to the store
+	metaPending int        // SetMeta records not yet durable
+	appended    block.Seq  // last handed to the store; accepted ≤ appended
+	accepted    block.Seq
+	durable     block.Seq // ≤ accepted
+	grantUntil  step.Time // no coordinator answers reads by this replica's grant after it
+
+	links    []link // few: one stream and perhaps one bulk connection a session
+	requests requestTable
+	live     map[block.Chunk]uint16 // blocks written since the live stream began; nil when not a live target
+	ackDue   bool
+}
+
+// New returns the replica as recovery found it.
+func New(now step.Time, p Params) *Replica {
+	r := &Replica{
+		store:       p.Store,
+		handle:      p.Info.Handle,
+		id:          p.Info.Replica,
+		vol:         p.Info.Volume,
+		incarnation: p.Incarnation,
+		boot:        p.BootID,
+		tainted:     p.Tainted || p.Info.Damaged,
+		meta:        p.Info.Meta,
+		appended:    p.Info.LastAccepted.Seq,
+		accepted:    p.Info.LastAccepted.Seq,
+		durable:     p.Info.Durable,
+	}
+	if p.Restarted {
+		r.grantUntil = now.Add(GrantMax)
+	}
+	return r
+}
+
+// ID returns the replica's identity.
+func (r *Replica) ID() block.ReplicaID { return r.id }
+
+// Volume returns the volume that the replica is a copy of.
+func (r *Replica) Volume() block.VolumeID { return r.vol }
+
+// Handle returns what the store calls the replica.
+func (r *Replica) Handle() store.Handle { return r.handle }
+
+// Learn takes note of a newer configuration. It is written to the disk with the
+// next promise: only freeing the replica depends on it.
+func (r *Replica) Learn(c *volume.Config) {
+	r.meta.KnownEpoch = max(r.meta.KnownEpoch, c.Epoch)
+	if c.Member(r.id) != nil {
+		r.meta.MemberEpoch = max(r.meta.MemberEpoch, c.Epoch)
+	}
+}
+
+// MayBeFreed reports whether c proves that no configuration will ever list this
+// replica again: a tombstone, or one newer than every configuration that listed it.
+func (r *Replica) MayBeFreed(c *volume.Config) bool {
+	return c.Tombstone || c.Member(r.id) == nil && c.Epoch > r.meta.MemberEpoch
+}
+
+// Result takes one result of the store that carries this replica's handle.
+func (r *Replica) Result(now step.Time, res *store.Result, out *step.Effects) {
+	switch res.Kind {
+	case store.Accepted:
+		invariant.That(res.Position.Seq <= r.appended, "accepted is at most what was appended")
+		r.accepted = max(r.accepted, res.Position.Seq)
+		r.ackDue = true
+	case store.Durable:
+		r.durable = max(r.durable, res.Position.Seq)
+		r.ackDue = true
+	case store.RecordDone:
+		r.onRecordDone(now, res, out)
+	case store.ReadDone:
+		r.onReadDone(res, out)
+	case store.TailRecord:
+		r.onTailRecord(res, out)
+	case store.TailDone:
+		r.answerDone(res, out)
+	case store.ChangesDone:
+		r.onChangesDone(res, out)
+	case store.PullDone:
+		r.onPullDone(res, out)
+	case store.PushDone:
+		r.answerDone(res, out)
+	case store.ResultInvalid, store.Formatted, store.Opened, store.Failed, store.Closed:
+		invariant.That(false, "a replica is handed results of replicas only")
+	}
+}
+
+// Flush sends the acknowledgement that is due, one for all that the step
+// completed. The shard calls it once at the end of each of its steps.
+func (r *Replica) Flush(out *step.Effects) {
+	if !r.ackDue {
+		return
+	}
+	r.ackDue = false
+	l := r.stream()
+	if l == nil {
+		return
+	}
+	_, free := r.store.Space()
+	out.Send(l.conn, message.Message{
+		Kind:     message.Ack,
+		Era:      r.meta.Promised,
+		Accepted: r.accepted,
+		Durable:  min(r.durable, r.accepted),
+		Credit:   uint32(min(free/int64(block.PerChunk*r.store.BlockSize()), 1<<31)),
+		Pressure: r.store.Pressure(),
+	})
+}

@@ -1,0 +1,154 @@
+package replica
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store"
+)
+
+// Source side: only stable content is handed out, and only when it covers what
+// the coordinator asks for.
+
+func (r *Replica) onListChanged(now step.Time, l *link, m *message.Message, out *step.Effects) {
+	if !r.stableFrom(m.Seq) {
+		out.Send(l.conn, message.Message{Kind: message.Changed, Era: m.Era, Request: m.Request, Status: message.BehindSeq})
+		return
+	}
+	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: message.ListChanged, era: m.Era})
+	r.store.ListChanged(now, r.handle, m.Since, m.Cursor, token, out)
+}
+
+func (r *Replica) stableFrom(seq block.Seq) bool {
+	info, known := r.store.Info(r.handle)
+	return known && r.meta.Complete && info.Stable >= seq
+}
+
+func (r *Replica) onChangesDone(res *store.Result, out *step.Effects) {
+	q, known := r.requests.take(res.Token)
+	if !known || r.link(q.conn) == nil {
+		return
+	}
+	out.Send(q.conn, message.Message{
+		Kind: message.Changed, Era: q.era, Request: q.request, Status: res.Status,
+		Changes: res.Changes, Cursor: res.Cursor, Stable: res.Position.Seq,
+	})
+}
+
+func (r *Replica) onPull(now step.Time, l *link, m *message.Message, out *step.Effects) {
+	if !r.stableFrom(m.Seq) {
+		out.Send(l.conn, message.Message{Kind: message.Pulled, Era: m.Era, Request: m.Request, Chunk: m.Chunk, Status: message.BehindSeq})
+		return
+	}
+	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: message.Pull, era: m.Era})
+	r.store.Pull(now, r.handle, m.Chunk, token, out)
+}
+
+func (r *Replica) onPullDone(res *store.Result, out *step.Effects) {
+	q, known := r.requests.take(res.Token)
+	if !known || r.link(q.conn) == nil {
+		res.Payload.Release()
+		return
+	}
+	out.Send(q.conn, message.Message{
+		Kind: message.Pulled, Era: q.era, Request: q.request, Status: res.Status,
+		Chunk: res.Content.Chunk, LastSeq: res.Content.LastSeq,
+		Present: res.Content.Present, Zero: res.Content.Zero,
+		Checksums: res.Content.Checksums, Payload: res.Payload,
+	})
+}
+
+// Target side.
+//
+//	ResyncBegin: empty, incomplete ──▶ pushes ──▶ ResyncLive: the stream goes on
+//	──▶ pushes for what the stream has not written ──▶ ResyncEnd: complete
+
+func (r *Replica) onResyncBegin(now step.Time, l *link, m *message.Message, out *step.Effects) {
+	r.meta.Complete, r.meta.Resync, r.meta.SyncTarget = false, m.Resync, block.Position{}
+	r.live = nil
+	r.appended, r.accepted, r.durable = 0, 0, 0
+	r.tainted = false // nothing that may have been lost is left
+	r.metaPending++
+	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: m.Kind, era: m.Era, meta: true})
+	r.store.Reset(now, r.handle, r.meta, token, out)
+}
+
+func (r *Replica) onResyncLive(now step.Time, l *link, m *message.Message, out *step.Effects) {
+	if r.refuseOtherResync(l, m, out) {
+		return
+	}
+	r.live = map[block.Chunk]uint16{}
+	at := m.Position
+	r.appended, r.accepted, r.durable = at.Seq, at.Seq, at.Seq
+	r.metaPending++
+	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: m.Kind, era: m.Era, meta: true})
+	r.store.Continue(now, r.handle, at, r.meta, token, out)
+}
+
+// refuseOtherResync answers a frame of a resync that is over. Its pushes hold
+// content that was right only then.
+func (r *Replica) refuseOtherResync(l *link, m *message.Message, out *step.Effects) bool {
+	if m.Resync != 0 && m.Resync == r.meta.Resync {
+		return false
+	}
+	out.Marks.Hit("replica: frame of another resync refused")
+	m.Payload.Release()
+	out.Send(l.conn, message.Message{Kind: message.Done, Era: m.Era, Request: m.Request, Status: message.WrongState})
+	return true
+}
+
+// onPush applies the blocks that the live stream has not written: what it wrote
+// is newer than any push.
+func (r *Replica) onPush(now step.Time, l *link, m *message.Message, out *step.Effects) {
+	if r.refuseOtherResync(l, m, out) {
+		return
+	}
+	apply := ^uint16(0)
+	if r.live != nil {
+		apply = ^r.live[m.Chunk]
+		if apply != ^uint16(0) {
+			out.Marks.Hit("replica: push left out blocks written since")
+		}
+	}
+	content := store.ChunkContent{
+		Chunk: m.Chunk, LastSeq: m.LastSeq, Present: m.Present, Zero: m.Zero, Checksums: m.Checksums,
+	}
+	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: m.Kind, era: m.Era})
+	status := r.store.Push(now, r.handle, apply, content, m.Payload, token, out)
+	if status != message.OK {
+		m.Payload.Release()
+		r.requests.take(token)
+		out.Send(l.conn, message.Message{Kind: message.Done, Era: m.Era, Request: m.Request, Status: status})
+	}
+}
+
+func (r *Replica) onResyncEnd(now step.Time, l *link, m *message.Message, out *step.Effects) {
+	if r.refuseOtherResync(l, m, out) {
+		return
+	}
+	if r.live == nil {
+		out.Send(l.conn, message.Message{Kind: message.Done, Era: m.Era, Request: m.Request, Status: message.WrongState})
+		return
+	}
+	r.meta.Complete, r.meta.Resync = true, 0
+	r.live = nil
+	r.setMeta(now, request{conn: l.conn, request: m.Request, kind: m.Kind, era: m.Era}, out)
+}
+
+// noteLive remembers what the live stream wrote, so that pushes leave it alone.
+func (r *Replica) noteLive(rng block.Range) {
+	if r.live == nil || rng.Empty() {
+		return
+	}
+	for b := rng.First; b < rng.End(); {
+		c := b.Chunk()
+		end := min(rng.End(), c.First()+block.PerChunk)
+		r.live[c] |= maskOf(b.Offset(), int(end-b))
+		b = end
+	}
+}
+
+// maskOf returns count set bits from bit offset on; offset+count ≤ 16.
+func maskOf(offset, count int) uint16 {
+	return uint16((uint32(1)<<count - 1) << offset)
+}
