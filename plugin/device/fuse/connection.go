@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -26,7 +25,7 @@ type connection struct {
 	// A backend may complete long after an abort, when the number of the
 	// descriptor would be somebody else's; the last holder closes it.
 	holders    atomic.Int64
-	operations sync.Pool
+	operations operations
 	ready      chan error    // one answer to INIT
 	readers    atomic.Int64  // still running
 	ended      chan struct{} // closed by the last reader

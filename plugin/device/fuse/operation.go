@@ -3,6 +3,7 @@ package fuse
 import (
 	"encoding/binary"
 	"errors"
+	"sync"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -22,9 +23,34 @@ type operation struct {
 	vectors    [2]unix.Iovec
 }
 
+// operations is a stock of unused ones, as many as were ever in flight at once.
+// It is no sync.Pool: what a backend keeps in Scratch should stay.
+type operations struct {
+	mu   sync.Mutex
+	free []*operation
+}
+
+func (s *operations) take() *operation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.free) - 1
+	if last < 0 {
+		return nil
+	}
+	op := s.free[last]
+	s.free = s.free[:last]
+	return op
+}
+
+func (s *operations) put(op *operation) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.free = append(s.free, op)
+}
+
 // submit hands a request to the backend, with the reference on the buffer.
 func (c *connection) submit(h header, kind device.Kind, e extent, buffer block.Buffer) {
-	op, _ := c.operations.Get().(*operation)
+	op := c.operations.take()
 	if op == nil {
 		op = &operation{connection: c}
 		op.request.Done = op.done
@@ -44,7 +70,7 @@ func (op *operation) done(_ *device.Request, err error) {
 	op.request.Buffer.Release()
 	op.request.Buffer = block.Buffer{}
 	op.unique = 0
-	c.operations.Put(op)
+	c.operations.put(op)
 	c.release()
 }
 

@@ -1,0 +1,317 @@
+package fuse_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/plugin/device"
+	"github.com/lagan-storage/lagan/plugin/device/fuse"
+	"github.com/lagan-storage/lagan/plugin/device/mounts"
+	"github.com/lagan-storage/lagan/plugin/filesystem"
+	"github.com/lagan-storage/lagan/plugin/require"
+)
+
+const mib = 1 << 20
+
+// newAttacher makes an attacher in a directory whose leftovers are removed.
+func newAttacher(t testing.TB) (a *fuse.Attacher, dir string) {
+	t.Helper()
+	require.FUSE(t)
+	dir = t.TempDir()
+	a, err := fuse.New(fuse.Params{Dir: dir, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a, dir
+}
+
+func volumeOf(backend *memory) device.Volume {
+	return device.Volume{Name: "db", ID: block.VolumeID{0xDB}, Size: int64(len(backend.data))}
+}
+
+// attach attaches; the device is gone when the test ends.
+func attach(t testing.TB, a *fuse.Attacher, backend *memory) device.Device {
+	t.Helper()
+	d, err := a.Attach(t.Context(), volumeOf(backend), backend)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := d.Abort(); err != nil {
+			t.Error(err)
+		}
+	})
+	return d
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func run(t testing.TB, name string, arguments ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), name, arguments...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(arguments, " "), err, out)
+	}
+	return string(out)
+}
+
+// aligned returns memory that direct I/O takes.
+func aligned(size int) []byte {
+	b := make([]byte, size+block.Size)
+	skip := block.Size - int(uintptr(unsafe.Pointer(&b[0]))%block.Size)
+	return b[skip : skip+size]
+}
+
+// openDirect opens a device or a file around the page cache.
+func openDirect(t testing.TB, name string) int {
+	t.Helper()
+	fd, err := unix.Open(name, unix.O_RDWR|unix.O_DIRECT|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatalf("open %s: %v", name, err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	return fd
+}
+
+func mountedAt(t testing.TB, point string) bool {
+	t.Helper()
+	table, err := mounts.List()
+	must(t, err)
+	for _, m := range table {
+		if m.Point == point {
+			return true
+		}
+	}
+	return false
+}
+
+// writeFiles writes a tree with fsync and returns the checksum of each file.
+func writeFiles(t *testing.T, dir string) map[string][32]byte {
+	t.Helper()
+	random := rand.NewChaCha8([32]byte{1})
+	sums := map[string][32]byte{}
+	for i := range 60 {
+		name := filepath.Join(dir, fmt.Sprint(i%7), fmt.Sprintf("file-%d", i))
+		must(t, os.MkdirAll(filepath.Dir(name), 0o755))
+		content := make([]byte, 1+(i*i*977)%(1<<20))
+		_, _ = random.Read(content) // never fails
+		sums[name] = sha256.Sum256(content)
+		file, err := os.Create(name)
+		must(t, err)
+		_, err = file.Write(content)
+		must(t, errors.Join(err, file.Sync(), file.Close()))
+	}
+	return sums
+}
+
+func verifyFiles(t *testing.T, sums map[string][32]byte) {
+	t.Helper()
+	for name, want := range sums {
+		content, err := os.ReadFile(name)
+		if err != nil || sha256.Sum256(content) != want {
+			t.Errorf("%s did not come back: %v", name, err)
+		}
+	}
+}
+
+func TestFileSystemsComeBackOnTheNextDevice(t *testing.T) {
+	for kind, program := range map[filesystem.Type]string{filesystem.Ext4: "mkfs.ext4", filesystem.XFS: "mkfs.xfs"} {
+		t.Run(string(kind), func(t *testing.T) {
+			a, _ := newAttacher(t)
+			require.Program(t, program, "e2fsprogs or xfsprogs")
+			ctx, backend, target := t.Context(), newMemory(400*mib), filepath.Join(t.TempDir(), "mount")
+
+			first := attach(t, a, backend)
+			must(t, filesystem.Make(ctx, first.Path(), kind))
+			must(t, filesystem.Mount(ctx, first.Path(), target, kind))
+			before := backend.flushes.Load()
+			sums := writeFiles(t, target)
+			if got := backend.flushes.Load() - before; got < int64(len(sums)) {
+				t.Errorf("%d flushes arrived of %d files that were synced", got, len(sums))
+			}
+			if err := first.Detach(ctx); !errors.Is(err, device.ErrBusy) || !strings.Contains(err.Error(), target) {
+				t.Errorf("detach while mounted: %v, want %v with the mount point", err, device.ErrBusy)
+			}
+			must(t, filesystem.Unmount(ctx, target))
+			must(t, first.Detach(ctx))
+
+			second := attach(t, a, backend)
+			must(t, filesystem.Check(ctx, second.Path(), kind))
+			must(t, filesystem.Mount(ctx, second.Path(), target, kind))
+			verifyFiles(t, sums)
+			for name := range sums {
+				must(t, os.Remove(name))
+			}
+			zeros := backend.zeros.Load()
+			run(t, "fstrim", target)
+			if backend.zeros.Load() == zeros {
+				t.Error("fstrim reached no Zero")
+			}
+			must(t, filesystem.Unmount(ctx, target))
+			must(t, second.Detach(ctx))
+		})
+	}
+}
+
+func TestDetachLeavesNothing(t *testing.T) {
+	a, dir := newAttacher(t)
+	d := attach(t, a, newMemory(16*mib))
+	must(t, d.Detach(t.Context()))
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+		t.Errorf("left in the directory: %v %v", entries, err)
+	}
+	if mountedAt(t, filepath.Join(dir, volumeOf(newMemory(0)).ID.String())) {
+		t.Error("the FUSE file is still mounted")
+	}
+	must(t, d.Detach(t.Context()))
+	must(t, d.Abort())
+}
+
+func TestDetachWritesOutAndFlushesWhatIsCached(t *testing.T) {
+	a, _ := newAttacher(t)
+	backend := newMemory(16 * mib)
+	d := attach(t, a, backend)
+	content := bytes.Repeat([]byte("cached"), mib)[:mib]
+	must(t, os.WriteFile(d.Path(), content, 0)) // no fsync
+	must(t, d.Detach(t.Context()))
+	if !bytes.Equal(backend.data[:mib], content) {
+		t.Error("a cached write was lost with the detach")
+	}
+	if backend.flushes.Load() == 0 {
+		t.Error("the backend was not flushed")
+	}
+}
+
+func TestVolumeHasOneDevice(t *testing.T) {
+	a, _ := newAttacher(t)
+	backend := newMemory(16 * mib)
+	d := attach(t, a, backend)
+	if _, err := a.Attach(t.Context(), volumeOf(backend), backend); !errors.Is(err, device.ErrAttached) {
+		t.Errorf("got %v, want %v", err, device.ErrAttached)
+	}
+	must(t, d.Detach(t.Context()))
+	must(t, attach(t, a, backend).Detach(t.Context()))
+}
+
+func TestAbortOfAnOldDeviceLeavesTheNextAlone(t *testing.T) {
+	a, _ := newAttacher(t)
+	backend := newMemory(16 * mib)
+	first := attach(t, a, backend)
+	must(t, first.Abort())
+	second := attach(t, a, backend)
+	must(t, first.Abort())
+	if _, err := unix.Pread(openDirect(t, second.Path()), aligned(block.Size), 0); err != nil {
+		t.Errorf("read of the next device: %v", err)
+	}
+}
+
+func TestSizesThatAreNotBlocksAreRefused(t *testing.T) {
+	a, _ := newAttacher(t)
+	for _, size := range []int64{0, -4096, 4095, mib + 512} {
+		if _, err := a.Attach(t.Context(), device.Volume{Name: "odd", Size: size}, newMemory(0)); err == nil {
+			t.Errorf("a volume of %d bytes was attached", size)
+		}
+	}
+}
+
+func TestDeviceGrowsAndDoesNotShrink(t *testing.T) {
+	a, _ := newAttacher(t)
+	backend := newMemory(64 * mib)
+	whole := backend.data
+	backend.data = whole[:32*mib]
+	d := attach(t, a, backend)
+	backend.data = whole
+	must(t, d.Resize(t.Context(), 64*mib))
+	fd, page := openDirect(t, d.Path()), aligned(block.Size)
+	copy(page, "beyond the old end")
+	if _, err := unix.Pwrite(fd, page, 48*mib); err != nil {
+		t.Fatalf("write beyond the old end: %v", err)
+	}
+	if !bytes.Equal(whole[48*mib:48*mib+block.Size], page) {
+		t.Error("the write did not arrive")
+	}
+	if err := d.Resize(t.Context(), 32*mib); err == nil {
+		t.Error("the device was shrunk")
+	}
+}
+
+func TestDeviceHasSectorsOfABlockAndGoesAroundThePageCache(t *testing.T) {
+	a, _ := newAttacher(t)
+	d := attach(t, a, newMemory(16*mib))
+	for attribute, want := range map[string]string{
+		"queue/logical_block_size": "4096", "loop/dio": "1", "loop/autoclear": "1", "queue/max_sectors_kb": "256",
+	} {
+		got, err := os.ReadFile(filepath.Join("/sys/block", filepath.Base(d.Path()), attribute))
+		if strings.TrimSpace(string(got)) != want {
+			t.Errorf("%s is %q %v, want %s", attribute, got, err, want)
+		}
+	}
+}
+
+// Direct I/O from memory that is not aligned to pages must not reach the
+// backend in pieces that are not blocks.
+func TestTransfersFromUnalignedMemoryStayWholeBlocks(t *testing.T) {
+	a, _ := newAttacher(t)
+	backend := newMemory(16 * mib)
+	fd := openDirect(t, attach(t, a, backend).Path())
+	out, in := aligned(4*mib + block.Size)[512:4*mib+512], aligned(4*mib + block.Size)[1536:4*mib+1536]
+	for i := 0; i < len(out); i += 8 {
+		binary.LittleEndian.PutUint64(out[i:], uint64(i))
+	}
+	if n, err := unix.Pwrite(fd, out, mib); err != nil || n != len(out) {
+		t.Fatalf("wrote %d: %v", n, err)
+	}
+	if !bytes.Equal(backend.data[mib:5*mib], out) {
+		t.Error("something else was written")
+	}
+	if n, err := unix.Pread(fd, in, mib); err != nil || n != len(in) || !bytes.Equal(in, out) {
+		t.Errorf("read %d, equal %v: %v", n, bytes.Equal(in, out), err)
+	}
+}
+
+func TestErrorsReachTheClient(t *testing.T) {
+	a, dir := newAttacher(t)
+	backend := newMemory(16 * mib)
+	attach(t, a, backend)
+	fd := openDirect(t, filepath.Join(dir, volumeOf(backend).ID.String()))
+	for err, want := range map[error]unix.Errno{
+		device.ErrNoSpace:                             unix.ENOSPC,
+		fmt.Errorf("write: %w", device.ErrGone):       unix.ENODEV,
+		device.ErrTimeout:                             unix.ETIMEDOUT,
+		errors.New("anything that nobody thought of"): unix.EIO,
+	} {
+		backend.fail.Store(&err)
+		if _, got := unix.Pwrite(fd, aligned(block.Size), 0); got != want {
+			t.Errorf("write with %q: %v, want %v", err, got, want)
+		}
+		if _, got := unix.Pread(fd, aligned(block.Size), 0); got != want {
+			t.Errorf("read with %q: %v, want %v", err, got, want)
+		}
+		if got := unix.Fsync(fd); got != want {
+			t.Errorf("flush with %q: %v, want %v", err, got, want)
+		}
+	}
+	backend.fail.Store(nil)
+	if _, err := unix.Pwrite(fd, aligned(512), 0); err != unix.EINVAL {
+		t.Errorf("write of half a block: %v, want %v", err, unix.EINVAL)
+	}
+}
