@@ -67,14 +67,16 @@ func detachLazily(point string) error {
 	return nil
 }
 
-// force ends our file system m and everything on it: requests fail at once, the
-// file systems mounted from its loop devices and then itself leave the tree. It
-// goes on after an error, and returns where something was mounted.
+// force makes our file system m useless: its requests fail at once, and what is
+// mounted from its loop devices leaves the tree. It goes on after an error, and
+// returns where something was mounted. Unmounting m itself is left to the
+// caller: that makes the name of the loop devices' file unknown.
 func force(m mounts.Mount, table []mounts.Mount, loops []uint32) (points []string, err error) {
 	if controlErr := abortConnection(m); controlErr != nil {
-		// Forcing the unmount aborts as well, where the mount is still in
-		// the tree; the unmount by path below then finds nothing.
-		if forced := unix.Unmount(m.Point, unix.MNT_FORCE|unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); forced != nil {
+		// Trying to force an unmount aborts as well, where the mount is still
+		// in the tree. It stays there while it has a loop device (EBUSY).
+		forced := unix.Unmount(m.Point, unix.MNT_FORCE|unix.UMOUNT_NOFOLLOW)
+		if forced != nil && !errors.Is(forced, unix.EBUSY) {
 			err = errors.Join(controlErr, fmt.Errorf("force the unmount of %s: %w", m.Point, forced))
 		}
 	}
@@ -84,5 +86,5 @@ func force(m mounts.Mount, table []mounts.Mount, loops []uint32) (points []strin
 	for _, point := range slices.Backward(points) { // the newest lies on top
 		err = errors.Join(err, detachLazily(point))
 	}
-	return points, errors.Join(err, detachLazily(m.Point))
+	return points, err
 }

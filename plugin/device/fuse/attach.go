@@ -198,22 +198,10 @@ func clean(m mounts.Mount, table []mounts.Mount) (Cleaned, error) {
 	}
 	done.Mounts, err = force(m, table, loops)
 	for _, number := range loops {
-		err = errors.Join(err, clearLoop(number))
+		inUse, clearErr := clearLoop(number, m.Point)
+		done.InUse, err = done.InUse || inUse, errors.Join(err, clearErr)
 	}
-	still, listErr := stillSet(loops)
-	done.InUse = still
-	return done, errors.Join(err, listErr)
-}
-
-// stillSet reports whether one of the loop devices has a file yet.
-func stillSet(loops []uint32) (bool, error) {
-	for _, number := range loops {
-		_, err := os.Stat((&loop{number: number}).attribute("loop/backing_file"))
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
-			return err == nil, err
-		}
-	}
-	return false, nil
+	return done, errors.Join(err, detachLazily(m.Point))
 }
 
 // removeFiles removes the files of volumes that nothing is mounted on.

@@ -181,6 +181,9 @@ func (d *attached) Abort() error {
 	if d.loop != nil && !d.gone {
 		err = errors.Join(err, d.loop.close())
 	}
+	if !d.gone {
+		err = errors.Join(err, detachLazily(d.mount.Point))
+	}
 	d.gone = true
 	if err = errors.Join(err, d.removeFile()); err != nil {
 		return fmt.Errorf("abort %s: %w", d.mount.Point, err)

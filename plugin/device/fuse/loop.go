@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -190,17 +191,28 @@ func loopsOn(file string) (numbers []uint32, err error) {
 	return numbers, nil
 }
 
-// clearLoop frees a loop device that a killed process left, now or with its
-// last user.
-func clearLoop(number uint32) error {
+// clearLoop frees a loop device that a killed process left on the file, now or
+// with its last user. It reports whether a file system still claims the device.
+func clearLoop(number uint32, file string) (inUse bool, err error) {
 	path := loopPath(number)
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err == nil {
-		err = unix.IoctlSetInt(fd, unix.LOOP_CLR_FD, 0)
-		_ = unix.Close(fd)
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_EXCL|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.EBUSY) {
+		inUse = true
+		fd, err = unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	}
+	if err != nil {
+		return inUse, fmt.Errorf("free %s: %w", path, err)
+	}
+	defer func() { _ = unix.Close(fd) }() // read only
+	// While we have it open it stays on its file, but it may have cleared
+	// itself before and be another's by now.
+	loops, err := loopsOn(file)
+	if err != nil || !slices.Contains(loops, number) {
+		return false, err
+	}
+	err = unix.IoctlSetInt(fd, unix.LOOP_CLR_FD, 0)
 	if err != nil && !errors.Is(err, unix.ENXIO) { // ENXIO: it is free already
-		return fmt.Errorf("free %s: %w", path, err)
+		return inUse, fmt.Errorf("free %s: %w", path, err)
 	}
-	return nil
+	return inUse, nil
 }

@@ -1,6 +1,7 @@
 package fuse_test
 
 import (
+	"bytes"
 	"sync"
 	"sync/atomic"
 
@@ -9,6 +10,7 @@ import (
 
 // memory is a volume in memory. It completes inline, until told to hang.
 type memory struct {
+	bytes                         sync.RWMutex // the kernel orders requests, but the race detector cannot see that
 	data                          []byte
 	reads, writes, flushes, zeros atomic.Int64
 	fail                          atomic.Pointer[error] // what to complete with
@@ -34,17 +36,37 @@ func (m *memory) Submit(r *device.Request) {
 	switch r.Kind {
 	case device.Read:
 		m.reads.Add(1)
+		m.bytes.RLock()
 		copy(r.Buffer.Bytes(), m.data[r.Offset:])
+		m.bytes.RUnlock()
 	case device.Write:
 		m.writes.Add(1)
+		m.bytes.Lock()
 		copy(m.data[r.Offset:], r.Buffer.Bytes())
+		m.bytes.Unlock()
 	case device.Flush:
 		m.flushes.Add(1)
 	case device.Zero:
 		m.zeros.Add(1)
+		m.bytes.Lock()
 		clear(m.data[r.Offset : r.Offset+r.Length])
+		m.bytes.Unlock()
 	}
 	r.Done(r, nil)
+}
+
+// holds reports whether want is at offset.
+func (m *memory) holds(offset int64, want []byte) bool {
+	m.bytes.RLock()
+	defer m.bytes.RUnlock()
+	return bytes.Equal(m.data[offset:offset+int64(len(want))], want)
+}
+
+// grow adds zeroes at the end.
+func (m *memory) grow(size int64) {
+	m.bytes.Lock()
+	defer m.bytes.Unlock()
+	m.data = append(m.data, make([]byte, size-int64(len(m.data)))...)
 }
 
 func (m *memory) hold(r *device.Request) bool {
