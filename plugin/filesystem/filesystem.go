@@ -53,6 +53,9 @@ var (
 	ErrDamaged = errors.New("file system is damaged")
 	// ErrMounted says that a file system is in use.
 	ErrMounted = errors.New("file system is in use")
+	// ErrGrowUnmounted says that a file system can grow here, but not while
+	// it is mounted: unmount it and use GrowUnmounted.
+	ErrGrowUnmounted = errors.New("file system must be unmounted to grow")
 )
 
 // program runs a program to its end and returns its exit status; an error says

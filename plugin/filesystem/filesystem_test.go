@@ -180,11 +180,12 @@ func TestCheckReportsWhatItMayNotRepair(t *testing.T) {
 func TestUnknownTypesAreNamed(t *testing.T) {
 	name := image(t, 4*mib)
 	for what, err := range map[string]error{
-		"parse": func() error { _, err := filesystem.ParseType("ntfs"); return err }(),
-		"make":  filesystem.Make(t.Context(), name, "ntfs"),
-		"check": filesystem.Check(t.Context(), name, "ntfs"),
-		"mount": filesystem.Mount(t.Context(), name, t.TempDir(), "ntfs"),
-		"grow":  filesystem.Grow(t.Context(), name, t.TempDir(), "ntfs"),
+		"parse":          func() error { _, err := filesystem.ParseType("ntfs"); return err }(),
+		"make":           filesystem.Make(t.Context(), name, "ntfs"),
+		"check":          filesystem.Check(t.Context(), name, "ntfs"),
+		"mount":          filesystem.Mount(t.Context(), name, t.TempDir(), "ntfs"),
+		"grow":           filesystem.Grow(t.Context(), name, t.TempDir(), "ntfs"),
+		"grow unmounted": filesystem.GrowUnmounted(t.Context(), name, "ntfs"),
 	} {
 		if err == nil {
 			t.Errorf("%s takes a file system that nobody knows", what)

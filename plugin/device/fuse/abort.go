@@ -49,7 +49,7 @@ func mountControl() error {
 	if err := unix.Statfs(controlDir, &stat); err != nil {
 		return fmt.Errorf("look for %s: %w", controlDir, err)
 	}
-	if int64(stat.Type) == controlMagic {
+	if stat.Type == controlMagic {
 		return nil
 	}
 	if err := unix.Mount("fusectl", controlDir, "fusectl", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {

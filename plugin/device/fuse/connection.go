@@ -34,7 +34,7 @@ type connection struct {
 func openConnection(volume device.Volume, backend device.Backend, stock *slabs, log *slog.Logger) (*connection, error) {
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open /dev/fuse: %w", err)
+		return nil, fmt.Errorf("open /dev/fuse: %w: load the kernel module fuse, as root", err)
 	}
 	c := &connection{
 		backend: backend, stock: stock, log: log, fd: fd,
@@ -123,11 +123,10 @@ func (r *reader) next(fd int) (int, error) {
 	r.vectors[1].SetLen(len(room))
 	for {
 		n, _, errno := unix.Syscall(unix.SYS_READV, uintptr(fd), uintptr(unsafe.Pointer(&r.vectors)), uintptr(len(r.vectors)))
-		switch errno {
-		case 0:
+		if errno == 0 {
 			return int(n), nil
-		case unix.EINTR, unix.EAGAIN, unix.ENOENT: // ENOENT: the request was aborted while we read it
-		default:
+		}
+		if errno != unix.EINTR && errno != unix.EAGAIN && errno != unix.ENOENT { // ENOENT: aborted while we read it
 			return 0, errno
 		}
 	}
@@ -136,10 +135,10 @@ func (r *reader) next(fd int) (int, error) {
 // serve reads and starts requests until the connection ends.
 func (c *connection) serve() {
 	defer func() {
+		c.release()
 		if c.readers.Add(-1) == 0 {
 			close(c.ended)
 		}
-		c.release()
 	}()
 	r := &reader{arena: arena{stock: c.stock}}
 	defer r.arena.close()

@@ -2,12 +2,10 @@ package fuse_test
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,7 +19,6 @@ import (
 	"github.com/lagan-storage/lagan/plugin/device"
 	"github.com/lagan-storage/lagan/plugin/device/fuse"
 	"github.com/lagan-storage/lagan/plugin/device/mounts"
-	"github.com/lagan-storage/lagan/plugin/filesystem"
 	"github.com/lagan-storage/lagan/plugin/require"
 )
 
@@ -92,6 +89,14 @@ func openDirect(t testing.TB, name string) int {
 	return fd
 }
 
+// descriptors counts what this process has open.
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	must(t, err)
+	return len(entries)
+}
+
 func mountedAt(t testing.TB, point string) bool {
 	t.Helper()
 	table, err := mounts.List()
@@ -104,78 +109,14 @@ func mountedAt(t testing.TB, point string) bool {
 	return false
 }
 
-// writeFiles writes a tree with fsync and returns the checksum of each file.
-func writeFiles(t *testing.T, dir string) map[string][32]byte {
-	t.Helper()
-	random := rand.NewChaCha8([32]byte{1})
-	sums := map[string][32]byte{}
-	for i := range 60 {
-		name := filepath.Join(dir, fmt.Sprint(i%7), fmt.Sprintf("file-%d", i))
-		must(t, os.MkdirAll(filepath.Dir(name), 0o755))
-		content := make([]byte, 1+(i*i*977)%(1<<20))
-		_, _ = random.Read(content) // never fails
-		sums[name] = sha256.Sum256(content)
-		file, err := os.Create(name)
-		must(t, err)
-		_, err = file.Write(content)
-		must(t, errors.Join(err, file.Sync(), file.Close()))
-	}
-	return sums
-}
-
-func verifyFiles(t *testing.T, sums map[string][32]byte) {
-	t.Helper()
-	for name, want := range sums {
-		content, err := os.ReadFile(name)
-		if err != nil || sha256.Sum256(content) != want {
-			t.Errorf("%s did not come back: %v", name, err)
-		}
-	}
-}
-
-func TestFileSystemsComeBackOnTheNextDevice(t *testing.T) {
-	for kind, program := range map[filesystem.Type]string{filesystem.Ext4: "mkfs.ext4", filesystem.XFS: "mkfs.xfs"} {
-		t.Run(string(kind), func(t *testing.T) {
-			a, _ := newAttacher(t)
-			require.Program(t, program, "e2fsprogs or xfsprogs")
-			ctx, backend, target := t.Context(), newMemory(400*mib), filepath.Join(t.TempDir(), "mount")
-
-			first := attach(t, a, backend)
-			must(t, filesystem.Make(ctx, first.Path(), kind))
-			must(t, filesystem.Mount(ctx, first.Path(), target, kind))
-			before := backend.flushes.Load()
-			sums := writeFiles(t, target)
-			if got := backend.flushes.Load() - before; got < int64(len(sums)) {
-				t.Errorf("%d flushes arrived of %d files that were synced", got, len(sums))
-			}
-			if err := first.Detach(ctx); !errors.Is(err, device.ErrBusy) || !strings.Contains(err.Error(), target) {
-				t.Errorf("detach while mounted: %v, want %v with the mount point", err, device.ErrBusy)
-			}
-			must(t, filesystem.Unmount(ctx, target))
-			must(t, first.Detach(ctx))
-
-			second := attach(t, a, backend)
-			must(t, filesystem.Check(ctx, second.Path(), kind))
-			must(t, filesystem.Mount(ctx, second.Path(), target, kind))
-			verifyFiles(t, sums)
-			for name := range sums {
-				must(t, os.Remove(name))
-			}
-			zeros := backend.zeros.Load()
-			run(t, "fstrim", target)
-			if backend.zeros.Load() == zeros {
-				t.Error("fstrim reached no Zero")
-			}
-			must(t, filesystem.Unmount(ctx, target))
-			must(t, second.Detach(ctx))
-		})
-	}
-}
-
 func TestDetachLeavesNothing(t *testing.T) {
 	a, dir := newAttacher(t)
+	before := descriptors(t)
 	d := attach(t, a, newMemory(16*mib))
 	must(t, d.Detach(t.Context()))
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors are open, %d were", after, before)
+	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 		t.Errorf("left in the directory: %v %v", entries, err)
 	}
@@ -298,18 +239,18 @@ func TestErrorsReachTheClient(t *testing.T) {
 		errors.New("anything that nobody thought of"): unix.EIO,
 	} {
 		backend.fail.Store(&err)
-		if _, got := unix.Pwrite(fd, aligned(block.Size), 0); got != want {
+		if _, got := unix.Pwrite(fd, aligned(block.Size), 0); !errors.Is(got, want) {
 			t.Errorf("write with %q: %v, want %v", err, got, want)
 		}
-		if _, got := unix.Pread(fd, aligned(block.Size), 0); got != want {
+		if _, got := unix.Pread(fd, aligned(block.Size), 0); !errors.Is(got, want) {
 			t.Errorf("read with %q: %v, want %v", err, got, want)
 		}
-		if got := unix.Fsync(fd); got != want {
+		if got := unix.Fsync(fd); !errors.Is(got, want) {
 			t.Errorf("flush with %q: %v, want %v", err, got, want)
 		}
 	}
 	backend.fail.Store(nil)
-	if _, err := unix.Pwrite(fd, aligned(512), 0); err != unix.EINVAL {
+	if _, err := unix.Pwrite(fd, aligned(512), 0); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("write of half a block: %v, want %v", err, unix.EINVAL)
 	}
 }

@@ -38,8 +38,11 @@ func TestKernelsThatAreTooOldAreRefused(t *testing.T) {
 		major, minor, flags uint32
 		fine                bool
 	}{
-		{7, 28, initWanted, true}, {7, 45, ^uint32(0), true},
-		{7, 27, initWanted, false}, {8, 0, initWanted, false}, {7, 31, initWanted &^ initAsyncDIO, false},
+		{7, 28, initWanted, true},
+		{7, 45, ^uint32(0), true},
+		{7, 27, initWanted, false},
+		{8, 0, initWanted, false},
+		{7, 31, initWanted &^ initAsyncDIO, false},
 	} {
 		out, err := negotiate(initRequest(c.major, c.minor, c.flags))
 		if (err == nil) != c.fine {
@@ -155,6 +158,9 @@ func TestIOAllocatesNothing(t *testing.T) {
 		t.Errorf("%d requests arrived, want %d", backend.requests, 2*(runs+1))
 	}
 	r.arena.close()
+	if n := len(c.stock.free); n != 2 { // one is taken before the other is given back
+		t.Errorf("%d slabs came back of the 2 that took turns", n)
+	}
 }
 
 func TestWriteThatDoesNotCarryItsLengthIsRefused(t *testing.T) {

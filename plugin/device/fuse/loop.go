@@ -55,7 +55,7 @@ func openLoop(ctx context.Context, file string) (*loop, error) {
 	}
 	control, err := unix.Open("/dev/loop-control", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, fmt.Errorf("open /dev/loop-control: %w", err)
+		return nil, fmt.Errorf("open /dev/loop-control: %w: load the kernel module loop, as root", err)
 	}
 	defer func() { _ = unix.Close(control) }()
 	for range loopTriesMax {
