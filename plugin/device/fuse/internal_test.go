@@ -1,0 +1,192 @@
+package fuse
+
+import (
+	"encoding/binary"
+	"log/slog"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/plugin/device"
+)
+
+func TestOnlyWholeBlocksWithinTheVolumeAreValid(t *testing.T) {
+	const size = 64 << 20
+	for e, want := range map[extent]bool{
+		{0, 4096}: true, {0, size}: true, {size - 4096, 4096}: true,
+		{0, 0}: false, {0, -4096}: false, {-4096, 4096}: false, {512, 4096}: false, {0, 512}: false,
+		{size, 4096}: false, {size - 4096, 8192}: false,
+		{4096, 1<<63 - 4096}: false, {1<<63 - 4096, 4096}: false, // sums overflow
+	} {
+		if got := e.valid(size); got != want {
+			t.Errorf("%+v: %v, want %v", e, got, want)
+		}
+	}
+}
+
+func initRequest(major, minor, flags uint32) []byte {
+	b := make([]byte, requestBytes)
+	for i, v := range []uint32{major, minor, 128 << 10, flags} {
+		binary.NativeEndian.PutUint32(b[headerBytes+4*i:], v)
+	}
+	return b
+}
+
+func TestKernelsThatAreTooOldAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		major, minor, flags uint32
+		fine                bool
+	}{
+		{7, 28, initWanted, true},
+		{7, 45, ^uint32(0), true},
+		{7, 27, initWanted, false},
+		{8, 0, initWanted, false},
+		{7, 31, initWanted &^ initAsyncDIO, false},
+	} {
+		out, err := negotiate(initRequest(c.major, c.minor, c.flags))
+		if (err == nil) != c.fine {
+			t.Errorf("%+v: %v", c, err)
+		}
+		if err == nil && binary.NativeEndian.Uint32(out[12:]) != initWanted {
+			t.Errorf("%+v: asked for flags %#x, want %#x", c, binary.NativeEndian.Uint32(out[12:]), initWanted)
+		}
+	}
+}
+
+func TestSmallBuffersShareASlabAndHoldItToTheLast(t *testing.T) {
+	stock := &slabs{}
+	a := arena{stock: stock}
+	var buffers []block.Buffer
+	for range 5 {
+		room, err := a.room()
+		if err != nil || len(room) != transferBytesMax {
+			t.Fatalf("%d bytes of room: %v", len(room), err)
+		}
+		buffers = append(buffers, a.cut(block.Size))
+	}
+	for i, b := range buffers {
+		for j := range b.Bytes() {
+			b.Bytes()[j] = byte(i + 1)
+		}
+	}
+	for i, b := range buffers {
+		if b.Len() != block.Size || b.Bytes()[0] != byte(i+1) || b.Bytes()[block.Size-1] != byte(i+1) {
+			t.Errorf("buffer %d overlaps another", i)
+		}
+	}
+	a.close()
+	for _, b := range buffers {
+		if len(stock.free) > 0 {
+			t.Fatal("the slab went back while a buffer of it was held")
+		}
+		b.Release()
+	}
+	if len(stock.free) != 1 {
+		t.Errorf("%d slabs came back, want 1", len(stock.free))
+	}
+}
+
+func TestStockOfSlabsIsBounded(t *testing.T) {
+	stock := &slabs{}
+	var all []block.Buffer
+	for range slabsKeptMax + 3 {
+		b, err := stock.take()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b)
+	}
+	for _, b := range all {
+		b.Release()
+	}
+	if len(stock.free) != slabsKeptMax {
+		t.Errorf("%d slabs kept, want %d", len(stock.free), slabsKeptMax)
+	}
+}
+
+// echo completes everything at once.
+type echo struct{ requests int }
+
+func (e *echo) Submit(r *device.Request) {
+	e.requests++
+	r.Done(r, nil)
+}
+
+// newLoopback is a connection to a kernel that takes every reply.
+func newLoopback(t testing.TB, backend device.Backend) *connection {
+	t.Helper()
+	fd, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &connection{backend: backend, stock: &slabs{}, log: slog.New(slog.DiscardHandler), fd: fd}
+	c.holders.Store(1)
+	c.size.Store(1 << 30)
+	t.Cleanup(c.release)
+	return c
+}
+
+func transfer(op opcode, unique, offset uint64, length uint32) (b [requestBytes]byte) {
+	binary.NativeEndian.PutUint32(b[4:], uint32(op))
+	binary.NativeEndian.PutUint64(b[8:], unique)
+	binary.NativeEndian.PutUint64(b[headerBytes+8:], offset)
+	binary.NativeEndian.PutUint32(b[headerBytes+16:], length)
+	return b
+}
+
+func TestIOAllocatesNothing(t *testing.T) {
+	backend := &echo{}
+	c := newLoopback(t, backend)
+	r := &reader{arena: arena{stock: c.stock}}
+	unique := uint64(0)
+	const runs = 2000
+	allocated := testing.AllocsPerRun(runs, func() {
+		for _, op := range []opcode{opRead, opWrite} {
+			if _, err := r.arena.room(); err != nil {
+				t.Fatal(err)
+			}
+			unique++
+			r.request = transfer(op, unique, unique*block.Size, block.Size)
+			c.dispatch(r, requestBytes+block.Size)
+		}
+	})
+	if allocated > 0 {
+		t.Errorf("%v allocations per read and write", allocated)
+	}
+	if backend.requests != 2*(runs+1) {
+		t.Errorf("%d requests arrived, want %d", backend.requests, 2*(runs+1))
+	}
+	r.arena.close()
+	if n := len(c.stock.free); n != 2 { // one is taken before the other is given back
+		t.Errorf("%d slabs came back of the 2 that took turns", n)
+	}
+}
+
+func TestWriteThatDoesNotCarryItsLengthIsRefused(t *testing.T) {
+	backend := &echo{}
+	c := newLoopback(t, backend)
+	r := &reader{arena: arena{stock: c.stock}}
+	if _, err := r.arena.room(); err != nil {
+		t.Fatal(err)
+	}
+	r.request = transfer(opWrite, 1, 0, 2*block.Size)
+	c.dispatch(r, requestBytes+block.Size)
+	if backend.requests > 0 {
+		t.Error("the rest of the buffer went to the backend")
+	}
+	r.arena.close()
+}
+
+func TestRequestCompletedTwiceStopsTheMachine(t *testing.T) {
+	backend := &echo{}
+	c := newLoopback(t, backend)
+	c.submit(header{unique: 1}, device.Flush, extent{}, block.Buffer{})
+	op := c.operations.take()
+	defer func() {
+		if recover() == nil {
+			t.Error("a second completion went unnoticed")
+		}
+	}()
+	op.request.Done(&op.request, nil)
+}

@@ -1,0 +1,50 @@
+package filesystem
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// Mount mounts a device at a directory, which is made when missing. Options are
+// added to our own and win where mount(8) lets them.
+//
+// An xfs is always mounted nouuid: a clone, and a dead mount of the same volume
+// on this kernel, have the same identity. An ext4 that finds itself broken turns
+// read-only.
+func Mount(ctx context.Context, device, target string, t Type, options ...string) error {
+	var own []string
+	switch t {
+	case Ext4:
+		own = []string{"errors=remount-ro"}
+	case XFS:
+		own = []string{"nouuid"}
+	default:
+		_, err := ParseType(string(t))
+		return err
+	}
+	if err := os.MkdirAll(target, 0o755); err != nil {
+		return fmt.Errorf("make the mount point: %w", err)
+	}
+	// -i: no helper of the type, which could do anything.
+	_, err := program(ctx, "mount", "-i", "-t", string(t), "-o", strings.Join(append(own, options...), ","), device, target)
+	if err != nil {
+		return fmt.Errorf("mount %s: %w", device, err)
+	}
+	return nil
+}
+
+// Unmount writes everything out and unmounts. ErrMounted says that somebody
+// still has files open; it stays mounted then. Nothing mounted is fine.
+func Unmount(ctx context.Context, target string) error {
+	const failed = 32 // of umount(8); the message tells why
+	status, err := program(ctx, "umount", target)
+	switch {
+	case err == nil, status == failed && strings.Contains(err.Error(), "not mounted"):
+		return nil
+	case status == failed && strings.Contains(err.Error(), "busy"):
+		return fmt.Errorf("unmount %s: %w: %w", target, ErrMounted, err)
+	}
+	return fmt.Errorf("unmount %s: %w", target, err)
+}
