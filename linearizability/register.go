@@ -2,6 +2,10 @@ package linearizability
 
 import "slices"
 
+// openZeroesMax is how many zeroings of unknown outcome porcupine is given per
+// block: each doubles the orders to try, for it stays open to the end.
+const openZeroesMax = 4
+
 // access is one operation on one block as the models see it: it took effect
 // once, between call and ret. Of what a history holds, operations that cannot
 // have had or shown an effect are left out, and ambiguous writes are settled.
@@ -140,8 +144,40 @@ func (r *register) load(h *History, indexes []uint64, t *table) *Violation {
 		return v
 	}
 	r.settle(h, indexes, t)
+	if r.zeroed {
+		r.forgive()
+	}
 	return nil
 }
+
+// forgive leaves out zeroings of unknown outcome: those after which nobody read
+// zeroes, for they can as well have happened never; and if more than
+// openZeroesMax are left, all of them together with the reads of zeroes after
+// them. Every other read returned what an operation that stays had written, so
+// a legal history stays legal; some illegal ones pass.
+func (r *register) forgive() {
+	seen := r.clusters[initial].lastSeen
+	count, first := 0, int64(never)
+	for i := range r.accesses {
+		if a := &r.accesses[i]; a.openZero() && a.call < seen {
+			count++
+			first = min(first, a.call)
+		}
+	}
+	r.accesses = slices.DeleteFunc(r.accesses, func(a access) bool {
+		if a.openZero() {
+			return a.call > seen || count > openZeroesMax
+		}
+		return count > openZeroesMax && a.kind == Read && a.cluster == initial && a.ret > first
+	})
+	for i := range r.accesses {
+		if a := &r.accesses[i]; a.kind != Read && a.cluster != initial {
+			r.clusters[a.cluster].write = int32(i)
+		}
+	}
+}
+
+func (a *access) openZero() bool { return a.kind == Write && a.cluster == initial && a.ret == never }
 
 // loadReads checks every read's origin and notes the first return of each value.
 func (r *register) loadReads(h *History, indexes []uint64, t *table) *Violation {

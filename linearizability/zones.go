@@ -81,7 +81,17 @@ func (c *Checker) sweep(r *register) (judgement, conflict) {
 		}
 		c.order = append(c.order, z)
 	}
-	slices.SortFunc(c.order, func(a, b zone) int { return cmp.Compare(a.low, b.low) })
+	slices.SortFunc(c.order, func(a, b zone) int {
+		if a.low == b.low && a.forward != b.forward {
+			// Only a power loss begins two zones at once: what it wrote comes
+			// before what the next loss asks of the time since.
+			if a.forward {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(a.low, b.low)
+	})
 	current := zone{high: -1}
 	for _, z := range c.order {
 		if z.forward && z.low < current.high || !z.forward && z.high < current.high {
@@ -100,7 +110,7 @@ func (r *register) add(k int32, call, ret int64, access int32) {
 	if k == initial {
 		c.minRet = 0 // zeroes were there before everything
 	}
-	if ret < c.minRet {
+	if ret < c.minRet || ret == c.minRet && access != none && r.accesses[access].kind == Read {
 		c.minRet, c.first = ret, access
 	}
 	if call > c.maxCall {
