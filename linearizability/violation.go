@@ -83,7 +83,7 @@ func (v *Violation) Error() string {
 	case SeenBeforeWritten:
 		return where + text(0) + " before its write was called: " + text(1)
 	case NotPrefix:
-		return where + text(0) + ", so the image does not hold everything up to some point of the stream: " + strings.Join(texts[min(1, len(texts)):], "; ")
+		return where + text(0) + ", so the image lacks " + text(1) + ", yet what is later in the stream is there or must be: " + strings.Join(texts[min(2, len(texts)):], "; ")
 	case TimedOut:
 		return where + "the search for an order did not end in time, so it is not known to be legal: check it without a timeout or record fewer operations per block"
 	case JudgesDisagree:
