@@ -42,6 +42,9 @@ func TestCheckerTellsLegalFromIllegal(t *testing.T) {
 		{name: "zeroed block shows old data", history: "a:w1 a. a:z a. b:r b=1", rule: NotLinearizable, says: "client 1's read"},
 		{name: "zeroes not asked for", history: "a:z a. a:w1 a. b:r b=0", rule: NotLinearizable},
 		{name: "ambiguous zero", history: "a:w1 a. a:z a? b:r b=1 b:r b=0"},
+		{name: "ambiguous zero of an old session appears after the attach", history: "a:w1 a. a:z a/1 @2 b:r b=1 b:r b=0", rule: NotLinearizable},
+		{name: "ambiguous zero of an old session seen after the attach", history: "a:w1 a. a:z a/1 @2 b:r b=0 b:r b=0"},
+		{name: "ambiguous zero of an old session never seen", history: "a:w1 a. a:z a/1 @2 b:r b=1 b:r b=1"},
 		{name: "power loss may lose an unflushed write", history: "a:w1 a. # b:r b=0"},
 		{name: "power loss may keep an unflushed write", history: "a:w1 a. # b:r b=1"},
 		{name: "power loss may keep any write since the flush", history: "a:w1 a. a:f a. a:w2 a. a:w3 a. # b:r b=2"},
@@ -70,9 +73,9 @@ func TestCheckerTellsLegalFromIllegal(t *testing.T) {
 				v := (&Checker{Thorough: thorough}).Check(h)
 				switch {
 				case v == nil && c.rule != 0:
-					t.Fatalf("legal, want rule %d", c.rule)
+					t.Fatalf("legal, want rule %v", c.rule)
 				case v != nil && v.Rule != c.rule:
-					t.Fatalf("rule %d, want %d: %v", v.Rule, c.rule, v)
+					t.Fatalf("rule %v, want %v: %v", v.Rule, c.rule, v)
 				case v != nil && !strings.Contains(v.Error(), c.says):
 					t.Fatalf("text\n%v\ndoes not say\n%s", v, c.says)
 				case v != nil:
@@ -116,5 +119,32 @@ func TestPictureShowsTheFailingBlock(t *testing.T) {
 		if !strings.Contains(page.String(), want) {
 			t.Errorf("the page does not have %q", want)
 		}
+	}
+}
+
+func TestTimeoutIsAViolation(t *testing.T) {
+	h := NewHistory(block.VolumeID{1})
+	at := block.Range{First: 3, Count: 1}
+	for i := range 40 { // each may take effect at any time: 2^40 sets of them
+		h.Call(1, i, Write, at, 1+uint64(i)/2)
+	}
+	for i := range uint64(20) {
+		h.Return(1, h.Call(1, 50, Read, at), 1+i)
+		h.Return(1, h.Call(1, 50, Read, at), 1+i)
+	}
+	for range 2 {
+		h.Return(1, h.Call(1, 50, Read, at), 1)
+		h.Return(1, h.Call(1, 50, Read, at), 2)
+	}
+	if v := (&Checker{Timeout: 1}).Check(h); v == nil || v.Rule != TimedOut {
+		t.Fatalf("got %v, want a timeout", v)
+	}
+}
+
+func TestCheckAllocatesNothingForUniqueWrites(t *testing.T) {
+	h, c := busy(2000), &Checker{}
+	c.Check(h)
+	if n := testing.AllocsPerRun(10, func() { c.Check(h) }); n > 0 {
+		t.Fatalf("%v allocations per history", n)
 	}
 }

@@ -16,6 +16,7 @@ type honest struct {
 	s       state
 	next    uint64
 	plain   bool // neither zeroes nor power losses nor flushes
+	trims   bool // many zeroes
 }
 
 type honestClient struct {
@@ -28,6 +29,7 @@ type honestClient struct {
 
 func runHonest(rng *rand.Rand, clients, ops int, plain bool) []string {
 	h := &honest{rng: rng, clients: make([]honestClient, clients), s: state{kept: pack(0)}, plain: plain}
+	h.trims = !plain && rng.IntN(4) == 0
 	era := 1
 	for busy := 0; ops > 0 || busy > 0; {
 		i := rng.IntN(clients)
@@ -39,7 +41,7 @@ func runHonest(rng *rand.Rand, clients, ops int, plain bool) []string {
 			busy++
 			h.start(c)
 			h.emit(name + ":" + c.word)
-			if rng.IntN(4) == 0 {
+			if rng.IntN(2) == 0 {
 				h.emit(fmt.Sprintf("%s/%d", name, era))
 			}
 		case c.word == "":
@@ -73,15 +75,23 @@ func (h *honest) start(c *honestClient) {
 		h.next++
 		c.word, c.a = fmt.Sprintf("W%d", h.next), access{kind: WriteFUA, value: h.next}
 	case 8:
+		if h.trims && h.rng.IntN(2) == 0 {
+			c.word, c.a = "z", access{kind: Zero}
+			break
+		}
 		c.word, c.a = "f", access{kind: Flush}
 	case 9:
-		if h.rng.IntN(4) == 0 {
+		if h.trims || h.rng.IntN(4) == 0 {
 			c.word, c.a = "z", access{kind: Zero}
 		}
 	}
 	c.a.tracked = true
 	if c.a.kind.writes() {
-		switch h.rng.IntN(10) {
+		fate := h.rng.IntN(10)
+		if h.trims {
+			fate /= 2 // many of unknown outcome
+		}
+		switch fate {
 		case 0:
 			c.outcome = "!"
 		case 1, 2:

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
-	"hash/maphash"
 	"slices"
 	"time"
 
@@ -96,7 +95,7 @@ func (c *Checker) parts(r *register) []part {
 		a := &all[i]
 		alone := latest < a.call && i+1 < len(all) && a.ret < all[i+1].call
 		latest = max(latest, a.ret)
-		if !alone || i+1-start < partMin || a.kind > Zero || !r.safeToCut(a.call) {
+		if !alone || i+1-start < partMin || a.kind > Zero || a.maybe || !r.safeToCut(a.call) {
 			continue
 		}
 		c.cut = append(c.cut, part{accesses: all[start : i+1], from: from})
@@ -135,30 +134,56 @@ func (r *register) track(accesses []access) {
 	}
 }
 
-// model is the register as porcupine wants it.
+// model is the register as porcupine wants it. Where a write may have taken
+// effect or not, the state is the set of both outcomes.
 func (p part) model() porcupine.Model {
-	seed := maphash.MakeSeed()
+	if slices.ContainsFunc(p.accesses, func(a access) bool { return a.maybe }) {
+		both := porcupine.NondeterministicModel{
+			Init:              func() []any { return []any{p.from} },
+			Step:              maybeStep,
+			Hash:              func(s any) uint64 { return s.(state).hash() },
+			DescribeOperation: describe,
+			DescribeState:     func(s any) string { return s.(state).String() },
+		}
+		return both.ToModel()
+	}
 	return porcupine.Model{
 		Init: func() any { return p.from },
 		Step: func(s, input, _ any) (bool, any) {
-			before, a := s.(state), input.(*access)
-			ok, after := step(before, a)
+			before := s.(state)
+			ok, after := step(before, input.(*access))
 			if !ok || after == before {
 				return ok, s // saves an allocation
 			}
 			return true, after
 		},
-		Equal: func(a, b any) bool { return a.(state) == b.(state) },
-		Hash: func(s any) uint64 {
-			v := s.(state)
-			if v.kept == "" {
-				return scramble(v.value)
-			}
-			return scramble(v.value) ^ maphash.String(seed, v.kept)
-		},
-		DescribeOperation: func(input, _ any) string { return input.(*access).String() },
+		Equal:             func(a, b any) bool { return a.(state) == b.(state) },
+		Hash:              func(s any) uint64 { return s.(state).hash() },
+		DescribeOperation: describe,
 		DescribeState:     func(s any) string { return s.(state).String() },
 	}
+}
+
+func maybeStep(s, input, _ any) []any {
+	a := input.(*access)
+	ok, after := step(s.(state), a)
+	switch {
+	case !ok:
+		return nil
+	case a.maybe:
+		return []any{after, s}
+	}
+	return []any{after}
+}
+
+func describe(input, _ any) string { return input.(*access).String() }
+
+func (s state) hash() uint64 {
+	h := scramble(s.value)
+	for i := 0; i < len(s.kept); i += 8 {
+		h = scramble(h ^ binary.BigEndian.Uint64([]byte(s.kept[i:i+8])))
+	}
+	return h
 }
 
 // operations returns the part's accesses as porcupine wants them; clientOf may
@@ -176,6 +201,9 @@ func (p part) operations(clientOf func(*access) int) []porcupine.Operation {
 }
 
 func (a *access) String() string {
+	if a.maybe {
+		return fmt.Sprintf("%s %s or nothing", a.kind, valueText(a.value))
+	}
 	switch a.kind {
 	case Read:
 		return "read " + valueText(a.value)

@@ -50,8 +50,7 @@ func (r *reference) search(placed uint32, s state) bool {
 		if placed&(1<<i) != 0 || e.call > deadline {
 			continue
 		}
-		// A fence is not applied to zeroes: see register.load.
-		if e.outcome == unknown && e.ret != 0 && e.value != 0 && latest > e.ret {
+		if e.outcome == unknown && e.ret != 0 && latest > e.ret {
 			continue
 		}
 		a := access{kind: e.kind, value: e.value, tracked: true}

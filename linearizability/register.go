@@ -2,8 +2,8 @@ package linearizability
 
 import "slices"
 
-// openZeroesMax is how many zeroings of unknown outcome porcupine is given per
-// block: each doubles the orders to try, for it stays open to the end.
+// openZeroesMax is how many zeroings of unknown outcome, and not fenced,
+// porcupine is given per block: each doubles the orders to try, for it stays open to the end.
 const openZeroesMax = 4
 
 // access is one operation on one block as the models see it: it took effect
@@ -15,6 +15,7 @@ type access struct {
 	entry     uint32 // of the history, for texts
 	cluster   int32  // of its value
 	kind      Kind   // Read, Write, WriteFUA (acknowledged); porcupine also gets Flush, PowerLoss
+	maybe     bool   // a write that took effect or never did
 	tracked   bool   // a write whose value was read after a power loss that it may precede
 }
 
@@ -109,7 +110,7 @@ func lossesOf(h *History, losses []loss) []loss {
 //     read returns at t at the latest.
 //
 // A value without single origin cannot be settled so: its ambiguous writes stay
-// open for ever, which forgives more, and never a legal history.
+// open for ever, or up to their fence, where they take effect or not (maybe).
 func (r *register) load(h *History, indexes []uint64, t *table) *Violation {
 	r.accesses, r.clusters = r.accesses[:0], append(r.clusters[:0], newCluster(0))
 	r.clusters[initial].live = true
@@ -150,7 +151,7 @@ func (r *register) load(h *History, indexes []uint64, t *table) *Violation {
 	return nil
 }
 
-// forgive leaves out zeroings of unknown outcome: those after which nobody read
+// forgive leaves out zeroings that stay open for ever: those after which nobody read
 // zeroes, for they can as well have happened never; and if more than
 // openZeroesMax are left, all of them together with the reads of zeroes after
 // them. Every other read returned what an operation that stays had written, so
@@ -218,9 +219,10 @@ func (r *register) settle(h *History, indexes []uint64, t *table) {
 			continue
 		case e.kind == Read:
 		case c.twice:
-			if e.outcome == unknown {
+			if e.outcome == unknown && e.ret == 0 {
 				a.ret = never
 			}
+			a.maybe = e.outcome == unknown && e.ret != 0
 		case e.outcome == unknown && c.firstSeen == never:
 			continue
 		case e.outcome == unknown && e.ret == 0:

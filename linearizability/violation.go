@@ -26,6 +26,28 @@ const (
 	JudgesDisagree                    // a mistake in this package
 )
 
+func (r Rule) String() string {
+	switch r {
+	case Damaged:
+		return "damaged"
+	case NeverWritten:
+		return "never written"
+	case FailedSeen:
+		return "failed write seen"
+	case SeenBeforeWritten:
+		return "seen before written"
+	case NotLinearizable:
+		return "not linearizable"
+	case NotPrefix:
+		return "not a prefix"
+	case TimedOut:
+		return "timed out"
+	case JudgesDisagree:
+		return "judges disagree"
+	}
+	return fmt.Sprintf("rule %d", uint8(r))
+}
+
 // Violation says how a history went wrong.
 type Violation struct {
 	Rule   Rule
