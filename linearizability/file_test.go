@@ -37,7 +37,7 @@ func TestFileGivesTheHistoryBack(t *testing.T) {
 			t.Fatalf("saved\n%s\nloaded and saved again\n%s", first.String(), second.String())
 		}
 		before, after := (&Checker{}).Check(h), (&Checker{}).Check(loaded)
-		if (before == nil) != (after == nil) || before != nil && before.Error() != after.Error() {
+		if (before == nil) != (after == nil) || before != nil && before.String() != after.String() {
 			t.Fatalf("verdict %v became %v", before, after)
 		}
 	}

@@ -88,7 +88,7 @@ func TestImageAfterPowerLossIsAPrefix(t *testing.T) {
 			}
 			if v != nil {
 				t.Log(v)
-				if v.Rule != NotPrefix || !strings.Contains(v.Error(), "place (1,") {
+				if v.Rule != NotPrefix || !strings.Contains(v.String(), "place (1,") {
 					t.Fatalf("%v does not name the places", v)
 				}
 			}

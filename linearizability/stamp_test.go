@@ -76,7 +76,7 @@ func TestDamagedReadIsIllegalWithoutSearch(t *testing.T) {
 	Stamp{Volume: h.Volume(), Block: 5, Seq: 1}.Encode(data[64:])
 	h.ReturnData(4, h.Call(3, 0, Read, both), data)
 	v := (&Checker{}).Check(h)
-	if v == nil || v.Rule != Damaged || v.Block != 4 || !errors.Is(v, ErrMisplaced) {
+	if v == nil || v.Rule != Damaged || v.Block != 4 || !errors.Is(v.Cause(), ErrMisplaced) {
 		t.Fatalf("got %v, want block 4 misplaced", v)
 	}
 }

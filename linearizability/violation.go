@@ -48,7 +48,8 @@ func (r Rule) String() string {
 	return fmt.Sprintf("rule %d", uint8(r))
 }
 
-// Violation says how a history went wrong.
+// Violation says how a history went wrong: a verdict, not an error of the
+// checker.
 type Violation struct {
 	Rule   Rule
 	Volume block.VolumeID
@@ -76,11 +77,12 @@ func found(h *History, rule Rule, b uint32, entries ...uint32) *Violation {
 	return v
 }
 
-// Unwrap returns the cause of a Damaged violation: ErrDamaged or ErrMisplaced.
-func (v *Violation) Unwrap() error { return v.cause }
+// Cause returns why a read was Damaged: an ErrDamaged or ErrMisplaced. It is
+// nil for the other rules.
+func (v *Violation) Cause() error { return v.cause }
 
-// Error returns one line: the block and the operations that contradict.
-func (v *Violation) Error() string {
+// String returns one line: the block and the operations that contradict.
+func (v *Violation) String() string {
 	texts := make([]string, len(v.Ops))
 	for i, op := range v.Ops {
 		texts[i] = v.history.describe(op, uint32(v.Block))
@@ -123,7 +125,7 @@ func (v *Violation) Error() string {
 // says so.
 func (v *Violation) Visualize(w io.Writer) error {
 	if len(v.accesses) == 0 {
-		_, err := fmt.Fprintf(w, "<!doctype html><title>violation</title><p>%s (found without a search)</p>\n", v.Error())
+		_, err := fmt.Fprintf(w, "<!doctype html><title>violation</title><p>%s (found without a search)</p>\n", v.String())
 		return err
 	}
 	p := part{accesses: v.accesses, from: v.from}
