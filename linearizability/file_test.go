@@ -45,6 +45,25 @@ func TestFileGivesTheHistoryBack(t *testing.T) {
 
 const fileHead = `{"format":"lagan-history","version":1,"volume":"01000000000000000000000000000000"}` + "\n"
 
+func TestFileLooksLikeItsDescription(t *testing.T) {
+	h := record(t, "a:w1 a/3 b:w2 a. b/3 @4 a:r a=0 b:f b. #")
+	h.Place(0, block.Position{Era: 3, Seq: 12})
+	var saved strings.Builder
+	if err := h.Save(&saved); err != nil {
+		t.Fatal(err)
+	}
+	const want = fileHead + `{"kind":"write","call":1000000,"return":4000000,"outcome":"ok","block":7,"values":["0:1"],"era":3,"place":{"era":3,"seq":12}}
+{"kind":"write","client":1,"call":3000000,"outcome":"unknown","fenced":6000000,"block":7,"values":["0:2"],"era":3}
+{"kind":"attach","call":6000000,"era":4}
+{"kind":"read","call":7000000,"return":8000000,"outcome":"ok","block":7,"values":["zeroes"]}
+{"kind":"flush","client":1,"call":9000000,"return":10000000,"outcome":"ok"}
+{"kind":"power loss","call":11000000}
+`
+	if saved.String() != want {
+		t.Fatalf("got\n%s\nwant\n%s", saved.String(), want)
+	}
+}
+
 func TestForeignFileIsOrderedByTime(t *testing.T) {
 	h, err := Load(strings.NewReader(fileHead +
 		`{"kind":"read","client":1,"call":20,"return":30,"outcome":"ok","block":7,"values":["zeroes"]}` + "\n" +

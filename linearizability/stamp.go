@@ -83,7 +83,10 @@ func Decode(data []byte, volume block.VolumeID, b block.Block) (Stamp, error) {
 		Writer: uint16(value >> seqBits),
 		Seq:    value & (1<<seqBits - 1),
 	}
-	seed := le.Uint64(data[40:])
+	seed := s.seed()
+	if s.Seq == 0 || le.Uint64(data[40:]) != seed {
+		return Stamp{}, fmt.Errorf("%w: no stamp looks like this", ErrDamaged)
+	}
 	for i := stampHead; i < len(data); i += 8 {
 		if le.Uint64(data[i:]) != scramble(seed+uint64(i)) {
 			return Stamp{}, fmt.Errorf("%w: stamp %s, but byte %d is not its filler", ErrDamaged, s, i)
