@@ -215,7 +215,9 @@ func (h *History) PowerLoss(now int64) {
 	h.entries = append(h.entries, entry{call: at, ret: at, kind: PowerLoss, outcome: done})
 }
 
-// Place records op's place in the volume's stream, for CheckPrefix.
+// Place records op's place in the volume's stream, for CheckPrefix. It is the
+// place at which its record was first written: one that was sent again after a
+// power loss, at a new place, has to be left without.
 func (h *History) Place(op Op, at block.Position) {
 	for len(h.places) < len(h.entries) {
 		h.places = append(h.places, block.Position{})

@@ -39,12 +39,9 @@ func CheckPrefix(h *History) *Violation {
 		}
 	}
 	for i, l := range losses {
-		p.loss, p.from, p.to = l, 0, never
+		p.loss, p.from = l, 0
 		if i > 0 {
 			p.from = losses[i-1].at
-		}
-		if i+1 < len(losses) {
-			p.to = losses[i+1].at
 		}
 		if v := p.check(); v != nil {
 			return v
@@ -58,7 +55,7 @@ type prefix struct {
 	h         *History
 	writes    map[uint32][]uint32 // by block, in order of calls
 	loss      loss
-	from, to  int64 // the power losses before and after it
+	from      int64 // the power loss before it, or 0
 	low, high bound
 }
 
@@ -77,7 +74,7 @@ func (p *prefix) check() *Violation {
 			if e.kind == WriteFUA {
 				p.low.raise(at, uint32(i), uint32(i))
 			}
-		case e.kind == Read && e.outcome == done && e.call > l.at && e.ret < p.to:
+		case e.kind == Read && e.outcome == done && e.call > l.at:
 			p.read(uint32(i))
 		}
 	}
@@ -96,7 +93,8 @@ func (p *prefix) cuttable(e *entry) bool {
 }
 
 // read takes the bounds from read i, unless the value it returned is younger
-// than the power loss, or may be.
+// than the power loss, or may be. A later power loss does not matter: what is
+// older than this one must have survived both.
 func (p *prefix) read(i uint32) {
 	e := &p.h.entries[i]
 	origin, origins := uint32(0), 0

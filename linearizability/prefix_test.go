@@ -67,6 +67,11 @@ func TestImageAfterPowerLossIsAPrefix(t *testing.T) {
 			true,
 		},
 		{
+			"the second loss uncovers what the first left",
+			[]op{{Write, 1, 1}, {Write, 2, 2}, {kind: PowerLoss}, {Write, 1, 3}, {kind: PowerLoss}, {Read, 1, 0}, {Read, 2, 2}},
+			false,
+		},
+		{
 			"second loss cuts the rest",
 			[]op{{Write, 1, 1}, {kind: PowerLoss}, {Write, 1, 3}, {Write, 2, 2}, {kind: PowerLoss}, {Read, 2, 2}, {Read, 1, 1}},
 			false,
