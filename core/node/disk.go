@@ -48,10 +48,14 @@ type Disk struct {
 	replicas map[block.ReplicaID]*replica.Replica
 	handles  map[store.Handle]*replica.Replica
 	conns    map[step.Conn]*replica.Replica
-	making   map[uint64]block.ReplicaID // tokens of Create
-	freeing  map[uint64]block.ReplicaID // tokens of Delete
+	making   map[uint64]block.ReplicaID  // tokens of Create
+	freeing  map[uint64]*replica.Replica // tokens of Delete
 	tokens   uint64
 	reported int64 // free bytes as last reported
+
+	// Opened, if set, is called with the disk's identity as soon as the store
+	// is open, within Step: before anybody is told that the disk is ready.
+	Opened func(id block.DiskID)
 
 	results []store.Result     // being handed on
 	touched []*replica.Replica // whose acknowledgements are due at the end of the step
@@ -134,7 +138,7 @@ func (d *Disk) reopen(now step.Time, out *step.Effects) {
 	d.handles = map[store.Handle]*replica.Replica{}
 	d.conns = map[step.Conn]*replica.Replica{}
 	d.making = map[uint64]block.ReplicaID{}
-	d.freeing = map[uint64]block.ReplicaID{}
+	d.freeing = map[uint64]*replica.Replica{}
 	d.store.Open(now, d.params.Capacity, out)
 }
 
@@ -190,6 +194,9 @@ func (d *Disk) onResult(now step.Time, res *store.Result, out *step.Effects) {
 func (d *Disk) onOpened(now step.Time, out *step.Effects) {
 	d.open, d.failures = true, 0
 	d.disk = d.store.Disk()
+	if d.Opened != nil {
+		d.Opened(d.disk)
+	}
 	for _, info := range d.store.Replicas(nil) {
 		d.adopt(now, info, true)
 	}
@@ -337,7 +344,7 @@ func (d *Disk) freeReplica(now step.Time, c *step.Control, out *step.Effects) {
 	delete(d.replicas, r.ID())
 	delete(d.handles, r.Handle())
 	d.tokens++
-	d.freeing[d.tokens] = r.ID()
+	d.freeing[d.tokens] = r
 	d.store.Delete(now, r.Handle(), d.tokens, out)
 }
 
@@ -352,9 +359,9 @@ func (d *Disk) onRecordDone(now step.Time, res *store.Result, out *step.Effects)
 		}
 		return true
 	}
-	if id, freed := d.freeing[res.Token]; freed && d.handles[res.Handle] == nil {
+	if r, freed := d.freeing[res.Token]; freed && d.handles[res.Handle] == nil {
 		delete(d.freeing, res.Token)
-		d.tell(step.Control{Kind: step.ReplicaFreed, Replica: id}, out)
+		d.tell(step.Control{Kind: step.ReplicaFreed, Replica: r.ID(), Volume: r.Volume()}, out)
 		return true
 	}
 	return false

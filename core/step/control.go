@@ -15,8 +15,8 @@ const (
 	// From a disk's shard to the orchestrator.
 	DiskReady    // Disk, Capacity, Free: recovery is over, its replicas can be reached
 	DiskUnusable // Disk, Text: the disk was not opened, or stopped serving
-	ReplicaMade  // Replica
-	ReplicaFreed // Replica
+	ReplicaMade  // Disk, Volume, Replica: the disk holds it: just made, made before, or found when the disk was opened
+	ReplicaFreed // Disk, Volume, Replica: the disk does not hold it; also the answer when it never did
 	DiskSpace    // Disk, Capacity, Free: now and then
 	DiskTainted  // Disk: to the body: note until the next boot that accepted records may be lost
 

@@ -135,6 +135,7 @@ type Event struct {
 	Update    *metadata.Update
 	Request   Request
 	Control   Control
+	Command   *volume.Command
 }
 
 // DiskKind is what a disk operation does.

@@ -1,0 +1,104 @@
+package host
+
+import (
+	"context"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/node"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/transport"
+)
+
+// effects is what one delivery collects: the machine's effects and the
+// connections that were written to. They are reused.
+type effects struct {
+	step.Effects
+	event   step.Event // for deliverAll
+	flush   []transport.Conn
+	stopped bool // the machine was stopped by a broken invariant
+}
+
+func (e *effects) reset() {
+	e.Reset()
+	clear(e.flush)
+	e.flush, e.stopped = e.flush[:0], false
+	e.event = step.Event{}
+}
+
+// perform carries out what needs no order among the steps of a shard, without
+// its lock.
+func (h *Host) perform(s *shard, out *effects) {
+	if s.disk != nil {
+		s.disk.submit(s, out.Disk)
+	}
+	h.timers.add(s, out.Timers)
+	for i := range out.Transactions {
+		h.transact(s, out.Transactions[i])
+	}
+	if v := s.volume; v != nil {
+		v.complete(out.Completions)
+	}
+	for i := range out.Answers {
+		h.answers.settle(out.Answers[i])
+	}
+	h.controls.pass(out.Controls)
+	if out.stopped && s.volume != nil {
+		s.volume.fail("an internal check failed: see the log of this node")
+	}
+}
+
+// transact performs one metadata transaction in the background.
+func (h *Host) transact(s *shard, t step.Transaction) {
+	h.running.Go(func() {
+		ctx, cancel := context.WithTimeout(h.life, transactionTimeout)
+		defer cancel()
+		ev := step.Event{Kind: step.EventTransaction, Tag: t.Tag, Result: h.params.Metadata.Do(ctx, t.Txn)}
+		s.deliver(&ev, nil)
+	})
+}
+
+// handOn brings one control to whom it is for.
+func (h *Host) handOn(c *step.Control) {
+	for _, target := range node.Targets(c) {
+		switch target {
+		case node.ToBody:
+			h.onControl(c)
+		case node.ToOrchestrator:
+			h.tell(h.orchestrator, c)
+		case node.ToDisk:
+			h.tell(h.diskShard(c.Disk), c)
+		case node.ToCoordinator:
+			h.tell(h.volumeShard(c.Volume), c)
+		}
+	}
+}
+
+func (h *Host) tell(s *shard, c *step.Control) {
+	if s != nil {
+		s.deliver(&step.Event{Kind: step.EventControl, Control: *c}, nil)
+	}
+}
+
+// dial opens the connection that a coordinator asks for: inside this node, or
+// through the transport.
+func (h *Host) dial(s *shard, d *step.Dial) transport.Conn {
+	if d.Node == h.params.Node.ID {
+		return h.dialLocal(s, d)
+	}
+	return h.params.Transport.Dial(h.life, d.Node, d.Hello, &link{shard: s, id: d.Conn})
+}
+
+func (h *Host) diskShard(id block.DiskID) *shard {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.disks[id]
+}
+
+func (h *Host) volumeShard(id block.VolumeID) *shard {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if v := h.volumes[id]; v != nil {
+		return v.shard
+	}
+	return nil
+}

@@ -1,0 +1,285 @@
+// Package host is the body of a node: the goroutines, locks, clock, disks and
+// connections that the machines of core/node do without. It brings events to
+// them, performs their effects, and offers the use cases of one node to the
+// faces (REST, command line, volume plugin).
+//
+//	transport, timers, disk workers, metadata watch, devices
+//	        │ events, each on its own goroutine
+//	        ▼
+//	  shard: lock ─ machine.Step ─ unlock ─▶ effects ─▶ transport, disks, …
+//
+// One shard a disk, one a volume attached here, one for the orchestrator. No
+// shard's lock is ever taken under another's. cmd/lagan and bench open a Host;
+// nothing else makes one.
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/coordinator"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/metadata"
+	"github.com/lagan-storage/lagan/core/node"
+	"github.com/lagan-storage/lagan/core/orchestrator"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store"
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/transport"
+)
+
+// transactionTimeout bounds one metadata transaction; its outcome is unknown
+// after that and the machine that asked decides.
+const transactionTimeout = 5 * time.Second
+
+// Metadata is the metadata store as a node uses it; transport/etcd is one.
+type Metadata interface {
+	// Do performs a transaction; its outcome is Unknown when ctx ends first.
+	Do(ctx context.Context, txn metadata.Txn) metadata.Result
+	// Watch delivers the content below prefix and then every change, until ctx
+	// ends.
+	Watch(ctx context.Context, prefix string, deliver func(metadata.Update)) error
+}
+
+// Params is what a node is opened with.
+type Params struct {
+	Node      volume.Node
+	Disks     []*DiskFile // formatted; owned by the host from Open on
+	Transport transport.Transport
+	Metadata  Metadata
+	Clock     func() step.Time // CLOCK_BOOTTIME
+	Seed      uint64           // another at every start
+	BlockSize int              // bytes
+	Pool      block.Pool
+	Limits    store.Limits
+	Markers   Markers
+	Log       *slog.Logger
+}
+
+// Markers remembers, until the machine is booted anew, which disks may have
+// lost what they had accepted.
+type Markers interface {
+	Tainted(disk string) bool
+	SetTainted(disk string) error
+}
+
+// Host is a node at work.
+type Host struct {
+	params   Params
+	machines node.Params
+	log      *slog.Logger
+	effects  sync.Pool // of *effects
+	timers   *timers
+	controls controls
+	answers  answers
+	life     context.Context // ends when the host closes
+	end      context.CancelFunc
+	running  sync.WaitGroup
+
+	orchestrator *shard
+	files        []*diskFile
+
+	mu      sync.Mutex // guards what follows
+	disks   map[block.DiskID]*shard
+	volumes map[block.VolumeID]*Volume
+	started uint64        // coordinators so far
+	changed chan struct{} // closed and replaced when volumes changes
+}
+
+// Open starts a node. ctx bounds nothing but carries values; Close ends it.
+func Open(ctx context.Context, p Params) *Host {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	h := &Host{
+		params: p,
+		machines: node.Params{
+			Node: p.Node, Seed: p.Seed, BlockSize: p.BlockSize, Pool: p.Pool, Limits: p.Limits,
+		},
+		log:     p.Log,
+		timers:  newTimers(p.Clock),
+		life:    life,
+		end:     end,
+		disks:   map[block.DiskID]*shard{},
+		volumes: map[block.VolumeID]*Volume{},
+		changed: make(chan struct{}),
+	}
+	h.effects.New = func() any { return &effects{} }
+	h.controls.handOn = h.handOn
+	h.answers.waiting = map[uint64]chan volume.Answer{}
+	h.orchestrator = newShard(h, slog.String("shard", "orchestrator"), node.NewOrchestrator(h.machines))
+	h.running.Go(func() { h.timers.run(life) })
+	h.start(h.orchestrator)
+	for i, file := range p.Disks {
+		h.startDisk(i, file)
+	}
+	h.running.Go(func() { h.watch(life) })
+	return h
+}
+
+func (h *Host) start(s *shard) { s.deliver(&step.Event{Kind: step.EventStart}, nil) }
+
+func (h *Host) startDisk(index int, file *DiskFile) {
+	machine := node.NewDisk(h.machines, node.DiskParams{
+		Index: index, Capacity: file.Size, Tainted: h.params.Markers.Tainted(file.Path),
+	})
+	s := newShard(h, slog.String("disk", file.Path), machine)
+	s.disk = startDisk(file)
+	h.files = append(h.files, s.disk)
+	machine.Opened = func(id block.DiskID) {
+		h.mu.Lock()
+		h.disks[id] = s
+		h.mu.Unlock()
+	}
+	h.start(s)
+}
+
+// watch feeds the orchestrator with the metadata store's changes.
+func (h *Host) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := h.params.Metadata.Watch(ctx, volume.Prefix, func(u metadata.Update) {
+			h.orchestrator.deliver(&step.Event{Kind: step.EventWatch, Update: &u}, nil)
+		})
+		if err != nil && ctx.Err() == nil {
+			h.log.Warn("watch of the metadata store ended, starting it again", slog.Any("error", err))
+		}
+	}
+}
+
+// Accept implements transport.Acceptor: a peer's coordinator connects to one of
+// this node's replicas.
+func (h *Host) Accept(c transport.Conn, hello message.Hello) (transport.Handler, error) {
+	s := h.diskShard(hello.Disk)
+	if s == nil {
+		return nil, fmt.Errorf("node %s has no disk %v that serves", h.params.Node.Name, hello.Disk)
+	}
+	return s.accept(c, &hello)
+}
+
+// onControl takes what machines tell the body.
+func (h *Host) onControl(c *step.Control) {
+	switch c.Kind {
+	case step.StartCoordinator:
+		h.startVolume(c)
+	case step.DiskTainted:
+		h.taint(c.Disk)
+	case step.VolumeServing:
+		h.setVolume(c.Volume, func(s *Serving) { s.Serving, s.Lossless, s.Text = true, c.Lossless, "" })
+	case step.VolumeWaiting:
+		h.log.Warn("volume waits", slog.String("volume", c.Volume.String()), slog.String("reason", c.Text))
+		h.setVolume(c.Volume, func(s *Serving) { s.Text = c.Text })
+	case step.VolumeFenced, step.VolumeDetached:
+		h.endVolume(c)
+	default:
+		// nothing that the body has to do with
+	}
+}
+
+func (h *Host) taint(id block.DiskID) {
+	s := h.diskShard(id)
+	if s == nil {
+		return
+	}
+	h.log.Error("disk failed and was opened anew", slog.String("disk", s.disk.Path))
+	if err := h.params.Markers.SetTainted(s.disk.Path); err != nil {
+		h.log.Error("disk failure could not be noted", slog.String("disk", s.disk.Path), slog.Any("error", err))
+	}
+}
+
+func (h *Host) startVolume(c *step.Control) {
+	h.mu.Lock()
+	h.started++
+	machine := node.NewCoordinator(h.machines, c, h.started)
+	v := &Volume{
+		host: h, id: c.Volume, name: c.Text, blocks: c.Config.Blocks, free: -1,
+		shard:   newShard(h, slog.String("volume", c.Volume.String()), machine),
+		changed: make(chan struct{}),
+	}
+	v.shard.volume = v
+	h.volumes[c.Volume] = v
+	h.announce()
+	h.mu.Unlock()
+	h.start(v.shard)
+}
+
+// announce wakes who waits for a volume to appear; the lock is held.
+func (h *Host) announce() {
+	close(h.changed)
+	h.changed = make(chan struct{})
+}
+
+func (h *Host) setVolume(id block.VolumeID, change func(*Serving)) {
+	h.mu.Lock()
+	v := h.volumes[id]
+	h.mu.Unlock()
+	if v != nil {
+		v.set(change)
+	}
+}
+
+func (h *Host) endVolume(c *step.Control) {
+	h.mu.Lock()
+	v := h.volumes[c.Volume]
+	delete(h.volumes, c.Volume)
+	h.announce()
+	h.mu.Unlock()
+	if v == nil {
+		return
+	}
+	h.log.Info("volume is not served here any more", slog.String("volume", v.name), slog.String("reason", c.Text))
+	v.set(func(s *Serving) {
+		s.Ended, s.Serving, s.Text = true, false, c.Text
+		s.Clean = c.Kind == step.VolumeDetached
+	})
+	v.shard.remove()
+}
+
+// Close stops the node: machines are not stepped any more, disks are closed
+// after what is under way. Nothing is lost that was acknowledged; an orderly
+// end detaches the volumes before.
+func (h *Host) Close() error {
+	h.end()
+	h.mu.Lock()
+	shards := []*shard{h.orchestrator}
+	for _, s := range h.disks { // any order: all of them
+		shards = append(shards, s)
+	}
+	for _, v := range h.volumes { // any order: all of them
+		shards = append(shards, v.shard)
+	}
+	h.mu.Unlock()
+	for _, s := range shards {
+		s.remove()
+	}
+	var errs []error
+	for _, f := range h.files {
+		errs = append(errs, f.stop())
+	}
+	h.running.Wait()
+	return errors.Join(errs...)
+}
+
+// Volume returns the volume with id if this node serves it, or is about to.
+func (h *Host) Volume(id block.VolumeID) (*Volume, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	v, ok := h.volumes[id]
+	return v, ok
+}
+
+// Config returns the newest configuration that the volume's coordinator knows.
+func (v *Volume) Config() *volume.Config {
+	v.shard.mu.Lock()
+	defer v.shard.mu.Unlock()
+	return v.shard.machine.(*coordinator.Coordinator).Config()
+}
+
+// View calls f with the orchestrator's view of the cluster, under its lock.
+func (h *Host) View(f func(o *orchestrator.Orchestrator)) {
+	h.orchestrator.mu.Lock()
+	defer h.orchestrator.mu.Unlock()
+	f(h.orchestrator.machine.(*orchestrator.Orchestrator))
+}

@@ -1,0 +1,289 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/step"
+)
+
+// What an operation on a volume ends with, besides nil.
+var (
+	// ErrNoSpace: no replica had room; nothing was written.
+	ErrNoSpace = errors.New("no space left on the disks of the volume")
+	// ErrGone: the volume is not served here any more. A write may have been
+	// done or not.
+	ErrGone = errors.New("volume is not attached here any more")
+	// ErrDamaged: no copy of the data could be read.
+	ErrDamaged = errors.New("no good copy of the data could be read")
+	// ErrRange: the operation does not lie in the volume or is not aligned.
+	ErrRange = errors.New("operation outside the volume or not aligned to its blocks")
+)
+
+// zeroMax is the most that one request to a coordinator zeroes, in blocks.
+const zeroMax = 16384
+
+// Operation is one read, write, zero or flush of a volume, of any length. Its
+// maker owns it and may use it again after Done.
+type Operation struct {
+	Kind   step.RequestKind
+	FUA    bool
+	Offset int64 // bytes, a multiple of the block size
+	Length int64 // bytes, a multiple of the block size
+	// Buffer has Length bytes of a read, to fill, or of a write. The maker
+	// holds its reference until Done.
+	Buffer block.Buffer
+	// Done is called once, on any goroutine, and must not block.
+	Done func(op *Operation, err error)
+
+	left   atomic.Int32 // parts under way
+	failed atomic.Uint32
+}
+
+// part is what one request of a coordinator is of an operation.
+type part struct {
+	op    *Operation
+	from  int // where its bytes are in the operation's buffer
+	next  int32
+	inUse bool
+}
+
+// Volume is one volume that this node serves, from its attachment to its end.
+type Volume struct {
+	host   *Host
+	id     block.VolumeID
+	name   string
+	blocks uint64
+	shard  *shard
+
+	mu    sync.Mutex // guards what follows
+	parts []part
+	free  int32 // first free part, -1 none
+
+	state   Serving
+	changed chan struct{} // closed and replaced when state changes
+}
+
+// Serving is what is known of a volume's coordinator.
+type Serving struct {
+	Serving  bool
+	Lossless bool
+	Ended    bool
+	Clean    bool   // it ended by an orderly detach
+	Text     string // why requests wait, or why it ended
+}
+
+// ID returns the volume's identity.
+func (v *Volume) ID() block.VolumeID { return v.id }
+
+// Size returns the volume's size in bytes.
+func (v *Volume) Size() int64 { return int64(v.blocks) * int64(v.host.params.BlockSize) }
+
+// Submit starts op. Done is called with its outcome, perhaps before Submit
+// returns.
+func (v *Volume) Submit(op *Operation) {
+	if op.Kind == step.FlushRequest {
+		op.Offset, op.Length = 0, 0
+	}
+	if err := v.check(op); err != nil {
+		op.Done(op, err)
+		return
+	}
+	n := v.countParts(op)
+	op.left.Store(int32(n))
+	op.failed.Store(0)
+	if n == 0 {
+		op.left.Store(1)
+		v.settle(op, step.RequestOK)
+		return
+	}
+	cut := cutter{v: v, op: op, at: op.Offset / int64(v.host.params.BlockSize)}
+	v.shard.deliverAll(n, cut.next)
+}
+
+func (v *Volume) check(op *Operation) error {
+	size := int64(v.host.params.BlockSize)
+	aligned := op.Offset%size == 0 && op.Length%size == 0
+	if !aligned || op.Offset < 0 || op.Length < 0 || op.Offset > v.Size()-op.Length {
+		return fmt.Errorf("%w: %d bytes at %d of %d", ErrRange, op.Length, op.Offset, v.Size())
+	}
+	hasData := op.Kind == step.ReadRequest || op.Kind == step.WriteRequest
+	if hasData && int64(op.Buffer.Len()) != op.Length {
+		return fmt.Errorf("%w: a buffer of %d bytes for %d", ErrRange, op.Buffer.Len(), op.Length)
+	}
+	return nil
+}
+
+// span returns how many blocks the part at block index at has: up to the end of
+// its chunk, or of the operation.
+func (op *Operation) span(at, end int64) int64 {
+	if op.Kind == step.ZeroRequest {
+		return min(end-at, zeroMax)
+	}
+	return min(end-at, block.PerChunk-at%block.PerChunk)
+}
+
+func (v *Volume) countParts(op *Operation) (n int) {
+	if op.Kind == step.FlushRequest {
+		return 1
+	}
+	size := int64(v.host.params.BlockSize)
+	end := (op.Offset + op.Length) / size
+	for at := op.Offset / size; at < end; n++ {
+		at += op.span(at, end)
+	}
+	return n
+}
+
+// cutter makes the requests of an operation, one after the other.
+type cutter struct {
+	v  *Volume
+	op *Operation
+	at int64 // block
+}
+
+func (c *cutter) next(_ int, ev *step.Event) {
+	size := int64(c.v.host.params.BlockSize)
+	span := c.op.span(c.at, (c.op.Offset+c.op.Length)/size)
+	from := int(c.at*size - c.op.Offset)
+	ev.Kind = step.EventRequest
+	ev.Request = step.Request{
+		ID:    c.v.addPart(c.op, from),
+		Kind:  c.op.Kind,
+		FUA:   c.op.FUA,
+		Range: block.Range{First: block.Block(c.at), Count: uint32(span)},
+	}
+	if c.op.Kind == step.FlushRequest {
+		ev.Request.Range = block.Range{}
+	}
+	if c.op.Kind == step.WriteRequest {
+		ev.Request.Payload = c.op.Buffer.Slice(from, from+int(span*size)).Retain()
+	}
+	c.at += span
+}
+
+func (v *Volume) addPart(op *Operation, from int) uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	i := v.free
+	if i < 0 {
+		i = int32(len(v.parts))
+		v.parts = append(v.parts, part{})
+	} else {
+		v.free = v.parts[i].next
+	}
+	v.parts[i] = part{op: op, from: from, inUse: true}
+	return uint64(i)
+}
+
+func (v *Volume) takePart(id uint64) part {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	p := v.parts[id]
+	v.parts[id] = part{next: v.free}
+	v.free = int32(id)
+	return p
+}
+
+// complete answers parts, and the operations whose last part that was.
+func (v *Volume) complete(list []step.Completion) {
+	for i := range list {
+		c := &list[i]
+		p := v.takePart(c.ID)
+		if c.Error == step.RequestOK && !c.Payload.Empty() {
+			copy(p.op.Buffer.Bytes()[p.from:], c.Payload.Bytes())
+		}
+		c.Payload.Release()
+		v.settle(p.op, c.Error)
+	}
+}
+
+func (v *Volume) settle(op *Operation, outcome step.RequestError) {
+	if outcome != step.RequestOK {
+		op.failed.Store(uint32(outcome))
+	}
+	if op.left.Add(-1) == 0 {
+		op.Done(op, errorOf(step.RequestError(op.failed.Load())))
+	}
+}
+
+func errorOf(outcome step.RequestError) error {
+	switch outcome {
+	case step.RequestOK:
+		return nil
+	case step.RequestNoSpace:
+		return ErrNoSpace
+	case step.RequestIO:
+		return ErrDamaged
+	case step.RequestAmbiguous, step.RequestRefused:
+		return ErrGone
+	}
+	return ErrGone
+}
+
+// Do runs one operation to its end: for callers that have one at a time.
+func (v *Volume) Do(op *Operation) error {
+	done := make(chan error, 1)
+	op.Done = func(_ *Operation, err error) { done <- err }
+	v.Submit(op)
+	return <-done
+}
+
+// set changes what is known of the coordinator and wakes who waits for it.
+func (v *Volume) set(change func(*Serving)) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	change(&v.state)
+	close(v.changed)
+	v.changed = make(chan struct{})
+}
+
+// fail ends the volume on this node without the coordinator's word.
+// What is under way is answered as ambiguous.
+func (v *Volume) fail(text string) {
+	v.mu.Lock()
+	var ids []step.Completion
+	for i := range v.parts {
+		if v.parts[i].inUse {
+			ids = append(ids, step.Completion{ID: uint64(i), Error: step.RequestAmbiguous})
+		}
+	}
+	v.mu.Unlock()
+	v.complete(ids)
+	v.host.onControl(&step.Control{Kind: step.VolumeFenced, Volume: v.id, Text: text})
+}
+
+// State returns what is known of the coordinator now, and a channel that is
+// closed when that changes.
+func (v *Volume) State() (state Serving, changed <-chan struct{}) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.state, v.changed
+}
+
+// AwaitServing returns once requests are answered. When ctx ends first, the
+// error says what the coordinator waits for.
+func (v *Volume) AwaitServing(ctx context.Context) error {
+	for {
+		state, changed := v.State()
+		switch {
+		case state.Ended:
+			return fmt.Errorf("volume %q: %w: %s", v.name, ErrGone, state.Text)
+		case state.Serving:
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			why := state.Text
+			if why == "" {
+				why = "its replicas have not answered yet"
+			}
+			return fmt.Errorf("volume %q is not served yet: %s: %w", v.name, why, ctx.Err())
+		}
+	}
+}

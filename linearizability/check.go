@@ -1,0 +1,83 @@
+package linearizability
+
+import (
+	"slices"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// Checker judges histories. It keeps its memory between them, so one Checker
+// serves one goroutine. The zero Checker is ready.
+type Checker struct {
+	// Timeout bounds porcupine's search in one part of a block's history; 0
+	// lets it end by itself. Leave it 0 where a result must be reproducible.
+	Timeout time.Duration
+	// Thorough has porcupine judge every block, also those that Zones finds
+	// legal.
+	Thorough bool
+
+	keys     []uint64 // block<<32 | entry
+	register register
+	table    table
+	order    []zone
+	merged   []access
+	cut      []part
+}
+
+// Check returns why h is not a history of linearizable blocks that lose by
+// power losses only what they may; nil if it is one. The first block that is
+// wrong is reported.
+func (c *Checker) Check(h *History) *Violation {
+	if len(h.damage) > 0 {
+		d := h.damage[0]
+		v := found(h, Damaged, h.entries[d.entry].block, d.entry)
+		v.cause = d.err
+		return v
+	}
+	c.keys = c.keys[:0]
+	for i := range h.entries {
+		switch e := &h.entries[i]; e.kind {
+		case Read, Write, WriteFUA, Zero:
+			c.keys = append(c.keys, uint64(e.block)<<32|uint64(i))
+		case Flush, PowerLoss, Attach:
+		}
+	}
+	slices.Sort(c.keys)
+	c.register.losses = lossesOf(h, c.register.losses[:0])
+	for from := 0; from < len(c.keys); {
+		to := from + 1
+		for to < len(c.keys) && c.keys[to]>>32 == c.keys[from]>>32 {
+			to++
+		}
+		if v := c.block(h, c.keys[from:to]); v != nil {
+			return v
+		}
+		from = to
+	}
+	return nil
+}
+
+// block judges one block, given by its entries.
+func (c *Checker) block(h *History, keys []uint64) *Violation {
+	r := &c.register
+	if v := r.load(h, keys, &c.table); v != nil {
+		return v
+	}
+	zones, why := c.zones(r)
+	if zones == legal && !c.Thorough {
+		return nil
+	}
+	result, failing := c.search(r)
+	switch {
+	case result == porcupine.Unknown:
+		return found(h, TimedOut, r.block)
+	case result == porcupine.Ok && zones == illegal, result == porcupine.Illegal && zones == legal:
+		v := c.explain(h, why, zones, failing)
+		v.Rule = JudgesDisagree
+		return v
+	case result == porcupine.Illegal:
+		return c.explain(h, why, zones, failing)
+	}
+	return nil
+}
