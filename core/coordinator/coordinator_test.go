@@ -1,0 +1,218 @@
+package coordinator_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+func TestTakeoverRecordsEraAndIncarnations(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	if w.config.Coordinator == nil || w.config.Coordinator.Session != w.c.Session() {
+		t.Fatal("the configuration does not name the session")
+	}
+	if len(w.config.History) != 1 || w.config.History[0].First != 1 {
+		t.Fatalf("history %v, want one era from seq 1", w.config.History)
+	}
+	for i, m := range w.config.Members {
+		if m.Incarnation != w.members[i].incarnation {
+			t.Fatalf("member %d: incarnation %d recorded, want %d", i, m.Incarnation, w.members[i].incarnation)
+		}
+		if n := len(w.members[i].log); n != 1 || w.members[i].log[0].Op != message.OpNop {
+			t.Fatalf("member %d was sent %d records, want the NOP that closes the tail", i, n)
+		}
+	}
+}
+
+func TestWriteIsAcknowledgedWhenAllHaveAccepted(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	w.members[1].noAck = true
+	w.write(1, 5)
+	w.expectNoAnswer(1)
+	w.members[1].noAck = false
+	w.write(2, 6) // its cumulative ACK covers both
+	w.expectAnswer(1, step.RequestOK)
+	w.expectAnswer(2, step.RequestOK)
+}
+
+func TestOverlappingWriteWaitsForTheFirst(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	w.members[1].noAck = true
+	w.write(1, 5)
+	before := len(w.members[0].log)
+	w.write(2, 5)
+	w.request(3, step.ReadRequest, 5)
+	if len(w.members[0].log) != before {
+		t.Fatal("the second write was sent while the first held its range")
+	}
+	w.members[1].noAck = false
+	w.write(4, 9)
+	for id := uint64(1); id <= 4; id++ {
+		w.expectAnswer(id, step.RequestOK)
+	}
+}
+
+func TestFlushWaitsForEveryMembersDisk(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	w.write(1, 5)
+	w.members[1].noAck = true
+	w.request(2, step.FlushRequest, 0)
+	w.expectNoAnswer(2)
+	w.members[1].noAck = false
+	w.write(3, 6)
+	w.expectAnswer(2, step.RequestOK)
+}
+
+func TestSilentMemberIsEvictedAndWritesGoOn(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	w.members[1].mute = true
+	w.write(1, 5)
+	w.expectNoAnswer(1)
+	w.pass(2 * time.Second)
+	w.expectAnswer(1, step.RequestOK)
+	w.expectState(1, volume.Out)
+}
+
+func TestLastValidMemberIsNeverEvicted(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	w.members[0].mute, w.members[1].mute = true, true
+	w.write(1, 5)
+	w.pass(time.Minute)
+	w.expectNoAnswer(1)
+	w.expectState(0, volume.InSync)
+	w.expectState(1, volume.InSync)
+}
+
+func TestReadIsHeldBackWhenAGrantRanOut(t *testing.T) {
+	w := newWorld(t, 1)
+	w.start()
+	w.now = w.now.Add(time.Minute) // no tick came: no grant was renewed
+	w.request(1, step.ReadRequest, 3)
+	w.expectNoAnswer(1)
+	w.pass(time.Second)
+	w.expectAnswer(1, step.RequestOK)
+}
+
+func TestUnknownTransactionIsReissuedAndCountsOnce(t *testing.T) {
+	w := newWorld(t, 2)
+	w.unknown = 1
+	w.step(step.Event{Kind: step.EventStart})
+	if w.c.Serving() {
+		t.Fatal("serving although the claim's outcome is unknown")
+	}
+	w.pass(time.Second)
+	if !w.c.Serving() {
+		t.Fatal("not serving although the claim was applied")
+	}
+}
+
+func TestTakeoverGoesOnWithoutSilentMemberAfterItsGrant(t *testing.T) {
+	w := newWorld(t, 2)
+	w.members[1].down = true
+	w.step(step.Event{Kind: step.EventStart})
+	if w.c.Serving() {
+		t.Fatal("serving at once although a member is silent")
+	}
+	w.pass(3 * time.Second)
+	if !w.c.Serving() {
+		t.Fatal("not serving although the other member certainly has everything")
+	}
+	w.expectState(1, volume.Out)
+}
+
+func TestTakeoverWaitsForAllWhenNoneIsCertain(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	w.members[0].incarnation, w.members[0].boot = 500, block.BootID{50} // lost power
+	w.members[1].down = true
+	w.c = w.newCoordinator(2)
+	w.timers, w.conns = nil, map[step.Conn]*fakeMember{}
+	w.step(step.Event{Kind: step.EventStart})
+	w.pass(time.Minute)
+	if w.c.Serving() {
+		t.Fatal("serving from a copy that may lack acknowledged writes")
+	}
+	w.members[1].down = false
+	w.pass(time.Minute)
+	if !w.c.Serving() {
+		t.Fatal("not serving although the certain copy is back")
+	}
+	w.expectState(0, volume.Out)
+}
+
+func TestReplacedSessionFailsWhatItHolds(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	w.members[1].noAck = true
+	w.write(1, 5)
+	w.write(2, 5)
+	other := w.config.Clone()
+	other.Epoch++
+	other.Coordinator.Session++
+	w.step(step.Event{Kind: step.EventControl, Control: step.Control{
+		Kind: step.ConfigChanged, Volume: other.Volume, Config: other, Revision: int64(w.revision) + 1,
+	}})
+	w.expectAnswer(1, step.RequestAmbiguous)
+	w.expectAnswer(2, step.RequestRefused)
+	if last := w.controls[len(w.controls)-1]; last.Kind != step.VolumeFenced {
+		t.Fatalf("last control is %d, want VolumeFenced", last.Kind)
+	}
+}
+
+func TestDetachMakesAllDurableAndSaysSo(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	w.write(1, 5)
+	w.step(step.Event{Kind: step.EventControl, Control: step.Control{Kind: step.StopCoordinator, Volume: w.config.Volume}})
+	if w.config.CleanAt == nil || w.config.Coordinator != nil {
+		t.Fatal("the configuration does not say that the volume was detached in order")
+	}
+	for i, m := range w.members {
+		if *w.config.CleanAt != m.last || m.durable != m.last.Seq {
+			t.Fatalf("member %d: last %v durable %d, detached at %v", i, m.last, m.durable, *w.config.CleanAt)
+		}
+	}
+}
+
+func TestWriteOfTwoCopiesDoesNotAllocate(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	payload := block.Heap{}.Get(blockSize)
+	var out step.Effects
+	request := step.Event{Kind: step.EventRequest, Request: step.Request{
+		ID: 1, Kind: step.WriteRequest, Range: block.Range{First: 1, Count: 1},
+	}}
+	ack := step.Event{Kind: step.EventMessage, Message: message.Message{Kind: message.Ack}}
+	conns := []step.Conn{1, 2}
+	seq := w.members[0].last.Seq
+	write := func() {
+		request.Request.Payload = payload.Retain()
+		w.c.Step(w.now, &request, &out)
+		seq++
+		for _, conn := range conns {
+			ack.Conn, ack.Message.Accepted = conn, seq
+			w.c.Step(w.now, &ack, &out)
+		}
+		if len(out.Completions) != 1 {
+			t.Fatal("the write was not acknowledged")
+		}
+		for _, s := range out.Sends {
+			s.Message.Payload.Release()
+		}
+		out.Reset()
+	}
+	write()
+	if n := testing.AllocsPerRun(100, write); n != 0 {
+		t.Fatalf("a write allocates %v times, want none", n)
+	}
+}

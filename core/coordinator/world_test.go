@@ -1,0 +1,258 @@
+package coordinator_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/coordinator"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/metadata"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// world is the smallest body of a coordinator: members that answer at once
+// unless told otherwise, and a metadata store of one key. The real thing is in
+// sim; this one shows single exchanges.
+type world struct {
+	t        testing.TB
+	c        *coordinator.Coordinator
+	now      step.Time
+	out      step.Effects
+	timers   []step.Timer
+	members  []*fakeMember
+	conns    map[step.Conn]*fakeMember
+	config   *volume.Config
+	revision metadata.Revision
+	unknown  int // transactions to leave unanswered although applied
+	held     []step.Send
+	answers  map[uint64]step.Completion
+	controls []step.Control
+}
+
+type fakeMember struct {
+	id          block.ReplicaID
+	node        block.NodeID
+	down        bool
+	mute        bool // reads messages, answers none
+	noAck       bool // answers everything but APPEND and SYNC
+	incarnation block.Incarnation
+	boot        block.BootID
+	last        block.Position
+	durable     block.Seq
+	tainted     bool
+	incomplete  bool
+	log         []message.Record
+}
+
+const blockSize = 64
+
+func newWorld(t testing.TB, copies int) *world {
+	w := &world{t: t, conns: map[step.Conn]*fakeMember{}, revision: 7, answers: map[uint64]step.Completion{}, now: step.Time(time.Hour)}
+	w.config = &volume.Config{
+		Format: volume.Format, Volume: block.VolumeID{9}, Blocks: 1024, Epoch: 1,
+		CleanAt: &block.Position{}, MinWritable: 1, Recovery: "wait",
+	}
+	for i := range copies {
+		m := &fakeMember{
+			id: block.ReplicaID{byte(i + 1)}, node: block.NodeID{byte(i + 1)},
+			incarnation: block.Incarnation(100 + i), boot: block.BootID{byte(i + 1)},
+		}
+		w.members = append(w.members, m)
+		w.config.Members = append(w.config.Members, volume.Member{Replica: m.id, Node: m.node, Disk: block.DiskID{byte(i + 1)}, State: volume.InSync})
+	}
+	w.c = w.newCoordinator(1)
+	return w
+}
+
+func (w *world) newCoordinator(seed uint64) *coordinator.Coordinator {
+	return coordinator.New(coordinator.Params{
+		Node: block.NodeID{1}, Volume: w.config.Volume, Seed: seed, BlockSize: blockSize, Pool: block.Heap{},
+		Config: w.config, Revision: w.revision, Attached: 3,
+	})
+}
+
+func (w *world) step(ev step.Event) {
+	w.c.Step(w.now, &ev, &w.out)
+	w.settle()
+}
+
+// settle performs effects until there are none left.
+func (w *world) settle() {
+	for w.pending() {
+		e := w.out
+		w.out = step.Effects{}
+		w.timers = append(w.timers, e.Timers...)
+		w.controls = append(w.controls, e.Controls...)
+		for _, c := range e.Completions {
+			w.answers[c.ID] = c
+		}
+		for _, d := range e.Dials {
+			w.dial(d)
+		}
+		for _, conn := range e.Closes {
+			delete(w.conns, conn)
+		}
+		for _, s := range e.Sends {
+			w.deliver(s)
+		}
+		for _, t := range e.Transactions {
+			w.transact(t)
+		}
+	}
+}
+
+func (w *world) pending() bool {
+	e := &w.out
+	return len(e.Dials)+len(e.Sends)+len(e.Closes)+len(e.Timers)+len(e.Transactions)+len(e.Completions)+len(e.Controls) > 0
+}
+
+func (w *world) event(ev step.Event) { w.c.Step(w.now, &ev, &w.out) }
+
+func (w *world) dial(d step.Dial) {
+	for _, m := range w.members {
+		if m.id != d.Hello.Replica {
+			continue
+		}
+		if m.down {
+			w.event(step.Event{Kind: step.EventClosed, Conn: d.Conn, ConnError: step.ConnRefused})
+			return
+		}
+		w.conns[d.Conn] = m
+		w.event(step.Event{Kind: step.EventConnected, Conn: d.Conn})
+	}
+}
+
+func (w *world) deliver(s step.Send) {
+	m := w.conns[s.Conn]
+	if m == nil || m.mute {
+		return
+	}
+	reply, ok := m.answer(&s.Message)
+	if ok {
+		w.event(step.Event{Kind: step.EventMessage, Conn: s.Conn, Message: reply})
+	}
+}
+
+func (m *fakeMember) answer(msg *message.Message) (message.Message, bool) {
+	switch msg.Kind {
+	case message.Prepare:
+		return message.Message{Kind: message.Promise, Era: msg.Era, Promise: &message.PromiseInfo{
+			Incarnation: m.incarnation, BootID: m.boot, Tainted: m.tainted, Complete: !m.incomplete,
+			LastAccepted: m.last, Durable: m.durable,
+		}}, true
+	case message.Append:
+		m.log = append(m.log, msg.Record)
+		m.last = msg.Record.Position
+	case message.Sync:
+		m.durable = m.last.Seq
+	case message.Grant:
+		return message.Message{Kind: message.Granted, Request: msg.Request}, true
+	case message.Read:
+		data := block.Heap{}.Get(int(msg.Range.Count) * blockSize)
+		return message.Message{
+			Kind: message.Data, Request: msg.Request, Range: msg.Range, Payload: data,
+			Checksums: block.ChecksumsOf(data.Bytes(), blockSize),
+		}, true
+	default:
+		return message.Message{Kind: message.Done, Request: msg.Request}, true
+	}
+	if m.noAck {
+		return message.Message{}, false
+	}
+	return message.Message{Kind: message.Ack, Accepted: m.last.Seq, Durable: m.durable}, true
+}
+
+func (w *world) transact(t step.Transaction) {
+	res := metadata.Result{Outcome: metadata.Refused, Revision: w.revision}
+	if len(t.Txn.Guards) == 0 || t.Txn.Guards[0].Revision == w.revision {
+		res.Outcome = metadata.Applied
+		if len(t.Txn.Ops) > 0 {
+			w.revision++
+			config, err := volume.ParseConfig(t.Txn.Ops[0].Value)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			w.config = config
+		}
+		res.Revision = w.revision
+	}
+	res.Items = []metadata.Item{
+		{Key: volume.AttachmentKey(w.config.Volume), Revision: 3},
+		{Key: volume.ConfigKey(w.config.Volume), Value: w.config.Encode(), Revision: w.revision},
+	}
+	if w.unknown > 0 {
+		w.unknown--
+		res = metadata.Result{Outcome: metadata.Unknown}
+	}
+	w.event(step.Event{Kind: step.EventTransaction, Tag: t.Tag, Result: res})
+}
+
+// pass lets d of time go by, firing timers in order.
+func (w *world) pass(d time.Duration) {
+	end := w.now.Add(d)
+	for {
+		first := -1
+		for i, t := range w.timers {
+			if t.At <= end && (first < 0 || t.At < w.timers[first].At) {
+				first = i
+			}
+		}
+		if first < 0 {
+			w.now = end
+			return
+		}
+		t := w.timers[first]
+		w.timers = append(w.timers[:first], w.timers[first+1:]...)
+		w.now = max(w.now, t.At)
+		w.step(step.Event{Kind: step.EventTimer, Tag: t.Tag})
+	}
+}
+
+func (w *world) write(id uint64, first block.Block) {
+	payload := block.Heap{}.Get(blockSize)
+	w.step(step.Event{Kind: step.EventRequest, Request: step.Request{
+		ID: id, Kind: step.WriteRequest, Range: block.Range{First: first, Count: 1}, Payload: payload,
+	}})
+}
+
+func (w *world) request(id uint64, kind step.RequestKind, first block.Block) {
+	r := step.Request{ID: id, Kind: kind, Range: block.Range{First: first, Count: 1}}
+	if kind == step.FlushRequest {
+		r.Range = block.Range{}
+	}
+	w.step(step.Event{Kind: step.EventRequest, Request: r})
+}
+
+func (w *world) start() {
+	w.step(step.Event{Kind: step.EventStart})
+	if !w.c.Serving() {
+		w.t.Fatal("the coordinator does not serve although every member answers")
+	}
+}
+
+func (w *world) expectAnswer(id uint64, want step.RequestError) {
+	w.t.Helper()
+	got, answered := w.answers[id]
+	if !answered {
+		w.t.Fatalf("request %d was not answered", id)
+	}
+	if got.Error != want {
+		w.t.Fatalf("request %d ended with %d, want %d", id, got.Error, want)
+	}
+}
+
+func (w *world) expectNoAnswer(id uint64) {
+	w.t.Helper()
+	if got, answered := w.answers[id]; answered {
+		w.t.Fatalf("request %d was answered with %d, want no answer yet", id, got.Error)
+	}
+}
+
+func (w *world) expectState(member int, want volume.State) {
+	w.t.Helper()
+	if got := w.config.Members[member].State; got != want {
+		w.t.Fatalf("member %d is %s, want %s", member, got, want)
+	}
+}
