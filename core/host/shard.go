@@ -157,11 +157,16 @@ func (s *shard) finish(out *effects, unflushed *[]transport.Conn) {
 // remove ends the shard: late events find nothing.
 func (s *shard) remove() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.gone = true
+	var conns []transport.Conn
 	for id, c := range s.conns { // any order: all of them
 		c.Close()
+		conns = append(conns, c)
 		delete(s.conns, id)
+	}
+	s.mu.Unlock()
+	for _, c := range conns {
+		c.Flush() // the other end of a local one hears of it
 	}
 }
 
