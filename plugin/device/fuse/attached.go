@@ -99,9 +99,10 @@ func (d *attached) detach(ctx context.Context) error {
 	}
 	if claim >= 0 { // otherwise it was given up before
 		if err = writeOut(ctx, d.path); err == nil {
-			err = d.giveUp()
+			err = d.giveUp(claim)
+		} else {
+			_ = unix.Close(claim) // read only
 		}
-		_ = unix.Close(claim) // read only; the device vanishes with it
 	}
 	if err != nil {
 		return err
@@ -154,16 +155,24 @@ func writeOut(ctx context.Context, path string) error {
 	}
 }
 
-// giveUp lets go of mount and loop device; the kernel ends the connection when
-// nobody has the device open any more.
-func (d *attached) giveUp() error {
+// giveUp lets go of the claimed loop device and of the mount. Everything was
+// written out under the claim, so the connection is aborted and not waited for:
+// programs that look into every device, and copies of the mount in other mount
+// namespaces, would keep it for long.
+func (d *attached) giveUp(claim int) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.gone {
+		_ = unix.Close(claim) // read only
 		return device.ErrGone // aborted meanwhile
 	}
 	d.gone = true
-	return errors.Join(detachLazily(d.mount.Point), d.loop.close())
+	err := d.loop.close()
+	_ = unix.Close(claim) // the device vanishes with its last user
+	if abortErr := abortConnection(d.mount); abortErr != nil {
+		d.log.Warn("cannot abort the connection: it ends when nobody has the device open", slog.Any("error", abortErr))
+	}
+	return errors.Join(err, detachLazily(d.mount.Point))
 }
 
 // Abort removes the device whoever hangs.

@@ -3,33 +3,48 @@ package fuse_test
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 
+	"github.com/lagan-storage/lagan/plugin/filesystem"
 	"github.com/lagan-storage/lagan/plugin/require"
 )
 
-// BenchmarkLoop measures the way through kernel and driver alone: fio on the
-// loop device, a volume in memory behind it. One iteration is one run of fio:
+// BenchmarkDevice measures the way through kernel and driver alone: fio on the
+// loop device or on a file of an ext4, a volume in memory behind it. One
+// iteration is one run of fio:
 //
-//	go test -run '^$' -bench Loop -benchtime 1x ./plugin/device/fuse
-func BenchmarkLoop(b *testing.B) {
+//	go test -run '^$' -bench Device -benchtime 1x ./plugin/device/fuse
+func BenchmarkDevice(b *testing.B) {
 	for _, c := range []struct {
 		name, pattern, size string
 		depth               int
+		ext4                bool
 	}{
-		{"4k-write-qd1", "randwrite", "4k", 1},
-		{"4k-read-qd1", "randread", "4k", 1},
-		{"4k-write-qd32", "randwrite", "4k", 32},
-		{"4k-read-qd32", "randread", "4k", 32},
-		{"128k-write-qd8", "write", "128k", 8},
-		{"128k-read-qd8", "read", "128k", 8},
+		{"4k-write-qd1", "randwrite", "4k", 1, false},
+		{"4k-read-qd1", "randread", "4k", 1, false},
+		{"4k-write-qd32", "randwrite", "4k", 32, false},
+		{"4k-read-qd32", "randread", "4k", 32, false},
+		{"128k-write-qd8", "write", "128k", 8, false},
+		{"128k-read-qd8", "read", "128k", 8, false},
+		{"ext4-4k-write-qd1", "randwrite", "4k", 1, true},
+		{"ext4-4k-write-qd32", "randwrite", "4k", 32, true},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			a, _ := newAttacher(b)
 			require.Program(b, "fio", "fio")
-			d := attach(b, a, newMemory(256*mib))
+			d := attach(b, a, newMemory(512*mib))
+			file := d.Path()
+			if c.ext4 {
+				target := b.TempDir()
+				must(b, filesystem.Make(b.Context(), d.Path(), filesystem.Ext4))
+				must(b, filesystem.Mount(b.Context(), d.Path(), target, filesystem.Ext4))
+				file = filepath.Join(target, "file")
+				must(b, os.WriteFile(file, make([]byte, 256*mib), 0o600)) // fio overwrites, ext4 allocates nothing
+			}
 			for b.Loop() {
-				report(b, run(b, "fio", "--name=loop", "--filename="+d.Path(), "--direct=1", "--ioengine=libaio",
+				report(b, run(b, "fio", "--name=bench", "--filename="+file, "--direct=1", "--ioengine=libaio",
 					"--rw="+c.pattern, "--bs="+c.size, fmt.Sprintf("--iodepth=%d", c.depth), "--size=256m",
 					"--time_based", "--runtime=3", "--ramp_time=1", "--output-format=json"))
 			}

@@ -127,6 +127,32 @@ func TestDetachLeavesNothing(t *testing.T) {
 	must(t, d.Abort())
 }
 
+// Programs that look into every device, and copies of our mount in namespaces
+// made meanwhile, are no users.
+func TestDetachDoesNotWaitForBystanders(t *testing.T) {
+	a, _ := newAttacher(t)
+	require.Program(t, "unshare", "util-linux")
+	d := attach(t, a, newMemory(16*mib))
+	looking := openDirect(t, d.Path())
+	other := exec.CommandContext(t.Context(), "unshare", "--mount", "--propagation", "private", "sh", "-c", "echo ready; read line")
+	in, err := other.StdinPipe()
+	must(t, err)
+	out, err := other.StdoutPipe()
+	must(t, err)
+	must(t, other.Start())
+	if _, err := out.Read(make([]byte, 16)); err != nil {
+		t.Fatal(err)
+	}
+
+	must(t, d.Detach(t.Context()))
+
+	if _, err := unix.Pread(looking, aligned(block.Size), 0); err == nil {
+		t.Error("the device still answers")
+	}
+	must(t, in.Close())
+	_ = other.Wait() // read says that its input ended
+}
+
 func TestDetachWritesOutAndFlushesWhatIsCached(t *testing.T) {
 	a, _ := newAttacher(t)
 	backend := newMemory(16 * mib)
