@@ -26,7 +26,6 @@ type world struct {
 	config   *volume.Config
 	revision metadata.Revision
 	unknown  int // transactions to leave unanswered although applied
-	held     []step.Send
 	answers  map[uint64]step.Completion
 	controls []step.Control
 }

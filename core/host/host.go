@@ -173,8 +173,7 @@ func (h *Host) onControl(c *step.Control) {
 		h.setVolume(c.Volume, func(s *Serving) { s.Text = c.Text })
 	case step.VolumeFenced, step.VolumeDetached:
 		h.endVolume(c)
-	default:
-		// nothing that the body has to do with
+	default: // between machines
 	}
 }
 

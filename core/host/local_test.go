@@ -37,7 +37,7 @@ func (m *talker) Step(_ step.Time, ev *step.Event, out *step.Effects) {
 		}
 	case step.EventControl:
 		out.Send(m.conn, message.Message{Kind: message.Sync, Seq: 1})
-	default:
+	default: // nothing else comes
 	}
 }
 
@@ -101,7 +101,6 @@ func TestClosingALocalConnectionTellsTheOtherEnd(t *testing.T) {
 	if got := near.heard[len(near.heard)-1]; got != step.EventClosed {
 		t.Fatalf("the dialler heard %v last, want that the connection was closed", got)
 	}
-
 }
 
 func TestPoolHandsOutAlignedMemoryAgain(t *testing.T) {

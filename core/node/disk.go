@@ -228,9 +228,7 @@ func (d *Disk) adopt(now step.Time, info store.ReplicaInfo, restarted bool) {
 // onFailed: a write or sync failed, so what was accepted may be gone although
 // nobody restarted; or the disk could not be opened at all.
 func (d *Disk) onFailed(now step.Time, res *store.Result, out *step.Effects) {
-	for _, conn := range slices.Sorted(maps.Keys(d.conns)) {
-		out.Closes = append(out.Closes, conn)
-	}
+	out.Closes = append(out.Closes, slices.Sorted(maps.Keys(d.conns))...)
 	wasOpen := d.open
 	d.open = false
 	clear(d.conns)
