@@ -3,6 +3,8 @@ package volume
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/lagan-storage/lagan/core/block"
 )
@@ -42,4 +44,11 @@ func Parse[R Record](data []byte) (R, error) {
 // ParseVolumeID reads a volume's identity as it is printed.
 func ParseVolumeID(text string) (id block.VolumeID, ok bool) {
 	return id, id.UnmarshalText([]byte(text)) == nil
+}
+
+// Clone returns a deep copy of s.
+func (s *Spec) Clone() Spec {
+	d := *s
+	d.Nodes, d.Zones, d.Labels = slices.Clone(s.Nodes), slices.Clone(s.Zones), maps.Clone(s.Labels)
+	return d
 }

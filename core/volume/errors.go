@@ -21,6 +21,7 @@ var (
 	ErrAttached          = errors.New("attached")
 	ErrAttachedElsewhere = errors.New("attached-elsewhere")
 	ErrNewerFormat       = errors.New("newer-format")
+	ErrBrokenRecord      = errors.New("broken-record")
 	ErrBusy              = errors.New("busy")
 	ErrOutcomeUnknown    = errors.New("outcome-unknown")
 	ErrDetachPending     = errors.New("detach-pending")
@@ -49,6 +50,7 @@ func Catalogue() []Explanation {
 		{ErrAttached, "the volume is in use, so it cannot be deleted", "detach it first, on the node that the message names"},
 		{ErrAttachedElsewhere, "another node uses the volume", "detach it there, or take it over with --force: what that node has not flushed is lost"},
 		{ErrNewerFormat, "a record was written by a newer version of Lagan", "upgrade this node"},
+		{ErrBrokenRecord, "a record of the metadata store is missing or cannot be read", "restore the metadata store from a backup, or delete the record by hand"},
 		{ErrBusy, "the node has as many requests under way as it takes", "try again in a moment"},
 		{ErrOutcomeUnknown, "the metadata store did not answer in time: the change was made, or it was not", "see that a majority of the voting nodes is up, then give the same command again: it is not done twice"},
 		{ErrDetachPending, "the volume is to be detached, but its last writes are not on all copies yet", "wait and give the command again, or give them up with --force"},

@@ -66,13 +66,11 @@ func (v *View) Disks() []volume.Disk {
 	return all
 }
 
-// TakeChanged returns the volumes that changed since the last call, and whether
-// a node or disk did.
-func (v *View) TakeChanged() (volumes []block.VolumeID, machines bool) {
-	volumes, machines = sortedIDs(v.changed), v.machines
+// TakeChanged returns the volumes that changed since the last call.
+func (v *View) TakeChanged() []block.VolumeID {
+	changed := sortedIDs(v.changed)
 	clear(v.changed)
-	v.machines = false
-	return volumes, machines
+	return changed
 }
 
 // keys returns all known keys, sorted.

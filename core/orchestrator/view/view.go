@@ -52,17 +52,16 @@ type Node struct {
 
 // View is the state of the metadata store; see the package comment.
 type View struct {
-	self     block.NodeID
-	known    bool
-	newest   metadata.Revision
-	volumes  map[block.VolumeID]*Volume
-	names    map[string]Item[block.VolumeID]
-	nodes    map[block.NodeID]*Node
-	disks    map[block.DiskID]*Item[volume.Disk]
-	onDisk   map[block.DiskID]map[block.VolumeID]bool // members on the node's own disks
-	ahead    map[string]metadata.Revision             // keys read at a revision that the watch has not reached
-	changed  map[block.VolumeID]bool
-	machines bool // a node or disk changed
+	self    block.NodeID
+	known   bool
+	newest  metadata.Revision
+	volumes map[block.VolumeID]*Volume
+	names   map[string]Item[block.VolumeID]
+	nodes   map[block.NodeID]*Node
+	disks   map[block.DiskID]*Item[volume.Disk]
+	onDisk  map[block.DiskID]map[block.VolumeID]bool // members on the node's own disks
+	ahead   map[string]metadata.Revision             // keys read at a revision that the watch has not reached
+	changed map[block.VolumeID]bool
 }
 
 // New returns an empty view of the node self.
@@ -243,9 +242,8 @@ func (v *View) applyMachine(now step.Time, c *metadata.Change) {
 		held = &Node{}
 	}
 	if isNode {
-		v.machines = update(&held.Record, c, volume.Parse[volume.Node]) || v.machines
+		update(&held.Record, c, volume.Parse[volume.Node])
 	} else if update(&held.Alive, c, func(data []byte) (string, error) { return string(data), nil }) {
-		v.machines = true
 		held.SilentSince = 0
 		if c.Deleted {
 			held.SilentSince = now
@@ -267,7 +265,6 @@ func (v *View) applyDisk(text string, c *metadata.Change) {
 		held = &Item[volume.Disk]{}
 	}
 	if update(held, c, volume.Parse[volume.Disk]) {
-		v.machines = true
 		v.disks[id] = held
 		if held.Revision == 0 {
 			delete(v.disks, id)
