@@ -10,6 +10,14 @@ import (
 // watched by every node.
 const Prefix = "/lagan/v1/"
 
+// The folders of records that are read as a whole.
+const (
+	NamesPrefix = Prefix + "names/" // of NameKey
+	NodesPrefix = Prefix + "nodes/" // of NodeKey
+	AlivePrefix = Prefix + "alive/" // of AliveKey
+	DisksPrefix = Prefix + "disks/" // of DiskKey
+)
+
 // ConfigKey is where a volume's Config is kept.
 func ConfigKey(id block.VolumeID) string { return Prefix + "volumes/" + id.String() + "/config" }
 
@@ -22,16 +30,16 @@ func AttachmentKey(id block.VolumeID) string {
 }
 
 // NameKey is where the id of the volume called name is kept.
-func NameKey(name string) string { return Prefix + "names/" + name }
+func NameKey(name string) string { return NamesPrefix + name }
 
 // NodeKey is where a node's record is kept.
-func NodeKey(id block.NodeID) string { return Prefix + "nodes/" + id.String() }
+func NodeKey(id block.NodeID) string { return NodesPrefix + id.String() }
 
 // AliveKey exists while a node is heard from.
-func AliveKey(id block.NodeID) string { return Prefix + "alive/" + id.String() }
+func AliveKey(id block.NodeID) string { return AlivePrefix + id.String() }
 
 // DiskKey is where a disk's record is kept.
-func DiskKey(id block.DiskID) string { return Prefix + "disks/" + id.String() }
+func DiskKey(id block.DiskID) string { return DisksPrefix + id.String() }
 
 // ParseVolumeKey splits a key below volumes/ into the volume and the part
 // ("config", "spec", "attachment").

@@ -1,0 +1,105 @@
+package orchestrator
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/metadata"
+	"github.com/lagan-storage/lagan/core/orchestrator/placement"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// create makes a volume in one transaction: nobody has taken the name, and the
+// chosen disks are as they were when they were chosen.
+func (o *Orchestrator) create(op *operation, out *step.Effects) decision {
+	spec := op.command.Spec.WithDefaults()
+	if err := spec.Check(o.p.BlockSize); err != nil {
+		return refuse(fmt.Errorf("cannot create volume %q: %w", spec.Name, err))
+	}
+	name := volume.NameKey(spec.Name)
+	switch named := o.view.Name(spec.Name); {
+	case named.Problem != nil:
+		return refuse(unreadable("create", spec.Name, named.Problem), name)
+	case named.Value != nil:
+		return o.createExisting(op, *named.Value, out)
+	}
+	plan := placement.Place(&spec, o.placeable())
+	op.reasons = plan.Reasons
+	everything := []string{name, volume.NodesPrefix, volume.AlivePrefix, volume.DisksPrefix}
+	if len(plan.Disks) == 0 {
+		return refuse(noPlacement(&spec, &plan), everything...)
+	}
+	if op.command.DryRun {
+		return decision{answer: &answer{reasons: plan.Reasons, restsOn: everything}}
+	}
+	if op.volume == (block.VolumeID{}) {
+		op.volume = block.VolumeID(o.random.id())
+	}
+	spec.Volume, spec.Replicas, spec.Formatted = op.volume, plan.Replicas, false
+	return write(o.creation(&spec, plan.Disks))
+}
+
+// createExisting answers when the name is taken: by this very operation, by a
+// volume that is as it was asked for, or by another one.
+func (o *Orchestrator) createExisting(op *operation, id block.VolumeID, out *step.Effects) decision {
+	if id == op.volume {
+		out.Marks.Hit("orchestrator: refused creation turned out to be applied")
+		d := succeed(id)
+		d.answer.reasons = op.reasons
+		return d
+	}
+	name := op.command.Spec.Name
+	restsOn := []string{volume.NameKey(name), volume.SpecKey(id)}
+	existing := o.view.Volume(id).Spec
+	if existing.Value == nil {
+		return refuse(unreadable("create", name, existing.Problem), restsOn...)
+	}
+	if field := existing.Value.Difference(&op.command.Spec); field != "" {
+		return refuse(nameTaken(name, field, existing.Value, &op.command.Spec), restsOn...)
+	}
+	return succeed(id, restsOn...)
+}
+
+// creation is the transaction that makes a volume.
+func (o *Orchestrator) creation(spec *volume.Spec, disks []volume.Disk) metadata.Txn {
+	config := volume.Config{
+		Format: volume.Format, Volume: spec.Volume, Blocks: uint64(spec.Size) / uint64(o.p.BlockSize),
+		Epoch: 1, Change: o.random.next(), CleanAt: &block.Position{}, MinWritable: 1, Recovery: "wait",
+	}
+	name := volume.NameKey(spec.Name)
+	id, err := spec.Volume.MarshalText()
+	if err != nil {
+		panic(fmt.Sprintf("orchestrator: identity cannot be encoded: %v", err)) // no identity can fail
+	}
+	txn := metadata.Txn{
+		Guards: []metadata.Guard{{Key: name}, {Key: volume.ConfigKey(spec.Volume)}},
+		Ops:    []metadata.Op{{Key: name, Value: id}, {Key: volume.SpecKey(spec.Volume), Value: volume.Encode(*spec)}},
+	}
+	for _, d := range disks {
+		config.Members = append(config.Members, volume.Member{
+			Replica: block.ReplicaID(o.random.id()), Node: d.Node, Disk: d.ID, State: volume.InSync,
+		})
+		o.promise(&txn, d.ID, spec.Size)
+	}
+	txn.Ops = append(txn.Ops, metadata.Op{Key: volume.ConfigKey(spec.Volume), Value: config.Encode()})
+	return txn
+}
+
+// promise adds to a transaction that bytes of a disk are promised to a volume,
+// or no more if bytes is negative.
+func (o *Orchestrator) promise(txn *metadata.Txn, id block.DiskID, bytes int64) {
+	item := o.view.Disk(id)
+	if item.Value == nil {
+		return // the disk was removed, and its promises with it
+	}
+	key := volume.DiskKey(id)
+	if slices.ContainsFunc(txn.Guards, func(g metadata.Guard) bool { return g.Key == key }) {
+		return
+	}
+	d := *item.Value
+	d.Promised = max(0, d.Promised+bytes)
+	txn.Guards = append(txn.Guards, metadata.Guard{Key: key, Revision: item.Revision})
+	txn.Ops = append(txn.Ops, metadata.Op{Key: key, Value: volume.Encode(d)})
+}

@@ -1,0 +1,67 @@
+package orchestrator
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/metadata"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// delete marks a volume that is not attached as deleted: its name is free, no
+// coordinator may claim it, and every node frees its replicas (see
+// shrinkTombstone).
+func (o *Orchestrator) delete(op *operation) decision {
+	if op.volume != (block.VolumeID{}) {
+		if c := o.view.Volume(op.volume).Config; c.Revision == 0 || c.Value != nil && c.Value.Tombstone {
+			return succeed(op.volume) // by this operation, or by another one meanwhile
+		}
+	}
+	id, v, missing := o.find("delete", op.command.Name)
+	if missing != nil {
+		return *missing
+	}
+	op.volume = id
+	config, name := v.Config.Value, v.Spec.Value.Name
+	switch {
+	case config == nil:
+		return refuse(unreadable("delete", name, v.Config.Problem), volume.ConfigKey(id))
+	case v.Attachment.Value != nil:
+		return refuse(o.attached(name, v.Attachment.Value.Node), volume.AttachmentKey(id))
+	}
+	next := config.Clone()
+	next.Epoch, next.Change = config.Epoch+1, o.random.next()
+	next.Coordinator, next.Tombstone = nil, true
+	txn := metadata.Txn{
+		Guards: []metadata.Guard{
+			{Key: volume.ConfigKey(id), Revision: v.Config.Revision},
+			{Key: volume.AttachmentKey(id)},
+			{Key: volume.NameKey(name), Revision: o.view.Name(name).Revision},
+		},
+		Ops: []metadata.Op{
+			{Key: volume.ConfigKey(id), Value: next.Encode()},
+			{Key: volume.NameKey(name), Delete: true},
+		},
+	}
+	for _, m := range config.Members {
+		o.promise(&txn, m.Disk, -v.Spec.Value.Size)
+	}
+	return write(txn)
+}
+
+// markFormatted records that a file system was made.
+func (o *Orchestrator) markFormatted(op *operation) decision {
+	id, v, missing := o.find("mark as formatted", op.command.Name)
+	if missing != nil {
+		return *missing
+	}
+	op.volume = id
+	if v.Spec.Value.Formatted {
+		return succeed(id) // never taken back
+	}
+	next := *v.Spec.Value
+	next.Formatted = true
+	key := volume.SpecKey(id)
+	return write(metadata.Txn{
+		Guards: []metadata.Guard{{Key: key, Revision: v.Spec.Revision}},
+		Ops:    []metadata.Op{{Key: key, Value: volume.Encode(next)}},
+	})
+}

@@ -1,0 +1,77 @@
+package orchestrator
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/metadata"
+	"github.com/lagan-storage/lagan/core/step"
+)
+
+// flight is a transaction under way. It is issued, with the same guards, until
+// its outcome is definite, so that it is applied at most once.
+//
+//	issued ──▶ unknown ──(pause)──▶ issued again
+//	  └──────▶ applied or refused ──▶ the view learns ──▶ landed
+type flight struct {
+	txn       metadata.Txn
+	tries     uint32
+	operation *operation     // whose, or nil for one of reconciliation
+	volume    block.VolumeID // to be reconciled again when it has landed
+	key       string         // of reconciliation: what it writes; one at a time
+}
+
+// launch issues a transaction that is guarded, reads what it guards, and wakes
+// an operation when it has landed.
+func (o *Orchestrator) launch(f *flight, out *step.Effects) {
+	for _, g := range f.txn.Guards {
+		f.txn.Read = append(f.txn.Read, g.Key)
+	}
+	o.lastFlight = max(1, o.lastFlight+1)
+	for o.flights[o.lastFlight] != nil {
+		o.lastFlight = max(1, o.lastFlight+1)
+	}
+	o.flights[o.lastFlight] = f
+	o.issue(o.lastFlight, f, out)
+}
+
+// write launches a transaction of reconciliation unless one for the same key is
+// under way.
+func (o *Orchestrator) write(key string, id block.VolumeID, txn metadata.Txn, out *step.Effects) {
+	if o.writing[key] {
+		return
+	}
+	o.writing[key] = true
+	o.launch(&flight{txn: txn, volume: id, key: key}, out)
+}
+
+func (o *Orchestrator) issue(number uint32, f *flight, out *step.Effects) {
+	f.tries++
+	out.Transactions = append(out.Transactions, step.Transaction{
+		Tag: step.Tag{Slot: number, Generation: f.tries},
+		Txn: f.txn,
+	})
+}
+
+func (o *Orchestrator) onTransaction(tag step.Tag, res *metadata.Result, out *step.Effects) {
+	f := o.flights[tag.Slot]
+	if f == nil || f.tries != tag.Generation {
+		return // given up meanwhile
+	}
+	if res.Outcome == metadata.Unknown {
+		out.Marks.Hit("orchestrator: transaction of unknown outcome re-issued")
+		pause := min(reissueAfter<<min(f.tries-1, 10), reissueMax)
+		out.After(o.now, pause, tag)
+		return
+	}
+	delete(o.flights, tag.Slot)
+	o.view.Answered(o.now, &f.txn, res)
+	if f.operation != nil {
+		o.landed(f, res, out)
+		return
+	}
+	delete(o.writing, f.key)
+	if res.Outcome == metadata.Refused {
+		out.Marks.Hit("orchestrator: write of reconciliation refused")
+	}
+	o.dirty[f.volume] = true
+	o.machines = true
+}

@@ -1,0 +1,308 @@
+package orchestrator
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/invariant"
+	"github.com/lagan-storage/lagan/core/metadata"
+	"github.com/lagan-storage/lagan/core/orchestrator/view"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// life says whether a coordinator of a volume runs on this node.
+type life uint8
+
+const (
+	absent   life = iota
+	running       // StartCoordinator was sent
+	stopping      // so was StopCoordinator; it has not ended yet
+)
+
+// local is what this node does for one volume.
+type local struct {
+	mine        uint64 // number of the attachment that this process made, 0 = none
+	started     uint64 // number of the attachment that the last coordinator was started for
+	coordinator life
+	forced      bool // it was told to stop at once
+	attaching   bool // the transaction that makes attachment mine is under way
+	told        metadata.Revision
+	serving     bool
+	lossless    bool
+	status      string // why requests wait, or how the coordinator ended
+	replicas    map[block.ReplicaID]*replica
+	detaching   []*operation // wait for the attachment to be gone
+}
+
+// asked is what the disk's shard was last told about a replica.
+type asked uint8
+
+const (
+	askedNothing asked = iota
+	askedMake
+	askedFree
+)
+
+// replica is one copy on a disk of this node.
+type replica struct {
+	disk  block.DiskID
+	held  bool // the disk has it
+	freed bool // the disk has it no more, or never had
+	asked asked
+	told  metadata.Revision // of the newest configuration its disk knows
+}
+
+// reconcileDirty brings every changed volume up to date.
+func (o *Orchestrator) reconcileDirty(out *step.Effects) {
+	ids := slices.SortedFunc(maps.Keys(o.dirty), func(a, b block.VolumeID) int { return slices.Compare(a[:], b[:]) })
+	clear(o.dirty)
+	for _, id := range ids {
+		v := o.view.Volume(id)
+		l := o.volumes[id]
+		if l == nil {
+			if !o.concerns(&v) {
+				continue
+			}
+			l = o.local(id)
+		}
+		o.reconcileCoordinator(id, &v, l, out)
+		o.reconcileReplicas(id, &v, l, out)
+		o.shrinkTombstone(id, &v, l, out)
+		for _, op := range l.detaching {
+			o.wake(op)
+		}
+		if l.idle() && !o.concerns(&v) {
+			delete(o.volumes, id)
+		}
+	}
+}
+
+func (o *Orchestrator) local(id block.VolumeID) *local {
+	l := o.volumes[id]
+	if l == nil {
+		l = &local{replicas: map[block.ReplicaID]*replica{}}
+		o.volumes[id] = l
+	}
+	return l
+}
+
+// concerns reports whether the records name this node.
+func (o *Orchestrator) concerns(v *view.Volume) bool {
+	if a := v.Attachment.Value; a != nil && a.Node == o.p.Node.ID {
+		return true
+	}
+	c := v.Config.Value
+	return c != nil && slices.ContainsFunc(c.Members, func(m volume.Member) bool { return m.Node == o.p.Node.ID })
+}
+
+func (l *local) idle() bool {
+	return l.mine == 0 && l.coordinator == absent && len(l.detaching) == 0 && len(l.replicas) == 0
+}
+
+// attachedHere reports whether v is attached to this node by this process and
+// its coordinator has not ended: one that was fenced never tries again.
+func (o *Orchestrator) attachedHere(v *view.Volume, l *local) bool {
+	a := v.Attachment.Value
+	return a != nil && a.Node == o.p.Node.ID && a.Number == l.mine && (l.started != a.Number || l.coordinator != absent)
+}
+
+// reconcileCoordinator starts and stops the coordinator as the attachment says.
+// An attachment that names this node without a live coordinator to come is
+// stale: its device died with a former process, or was torn down.
+func (o *Orchestrator) reconcileCoordinator(id block.VolumeID, v *view.Volume, l *local, out *step.Effects) {
+	a, c := v.Attachment.Value, v.Config.Value
+	here := o.attachedHere(v, l)
+	switch {
+	case l.coordinator != absent && !here, l.coordinator == running && a.Number != l.started:
+		if l.coordinator == running {
+			out.Marks.Hit("orchestrator: coordinator stopped because the attachment moved")
+		}
+		o.stop(id, l, true, out)
+	case l.coordinator == absent && here && c != nil && !c.Tombstone:
+		*l = local{
+			mine: l.mine, attaching: l.attaching, started: a.Number, coordinator: running,
+			told: v.Config.Revision, replicas: l.replicas, detaching: l.detaching,
+		}
+		out.Controls = append(out.Controls, step.Control{
+			Kind: step.StartCoordinator, Volume: id, Config: c,
+			Revision: int64(v.Config.Revision), Attached: int64(v.Attachment.Revision),
+		})
+	case l.coordinator != absent && c != nil && v.Config.Revision > l.told:
+		l.told = v.Config.Revision
+		out.Controls = append(out.Controls, step.Control{
+			Kind: step.ConfigChanged, Volume: id, Config: c, Revision: int64(v.Config.Revision),
+		})
+	}
+	if a != nil && a.Node == o.p.Node.ID && !here && l.coordinator == absent {
+		out.Marks.Hit("orchestrator: stale attachment removed")
+		key := volume.AttachmentKey(id)
+		o.write(key, id, metadata.Txn{
+			Guards: []metadata.Guard{{Key: key, Revision: v.Attachment.Revision}},
+			Ops:    []metadata.Op{{Key: key, Delete: true}},
+		}, out)
+	}
+	if (a == nil || a.Node != o.p.Node.ID) && !l.attaching {
+		l.mine = 0
+	}
+}
+
+// stop tells the coordinator to end, at most once in order and once by force.
+func (o *Orchestrator) stop(id block.VolumeID, l *local, force bool, out *step.Effects) {
+	if l.coordinator == stopping && (l.forced || !force) {
+		return
+	}
+	l.coordinator, l.forced = stopping, force
+	out.Controls = append(out.Controls, step.Control{Kind: step.StopCoordinator, Volume: id, Force: force})
+}
+
+// onCoordinator takes what a coordinator says of itself.
+func (o *Orchestrator) onCoordinator(c *step.Control) {
+	l := o.volumes[c.Volume]
+	if l == nil || l.coordinator == absent {
+		return
+	}
+	l.status = c.Text
+	switch c.Kind {
+	case step.VolumeServing:
+		l.serving, l.lossless = true, c.Lossless
+	case step.VolumeFenced, step.VolumeDetached:
+		l.coordinator, l.serving = absent, false
+		o.dirty[c.Volume] = true
+	default: // VolumeWaiting: only the reason is news
+	}
+}
+
+// reconcileReplicas has replicas made that the configuration lists on disks of
+// this node, and those freed that it does not list any more. A configuration
+// that is not there says nothing.
+func (o *Orchestrator) reconcileReplicas(id block.VolumeID, v *view.Volume, l *local, out *step.Effects) {
+	c := v.Config.Value
+	if c == nil {
+		maps.DeleteFunc(l.replicas, func(_ block.ReplicaID, r *replica) bool { return r.freed }) // any order: each is judged alone
+		return
+	}
+	for i := range c.Members {
+		m := &c.Members[i]
+		if d := o.disks[m.Disk]; m.Node == o.p.Node.ID && d != nil && d.ready && l.replicas[m.Replica] == nil {
+			l.replicas[m.Replica] = &replica{disk: m.Disk}
+		}
+	}
+	for _, r := range slices.SortedFunc(maps.Keys(l.replicas), func(a, b block.ReplicaID) int { return slices.Compare(a[:], b[:]) }) {
+		held := l.replicas[r]
+		if d := o.disks[held.disk]; d == nil || !d.ready {
+			continue
+		}
+		listed := c.Member(r) != nil
+		if !listed && held.freed {
+			delete(l.replicas, r)
+			continue
+		}
+		if kind := held.next(listed && !c.Tombstone, v.Config.Revision); kind != step.ControlInvalid {
+			held.told = v.Config.Revision
+			out.Controls = append(out.Controls, step.Control{
+				Kind: kind, Disk: held.disk, Volume: id, Replica: r, Config: c, Revision: int64(v.Config.Revision),
+			})
+		}
+	}
+}
+
+// next is what the disk is to be told about the replica, if anything. A disk
+// that does not free a replica yet is asked again with the next configuration;
+// one that is just making it is not asked before it has.
+func (r *replica) next(wanted bool, revision metadata.Revision) step.ControlKind {
+	switch {
+	case !wanted && r.asked == askedMake && !r.held:
+		return step.ControlInvalid
+	case !wanted && !r.freed && (r.asked != askedFree || revision > r.told):
+		r.asked = askedFree
+		return step.FreeReplica
+	case wanted && !r.held && r.asked != askedMake:
+		r.asked = askedMake
+		return step.MakeReplica
+	case wanted && revision > r.told:
+		return step.ConfigChanged
+	}
+	return step.ControlInvalid
+}
+
+// onReplica takes what a disk's shard says of a replica.
+func (o *Orchestrator) onReplica(c *step.Control) {
+	invariant.That(c.Volume != block.VolumeID{}, "a disk's shard says whose replica it means")
+	l := o.local(c.Volume)
+	r := l.replicas[c.Replica]
+	if r == nil {
+		r = &replica{disk: c.Disk}
+		l.replicas[c.Replica] = r
+	}
+	r.held, r.freed = c.Kind == step.ReplicaMade, c.Kind == step.ReplicaFreed
+	o.dirty[c.Volume] = true
+}
+
+// shrinkTombstone takes the freed replicas of this node out of the configuration
+// of a deleted volume; whoever takes the last one out removes the volume's records.
+func (o *Orchestrator) shrinkTombstone(id block.VolumeID, v *view.Volume, l *local, out *step.Effects) {
+	c := v.Config.Value
+	if c == nil || !c.Tombstone {
+		return
+	}
+	next := c.Clone()
+	next.Members = slices.DeleteFunc(next.Members, func(m volume.Member) bool {
+		r := l.replicas[m.Replica]
+		return r != nil && r.freed
+	})
+	if len(next.Members) == len(c.Members) && len(c.Members) > 0 {
+		return
+	}
+	key := volume.ConfigKey(id)
+	txn := metadata.Txn{Guards: []metadata.Guard{{Key: key, Revision: v.Config.Revision}}}
+	if len(next.Members) > 0 {
+		next.Epoch, next.Change = c.Epoch+1, o.random.next()
+		txn.Ops = []metadata.Op{{Key: key, Value: next.Encode()}}
+	} else {
+		out.Marks.Hit("orchestrator: last replica of a deleted volume freed")
+		for _, gone := range []string{key, volume.SpecKey(id), volume.AttachmentKey(id)} {
+			txn.Ops = append(txn.Ops, metadata.Op{Key: gone, Delete: true})
+		}
+	}
+	o.write(key, id, txn, out)
+}
+
+// forgetReplicas drops what was known of a disk that cannot be reached.
+func (o *Orchestrator) forgetReplicas(id block.DiskID) {
+	for v, l := range o.volumes { // any order: each is changed alone
+		for r, held := range l.replicas { // any order: each is judged alone
+			if held.disk == id {
+				delete(l.replicas, r)
+				o.dirty[v] = true
+			}
+		}
+	}
+}
+
+// askAgain makes reconciliation repeat what a disk's shard may not have heard.
+func (o *Orchestrator) askAgain(id block.DiskID) {
+	for v, l := range o.volumes { // any order: each is changed alone
+		for _, held := range l.replicas { // any order: each is changed alone
+			if held.disk == id {
+				held.asked, held.told = askedNothing, 0
+				o.dirty[v] = true
+			}
+		}
+	}
+}
+
+func (o *Orchestrator) onControl(c *step.Control) {
+	switch c.Kind {
+	case step.DiskReady, step.DiskUnusable, step.DiskSpace:
+		o.onDisk(c)
+	case step.ReplicaMade, step.ReplicaFreed:
+		o.onReplica(c)
+	case step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
+		o.onCoordinator(c)
+	case step.ControlInvalid, step.MakeReplica, step.FreeReplica, step.ConfigChanged,
+		step.StartCoordinator, step.StopCoordinator:
+		// not for orchestrators
+	}
+}

@@ -1,0 +1,136 @@
+package orchestrator
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/metadata"
+	"github.com/lagan-storage/lagan/core/orchestrator/placement"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// freeShareMin: the record of a disk is written anew when what is free has
+// changed by this part of the capacity. Every writer of a volume makes its disks
+// fill, and the store is not for that.
+const freeShareMin = 64
+
+// disk is one of this node's, as its shard says.
+type disk struct {
+	ready    bool
+	capacity int64 // bytes
+	free     int64 // bytes
+	problem  string
+}
+
+// reconcileMachines makes the records of this node and its disks say what is.
+// It runs at every tick and when something here has changed, not when a record
+// has: two processes that claim to be one node must not answer each other.
+func (o *Orchestrator) reconcileMachines(out *step.Effects) {
+	self := o.view.Node(o.p.Node.ID)
+	if self.Alive.Value == nil || *self.Alive.Value != o.life {
+		key := volume.AliveKey(o.p.Node.ID)
+		o.write(key, block.VolumeID{}, metadata.Txn{
+			Guards: []metadata.Guard{{Key: key, Revision: self.Alive.Revision}},
+			Ops:    []metadata.Op{{Key: key, Value: []byte(o.life), Leased: true}},
+		}, out)
+	}
+	wanted := volume.Encode(o.p.Node)
+	recorded := self.Record.Value
+	if self.Record.Problem == nil && (recorded == nil || !bytes.Equal(volume.Encode(*recorded), wanted)) {
+		o.put(volume.NodeKey(o.p.Node.ID), self.Record.Revision, wanted, out)
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(o.disks), compareDisks) {
+		item := o.view.Disk(id)
+		if item.Problem != nil {
+			continue // of a newer version: not ours to overwrite
+		}
+		if next, differs := o.disks[id].record(id, o.p.Node.ID, item.Value); differs {
+			o.put(volume.DiskKey(id), item.Revision, volume.Encode(next), out)
+		}
+	}
+}
+
+// record is what the disk's record should say, and whether that differs enough
+// from what it says to be written. What is promised belongs to those who place
+// volumes.
+func (d *disk) record(id block.DiskID, node block.NodeID, recorded *volume.Disk) (next volume.Disk, differs bool) {
+	if recorded == nil {
+		return volume.Disk{Format: volume.Format, ID: id, Node: node, Capacity: d.capacity, Free: d.free}, d.ready
+	}
+	next = *recorded
+	next.Format, next.Node, next.Unusable = volume.Format, node, d.problem
+	if d.ready {
+		next.Capacity, next.Free = d.capacity, d.free
+	}
+	moved := max(next.Free-recorded.Free, recorded.Free-next.Free)
+	return next, next.Node != recorded.Node || next.Unusable != recorded.Unusable ||
+		next.Capacity != recorded.Capacity || moved > next.Capacity/freeShareMin
+}
+
+func (o *Orchestrator) put(key string, at metadata.Revision, value []byte, out *step.Effects) {
+	o.write(key, block.VolumeID{}, metadata.Txn{
+		Guards: []metadata.Guard{{Key: key, Revision: at}},
+		Ops:    []metadata.Op{{Key: key, Value: value}},
+	}, out)
+}
+
+// onDisk takes what a disk's shard says of the disk itself.
+func (o *Orchestrator) onDisk(c *step.Control) {
+	if c.Disk == (block.DiskID{}) {
+		return // no identity could be read: there is no record to keep
+	}
+	d := o.disks[c.Disk]
+	if d == nil {
+		d = &disk{}
+		o.disks[c.Disk] = d
+	}
+	o.machines = true
+	if c.Kind == step.DiskUnusable {
+		d.ready, d.problem = false, c.Text
+		o.forgetReplicas(c.Disk)
+		return
+	}
+	d.capacity, d.free = c.Capacity, c.Free
+	if c.Kind == step.DiskSpace {
+		return
+	}
+	d.ready, d.problem = true, ""
+	o.askAgain(c.Disk)
+	for _, id := range o.view.OnDisk(c.Disk) {
+		o.dirty[id] = true
+	}
+}
+
+// placeable returns all nodes with their disks, as placement takes them.
+func (o *Orchestrator) placeable() []placement.Node {
+	disks := map[block.NodeID][]volume.Disk{}
+	for _, d := range o.view.Disks() {
+		disks[d.Node] = append(disks[d.Node], d)
+	}
+	var nodes []placement.Node
+	for _, id := range o.view.Nodes() {
+		held := o.view.Node(id)
+		if held.Record.Value == nil {
+			continue
+		}
+		n := placement.Node{Node: *held.Record.Value, Alive: held.Alive.Revision != 0, Disks: disks[id]}
+		if held.SilentSince != 0 {
+			n.Silent = o.now.Sub(held.SilentSince)
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes
+}
+
+// nodeName is what people call a node.
+func (o *Orchestrator) nodeName(id block.NodeID) string {
+	if record := o.view.Node(id).Record.Value; record != nil && record.Name != "" {
+		return record.Name
+	}
+	return id.String()
+}
+
+func compareDisks(a, b block.DiskID) int { return slices.Compare(a[:], b[:]) }

@@ -1,0 +1,213 @@
+package orchestrator
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/invariant"
+	"github.com/lagan-storage/lagan/core/metadata"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// operation is a command being carried out.
+//
+//	queued ──▶ planned ──▶ transaction ──applied──▶ answered
+//	              ▲ ▲          └──refused──┐            ▲
+//	              │ └──────────────────────┘            │
+//	              └── read ◀── an answer to confirm ────┘ confirmed
+type operation struct {
+	command   volume.Command
+	deadline  step.Time
+	lane      string
+	flight    uint32 // under way, 0 = none
+	duels     int
+	done      bool
+	confirmed map[string]bool // keys that were read since the command came
+
+	volume  block.VolumeID // that it is about, once known; of a creation: drawn
+	change  uint64         // of a deletion: names the tombstone
+	number  uint64         // of an attachment
+	reasons []string       // of a placement
+}
+
+// decision is what an operation is to do next; exactly one field is set.
+type decision struct {
+	txn     *metadata.Txn
+	answer  *answer
+	waiting bool
+}
+
+// answer ends an operation, once the keys that it rests on are confirmed by a
+// linearizable read.
+type answer struct {
+	err      error
+	restsOn  []string
+	reasons  []string
+	volumeID block.VolumeID
+}
+
+func write(txn metadata.Txn) decision { return decision{txn: &txn} }
+
+func refuse(err error, restsOn ...string) decision {
+	return decision{answer: &answer{err: err, restsOn: restsOn}}
+}
+
+func succeed(id block.VolumeID, restsOn ...string) decision {
+	return decision{answer: &answer{volumeID: id, restsOn: restsOn}}
+}
+
+// onCommand queues a command behind those that would contend with it. Creations
+// and deletions share one lane: all of them change the records of disks.
+func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
+	op := &operation{command: *c, deadline: o.now.Add(answerWithin), confirmed: map[string]bool{}}
+	switch c.Kind {
+	case volume.CreateVolume, volume.DeleteVolume:
+	case volume.AttachVolume, volume.DetachVolume, volume.MarkFormatted:
+		op.lane = c.Name
+	}
+	if o.operations >= operationsMax {
+		out.Marks.Hit("orchestrator: command refused because too many are under way")
+		out.Answers = append(out.Answers, volume.Answer{ID: c.ID, Err: busy(op)})
+		return
+	}
+	o.operations++
+	o.lanes[op.lane] = append(o.lanes[op.lane], op)
+	if c.Kind == volume.DetachVolume && c.Force {
+		o.hasten(c.Name, out)
+	}
+	if o.lanes[op.lane][0] == op {
+		o.wake(op)
+	}
+}
+
+// wake has an operation looked at again.
+func (o *Orchestrator) wake(op *operation) {
+	if op.flight == 0 && !op.done && !slices.Contains(o.ready, op) {
+		o.ready = append(o.ready, op)
+	}
+}
+
+// readyAll wakes the first operation of every lane.
+func (o *Orchestrator) readyAll() {
+	for _, lane := range slices.Sorted(maps.Keys(o.lanes)) {
+		o.wake(o.lanes[lane][0])
+	}
+}
+
+// advance does an operation's next step.
+func (o *Orchestrator) advance(op *operation, out *step.Effects) {
+	if op.done || op.flight != 0 {
+		return
+	}
+	d := o.decide(op, out)
+	switch {
+	case d.waiting: // reconciliation of its volume wakes it
+	case d.txn != nil:
+		if op.duels >= duelsMax {
+			o.finish(op, &answer{err: busy(op)}, out)
+			return
+		}
+		o.fly(op, *d.txn, out)
+	default:
+		var missing []string
+		for _, key := range d.answer.restsOn {
+			if !op.confirmed[key] {
+				missing = append(missing, key)
+			}
+		}
+		if len(missing) > 0 {
+			o.fly(op, metadata.Txn{Read: missing}, out)
+			return
+		}
+		o.finish(op, d.answer, out)
+	}
+}
+
+func (o *Orchestrator) decide(op *operation, out *step.Effects) decision {
+	switch op.command.Kind {
+	case volume.CreateVolume:
+		return o.create(op, out)
+	case volume.AttachVolume:
+		return o.attach(op, out)
+	case volume.DetachVolume:
+		return o.detach(op, out)
+	case volume.DeleteVolume:
+		return o.delete(op)
+	case volume.MarkFormatted:
+		return o.markFormatted(op)
+	}
+	invariant.That(false, "every kind of command is carried out")
+	return decision{}
+}
+
+func (o *Orchestrator) fly(op *operation, txn metadata.Txn, out *step.Effects) {
+	o.launch(&flight{txn: txn, operation: op, volume: op.volume}, out)
+	op.flight = o.lastFlight
+}
+
+// landed takes the definite outcome of an operation's transaction. What was
+// read is confirmed. A refusal says nothing of an earlier try of the same
+// transaction: the next decision finds out whether that was applied.
+func (o *Orchestrator) landed(f *flight, res *metadata.Result, out *step.Effects) {
+	op := f.operation
+	op.flight = 0
+	for _, key := range f.txn.Read {
+		op.confirmed[key] = true
+	}
+	if len(f.txn.Ops) > 0 {
+		if l := o.volumes[op.volume]; l != nil {
+			l.attaching = false
+		}
+		o.dirty[op.volume] = true
+		if res.Outcome == metadata.Applied {
+			o.finish(op, &answer{volumeID: op.volume, reasons: op.reasons}, out)
+			return
+		}
+		op.duels++
+		out.Marks.Hit("orchestrator: duel lost")
+		if f.tries > 1 {
+			out.Marks.Hit("orchestrator: refused after an unknown outcome")
+		}
+	}
+	o.wake(op)
+}
+
+// finish answers a command and begins the next one of its lane.
+func (o *Orchestrator) finish(op *operation, a *answer, out *step.Effects) {
+	op.done = true
+	o.operations--
+	if op.command.Kind == volume.AttachVolume && a.err != nil {
+		o.giveUpAttachment(op)
+	}
+	if l := o.volumes[op.volume]; l != nil {
+		l.detaching = slices.DeleteFunc(l.detaching, func(other *operation) bool { return other == op })
+		o.dirty[op.volume] = true
+	}
+	out.Answers = append(out.Answers, volume.Answer{ID: op.command.ID, Volume: a.volumeID, Reasons: a.reasons, Err: a.err})
+
+	lane := slices.DeleteFunc(o.lanes[op.lane], func(other *operation) bool { return other == op })
+	if len(lane) == 0 {
+		delete(o.lanes, op.lane)
+		return
+	}
+	o.lanes[op.lane] = lane
+	o.wake(lane[0])
+}
+
+// expire answers commands whose time is over. What a transaction under way
+// becomes of is not known.
+func (o *Orchestrator) expire(out *step.Effects) {
+	for _, lane := range slices.Sorted(maps.Keys(o.lanes)) {
+		for _, op := range slices.Clone(o.lanes[lane]) {
+			if o.now < op.deadline {
+				continue
+			}
+			out.Marks.Hit("orchestrator: command given up")
+			delete(o.flights, op.flight)
+			op.flight = 0
+			o.finish(op, &answer{err: o.late(op)}, out)
+		}
+	}
+}

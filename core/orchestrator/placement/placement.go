@@ -1,0 +1,198 @@
+// Package placement chooses the disks on which a new volume's replicas will
+// live. It is a pure function of what is recorded: the same records give the
+// same choice, with a reason for every node, chosen or not. Its caller is the
+// orchestrator, which guards what it read when it writes the result down.
+//
+//	nodes ──▶ allowed by the specification? ──▶ heard from? ──▶ room on one disk? ──▶ ranked ──▶ the first ones
+//	                    │ no                        │ no              │ no              │ too low
+//	                    ▼                           ▼                 ▼                 ▼
+//	                                         a reason in words
+//
+// Volumes are thin: a disk has room while the sizes promised to volumes on it
+// fit its capacity, so that no volume can run out of space later, and while
+// that much is really free.
+package placement
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// Node is a node with its disks, as far as they are recorded.
+type Node struct {
+	volume.Node
+	Alive  bool
+	Silent time.Duration // how long a node that is not alive has not been heard from; 0: unknown
+	Disks  []volume.Disk
+}
+
+// Plan is a choice.
+type Plan struct {
+	Replicas int           // how many were asked for, or are the default
+	Disks    []volume.Disk // one a replica, on distinct nodes; empty if there are too few
+	Reasons  []string      // a line for every node, by name
+	Fitting  int           // how many nodes could take a replica
+}
+
+// candidate is what became of one node.
+type candidate struct {
+	node   *Node
+	disk   volume.Disk
+	room   int64
+	refuse string // why it can take no replica
+	chosen bool
+}
+
+// Place plans the replicas of a volume that s specifies; its size is set. The
+// order of nodes and disks does not matter.
+func Place(s *volume.Spec, nodes []Node) Plan {
+	candidates := make([]candidate, 0, len(nodes))
+	for i := range nodes {
+		candidates = append(candidates, judge(s, &nodes[i]))
+	}
+	slices.SortFunc(candidates, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(b.room, a.room), compareID(a.node.ID, b.node.ID))
+	})
+	plan := Plan{Replicas: replicas(s, nodes)}
+	for i := range candidates {
+		if candidates[i].refuse == "" {
+			plan.Fitting++
+		}
+	}
+	if plan.Fitting >= plan.Replicas {
+		plan.Disks = choose(candidates, plan.Replicas)
+	}
+	plan.Reasons = explain(s, candidates)
+	return plan
+}
+
+// replicas is how many copies there will be. The default counts nodes with
+// disks whether or not they are heard from: losing a node must not quietly
+// make new volumes of one copy.
+func replicas(s *volume.Spec, nodes []Node) int {
+	if s.Replicas > 0 {
+		return s.Replicas
+	}
+	n := 0
+	for i := range nodes {
+		if len(nodes[i].Disks) > 0 {
+			n++
+		}
+	}
+	return max(1, min(n, volume.ReplicasDefaultMax))
+}
+
+// judge finds a node's best disk, or says why it can take no replica.
+func judge(s *volume.Spec, n *Node) candidate {
+	c := candidate{node: n, room: -1}
+	if c.refuse = forbidden(s, n); c.refuse != "" {
+		return c
+	}
+	if !n.Alive {
+		c.refuse = "not heard from"
+		if n.Silent > 0 {
+			c.refuse = fmt.Sprintf("not heard from for %d s", int64(n.Silent/time.Second))
+		}
+		return c
+	}
+	if len(n.Disks) == 0 {
+		c.refuse = "it has no disk"
+		return c
+	}
+	unusable := ""
+	for _, d := range slices.SortedFunc(slices.Values(n.Disks), func(a, b volume.Disk) int { return compareID(a.ID, b.ID) }) {
+		if d.Unusable != "" {
+			unusable = cmp.Or(unusable, fmt.Sprintf("disk %v cannot be used: %s", d.ID, d.Unusable))
+			continue
+		}
+		if room := Room(&d); room > c.room {
+			c.disk, c.room = d, room
+		}
+	}
+	switch {
+	case c.room < 0:
+		c.refuse = unusable
+	case c.room < s.Size:
+		c.refuse = fmt.Sprintf("%s free, %s needed", volume.RoundSize(c.room), volume.RoundSize(s.Size))
+	}
+	return c
+}
+
+// Room is how large a volume the disk could take: what is promised to no
+// volume, and not more than what is free.
+func Room(d *volume.Disk) int64 { return max(0, min(d.Capacity-d.Promised, d.Free)) }
+
+// forbidden says which constraint of s excludes n.
+func forbidden(s *volume.Spec, n *Node) string {
+	if len(s.Nodes) > 0 && !slices.Contains(s.Nodes, n.Name) && !slices.Contains(s.Nodes, n.ID.String()) {
+		return "not among the nodes asked for"
+	}
+	if len(s.Zones) > 0 && !slices.Contains(s.Zones, n.Zone) {
+		return fmt.Sprintf("in zone %q, asked for %s", n.Zone, strings.Join(s.Zones, " or "))
+	}
+	for _, key := range slices.Sorted(maps.Keys(s.Labels)) {
+		if n.Labels[key] != s.Labels[key] {
+			return fmt.Sprintf("it has no label %s=%s", key, s.Labels[key])
+		}
+	}
+	return ""
+}
+
+// choose takes the wanted number of candidates, ordered by room: each from a
+// zone with the fewest so far, and among those the one with the most room.
+func choose(candidates []candidate, wanted int) []volume.Disk {
+	var disks []volume.Disk
+	taken := map[string]int{} // by zone
+	for len(disks) < wanted {
+		var best *candidate
+		for i := range candidates {
+			c := &candidates[i]
+			if c.refuse != "" || c.chosen {
+				continue
+			}
+			if best == nil || taken[c.node.Zone] < taken[best.node.Zone] {
+				best = c
+			}
+		}
+		best.chosen = true
+		taken[best.node.Zone]++
+		disks = append(disks, best.disk)
+	}
+	return disks
+}
+
+func explain(s *volume.Spec, candidates []candidate) []string {
+	slices.SortFunc(candidates, func(a, b candidate) int {
+		return cmp.Or(strings.Compare(a.node.Name, b.node.Name), compareID(a.node.ID, b.node.ID))
+	})
+	var reasons []string
+	for _, c := range candidates {
+		why := c.refuse
+		switch {
+		case c.chosen:
+			why = fmt.Sprintf("chosen, %s free on disk %v", volume.RoundSize(c.room), c.disk.ID)
+		case why == "":
+			why = fmt.Sprintf("%s free, not needed", volume.RoundSize(c.room))
+		}
+		reasons = append(reasons, fmt.Sprintf("node %s: %s", c.node.Name, why))
+	}
+	for _, name := range s.Nodes {
+		if !slices.ContainsFunc(candidates, func(c candidate) bool { return name == c.node.Name || name == c.node.ID.String() }) {
+			reasons = append(reasons, fmt.Sprintf("node %s: there is no such node", name))
+		}
+	}
+	return reasons
+}
+
+// compareID orders identities of one kind.
+func compareID[T block.NodeID | block.DiskID](a, b T) int {
+	x, y := block.ID(a), block.ID(b)
+	return slices.Compare(x[:], y[:])
+}

@@ -1,0 +1,183 @@
+package orchestrator
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/orchestrator/placement"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// The errors of commands: what happened to what, why, and what to do.
+
+func notFound(verb, name string) error {
+	return &volume.Error{
+		Kind: volume.ErrVolumeNotFound,
+		What: fmt.Sprintf("cannot %s volume %q: there is no volume of that name", verb, name),
+		Fix:  "look at:  lagan volume ls",
+	}
+}
+
+func beingDeleted(verb, name string) error {
+	return &volume.Error{
+		Kind: volume.ErrVolumeDeleted,
+		What: fmt.Sprintf("cannot %s volume %q: it is being deleted", verb, name),
+		Fix:  "choose another volume:  lagan volume ls",
+	}
+}
+
+// unreadable is for records that this version cannot read, or that are not there
+// although others say so.
+func unreadable(verb, name string, problem error) error {
+	e := &volume.Error{
+		Kind: volume.ErrNewerFormat,
+		What: fmt.Sprintf("cannot %s volume %q: its record cannot be read here", verb, name),
+		Fix:  "upgrade this node, or use one that runs the newer version:  lagan node ls",
+	}
+	if problem != nil {
+		e.Causes = []string{problem.Error()}
+	}
+	if problem == nil || !errors.Is(problem, volume.ErrNewerFormat) {
+		e.Kind = volume.ErrBrokenRecord
+		e.Fix = "restore the metadata store from a backup, or delete the record by hand"
+	}
+	return e
+}
+
+func (o *Orchestrator) attachedElsewhere(verb, name string, node block.NodeID) error {
+	e := &volume.Error{
+		Kind: volume.ErrAttachedElsewhere,
+		What: fmt.Sprintf("cannot %s volume %q: it is attached to node %s", verb, name, o.nodeName(node)),
+		Fix:  fmt.Sprintf("detach it there, or take it from that node:  lagan volume %s %s --force", verb, name),
+	}
+	held := o.view.Node(node)
+	switch {
+	case held.Alive.Revision != 0:
+	case held.SilentSince != 0:
+		e.Causes = []string{fmt.Sprintf("node %s: not heard from for %d s", o.nodeName(node), o.now.Sub(held.SilentSince)/time.Second)}
+	default:
+		e.Causes = []string{fmt.Sprintf("node %s: not heard from", o.nodeName(node))}
+	}
+	return e
+}
+
+func (o *Orchestrator) attached(name string, node block.NodeID) error {
+	return &volume.Error{
+		Kind: volume.ErrAttached,
+		What: fmt.Sprintf("cannot delete volume %q: it is attached to node %s", name, o.nodeName(node)),
+		Fix:  fmt.Sprintf("detach it first, on node %s:  lagan volume detach %s", o.nodeName(node), name),
+	}
+}
+
+func nameTaken(name, field string, existing, asked *volume.Spec) error {
+	option := func(s *volume.Spec) string {
+		for _, part := range strings.Split(s.String(), ",") {
+			if strings.HasPrefix(part, field+"=") {
+				return part
+			}
+		}
+		return "no " + field
+	}
+	return &volume.Error{
+		Kind:   volume.ErrNameTaken,
+		What:   fmt.Sprintf("cannot create volume %q: a volume of that name exists and differs in %s", name, field),
+		Causes: []string{fmt.Sprintf("it has %s, asked for was %s", option(existing), option(asked))},
+		Fix:    "choose another name, or leave " + field + " out to take the volume as it is",
+	}
+}
+
+func noPlacement(s *volume.Spec, plan *placement.Plan) error {
+	e := &volume.Error{
+		Kind: volume.ErrNoPlacement,
+		What: fmt.Sprintf("cannot create volume %q: %s asked, %s can take it", s.Name,
+			count(plan.Replicas, "replica"), count(plan.Fitting, "node")),
+		Causes: slices.DeleteFunc(slices.Clone(plan.Reasons), func(r string) bool { return strings.HasSuffix(r, ", not needed") }),
+		Fix:    "try a smaller size, or add a disk",
+	}
+	if plan.Fitting > 0 {
+		e.Fix = fmt.Sprintf("try a smaller size, or:  lagan volume create %s --replicas %d", s.Name, plan.Fitting)
+	}
+	return e
+}
+
+func count(n int, thing string) string {
+	switch n {
+	case 0:
+		return "no " + thing
+	case 1:
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+func busy(op *operation) error {
+	return &volume.Error{
+		Kind: volume.ErrBusy,
+		What: fmt.Sprintf("cannot %s volume %q: this node has too many commands under way", verbOf(op), nameOf(op)),
+		Fix:  "try again in a moment",
+	}
+}
+
+// late is the answer to a command whose time is over.
+func (o *Orchestrator) late(op *operation) error {
+	if l := o.volumes[op.volume]; l != nil && slices.Contains(l.detaching, op) && l.coordinator == stopping {
+		e := &volume.Error{
+			Kind: volume.ErrDetachPending,
+			What: fmt.Sprintf("volume %q is not detached yet: its last writes are not on all copies", nameOf(op)),
+			Fix:  fmt.Sprintf("wait and ask again, or give them up:  lagan volume detach %s --force", nameOf(op)),
+		}
+		if l.status != "" {
+			e.Causes = []string{l.status}
+		}
+		return e
+	}
+	return &volume.Error{
+		Kind: volume.ErrOutcomeUnknown,
+		What: fmt.Sprintf("cannot tell whether volume %q was %s: the metadata store has not answered for %d s",
+			nameOf(op), participleOf(op), answerWithin/time.Second),
+		Fix: "see that most of the voting nodes are up (lagan status), then give the same command again: it is not done twice",
+	}
+}
+
+func nameOf(op *operation) string {
+	if op.command.Kind == volume.CreateVolume {
+		return op.command.Spec.Name
+	}
+	return op.command.Name
+}
+
+func verbOf(op *operation) string {
+	switch op.command.Kind {
+	case volume.CreateVolume:
+		return "create"
+	case volume.AttachVolume:
+		return "attach"
+	case volume.DetachVolume:
+		return "detach"
+	case volume.DeleteVolume:
+		return "delete"
+	case volume.MarkFormatted:
+		return "mark as formatted"
+	}
+	return "use"
+}
+
+func participleOf(op *operation) string {
+	switch op.command.Kind {
+	case volume.CreateVolume:
+		return "created"
+	case volume.AttachVolume:
+		return "attached"
+	case volume.DetachVolume:
+		return "detached"
+	case volume.DeleteVolume:
+		return "deleted"
+	case volume.MarkFormatted:
+		return "marked as formatted"
+	}
+	return "used"
+}

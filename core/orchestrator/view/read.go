@@ -1,0 +1,124 @@
+package view
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// Volume returns what is recorded of a volume; nothing for one that is not known.
+func (v *View) Volume(id block.VolumeID) Volume {
+	if held := v.volumes[id]; held != nil {
+		return *held
+	}
+	return Volume{}
+}
+
+// Name returns the record under a name.
+func (v *View) Name(name string) Item[block.VolumeID] { return v.names[name] }
+
+// Resolve finds a volume by its name or, if there is none of that name, by its
+// identity.
+func (v *View) Resolve(text string) (block.VolumeID, bool) {
+	if named := v.names[text]; named.Value != nil {
+		return *named.Value, true
+	}
+	id, ok := volume.ParseVolumeID(text)
+	return id, ok && v.volumes[id] != nil
+}
+
+// Node returns what is recorded of a node.
+func (v *View) Node(id block.NodeID) Node {
+	if held := v.nodes[id]; held != nil {
+		return *held
+	}
+	return Node{}
+}
+
+// Disk returns the record of a disk.
+func (v *View) Disk(id block.DiskID) Item[volume.Disk] {
+	if held := v.disks[id]; held != nil {
+		return *held
+	}
+	return Item[volume.Disk]{}
+}
+
+// Volumes returns all volumes, by identity.
+func (v *View) Volumes() []block.VolumeID { return sortedIDs(v.volumes) }
+
+// OnDisk returns the volumes with a member on one of the node's own disks.
+func (v *View) OnDisk(id block.DiskID) []block.VolumeID { return sortedIDs(v.onDisk[id]) }
+
+// Nodes returns all nodes, by identity.
+func (v *View) Nodes() []block.NodeID { return sortedIDs(v.nodes) }
+
+// Disks returns all disks that can be read, by identity.
+func (v *View) Disks() []volume.Disk {
+	var all []volume.Disk
+	for _, id := range sortedIDs(v.disks) {
+		if held := v.disks[id]; held.Value != nil {
+			all = append(all, *held.Value)
+		}
+	}
+	return all
+}
+
+// TakeChanged returns the volumes that changed since the last call.
+func (v *View) TakeChanged() []block.VolumeID {
+	changed := sortedIDs(v.changed)
+	clear(v.changed)
+	return changed
+}
+
+// keys returns all known keys, sorted.
+func (v *View) keys() []string {
+	keys := v.machineKeys()
+	for _, name := range slices.Sorted(maps.Keys(v.names)) {
+		keys = append(keys, volume.NameKey(name))
+	}
+	for _, id := range sortedIDs(v.volumes) {
+		held := v.volumes[id]
+		for _, k := range []struct {
+			key     string
+			present bool
+		}{
+			{volume.AttachmentKey(id), held.Attachment.Revision != 0},
+			{volume.ConfigKey(id), held.Config.Revision != 0},
+			{volume.SpecKey(id), held.Spec.Revision != 0},
+		} {
+			if k.present {
+				keys = append(keys, k.key)
+			}
+		}
+	}
+	slices.SortFunc(keys, strings.Compare)
+	return keys
+}
+
+// machineKeys returns the known keys of nodes and disks.
+func (v *View) machineKeys() []string {
+	var keys []string
+	for _, id := range sortedIDs(v.nodes) {
+		if v.nodes[id].Record.Revision != 0 {
+			keys = append(keys, volume.NodeKey(id))
+		}
+		if v.nodes[id].Alive.Revision != 0 {
+			keys = append(keys, volume.AliveKey(id))
+		}
+	}
+	for _, id := range sortedIDs(v.disks) {
+		keys = append(keys, volume.DiskKey(id))
+	}
+	return keys
+}
+
+// sortedIDs returns the keys of a map in order.
+func sortedIDs[ID ~[16]byte, V any](m map[ID]V) []ID {
+	return slices.SortedFunc(maps.Keys(m), func(a, b ID) int {
+		x, y := [16]byte(a), [16]byte(b)
+		return slices.Compare(x[:], y[:])
+	})
+}

@@ -1,0 +1,54 @@
+package volume
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/lagan-storage/lagan/core/block"
+)
+
+// Record is what is kept under a key of its own, besides configurations.
+type Record interface {
+	Spec | Attachment | Node | Disk
+}
+
+// Encode writes a record as JSON: equal records give equal bytes.
+func Encode[R Record](r R) []byte {
+	data, err := json.Marshal(r)
+	if err != nil {
+		panic(fmt.Sprintf("volume: record cannot be encoded: %v", err)) // no field can fail
+	}
+	return data
+}
+
+// Parse reads what Encode wrote, and refuses a newer format by its number.
+func Parse[R Record](data []byte) (R, error) {
+	var version struct {
+		Format int `json:"format"`
+	}
+	var r R
+	if err := json.Unmarshal(data, &version); err != nil {
+		return r, fmt.Errorf("record: %w", err)
+	}
+	if version.Format > Format {
+		return r, fmt.Errorf("record of format %d, this version reads up to %d: upgrade this node: %w", version.Format, Format, ErrNewerFormat)
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, fmt.Errorf("record of format %d: %w", version.Format, err)
+	}
+	return r, nil
+}
+
+// ParseVolumeID reads a volume's identity as it is printed.
+func ParseVolumeID(text string) (id block.VolumeID, ok bool) {
+	return id, id.UnmarshalText([]byte(text)) == nil
+}
+
+// Clone returns a deep copy of s.
+func (s *Spec) Clone() Spec {
+	d := *s
+	d.Nodes, d.Zones, d.Labels = slices.Clone(s.Nodes), slices.Clone(s.Zones), maps.Clone(s.Labels)
+	return d
+}

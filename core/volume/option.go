@@ -1,0 +1,250 @@
+package volume
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/lagan-storage/lagan/core/block"
+)
+
+// listSeparator stands between the entries of a list within an option: a comma
+// already stands between options.
+const listSeparator = "+"
+
+// option is a key that a user may set, and how.
+type option struct {
+	key   string
+	read  func(s *Spec, value string) error
+	write func(s *Spec) string // "" when it is not set
+}
+
+// options is the one table of what a specification can say, in the order in
+// which it is printed. The keys are those of the commands and of the API.
+func options() []option {
+	return []option{
+		{"name", readName, func(s *Spec) string { return s.Name }},
+		{"size", readSize, writeSize},
+		{"replicas", readReplicas, writeReplicas},
+		{"fs", readFilesystem, func(s *Spec) string { return s.Filesystem }},
+		{"nodes", readNodes, func(s *Spec) string { return strings.Join(s.Nodes, listSeparator) }},
+		{"zones", readZones, func(s *Spec) string { return strings.Join(s.Zones, listSeparator) }},
+		{"labels", readLabels, writeLabels},
+		{"mount_options", readMountOptions, func(s *Spec) string { return strings.ReplaceAll(s.MountOptions, ",", listSeparator) }},
+	}
+}
+
+// aliases are keys known under another name.
+func aliases() map[string]string { return map[string]string{"repl": "replicas"} }
+
+// reserved are the keys of what is planned: refused as such, never ignored.
+func reserved() []string {
+	return []string{"gid", "min_writable", "mode", "parent", "recovery", "snapshot_schedule", "uid"}
+}
+
+// ParseSpec reads options as written in one line, size=10GiB,replicas=2,name=db.
+// Entries of a list are separated by '+': zones=a+b. Nothing is guessed: what is
+// not understood whole is refused. What is not set stays unset; no default is
+// put in its place.
+func ParseSpec(text string) (Spec, error) {
+	given := map[string]string{}
+	for _, part := range strings.Split(text, ",") {
+		key, value, found := strings.Cut(part, "=")
+		if !found {
+			return Spec{}, &Error{
+				Kind: ErrInvalidOption,
+				What: fmt.Sprintf("%q is no option: it has no '='", part),
+				Fix:  "write options as in size=10GiB,replicas=2,name=db, and lists with '+'",
+			}
+		}
+		if _, twice := given[key]; twice {
+			return Spec{}, givenTwice(key)
+		}
+		given[key] = value
+	}
+	return ParseOptions(given)
+}
+
+// ParseInline reads what was given as a volume's name: a plain name, or the
+// options of a volume with its name among them.
+func ParseInline(text string) (Spec, error) {
+	if strings.Contains(text, "=") {
+		return ParseSpec(text)
+	}
+	return Spec{Name: text}, CheckName(text)
+}
+
+// ParseOptions is ParseSpec for options that are already apart. In a list a
+// comma does what '+' does.
+func ParseOptions(given map[string]string) (Spec, error) {
+	var s Spec
+	known := options()
+	seen := map[string]bool{}
+	for _, name := range slices.Sorted(maps.Keys(given)) {
+		key := cmp.Or(aliases()[name], name)
+		i := slices.IndexFunc(known, func(o option) bool { return o.key == key })
+		if i < 0 {
+			return Spec{}, unknownOption(name)
+		}
+		if seen[key] {
+			return Spec{}, givenTwice(key)
+		}
+		seen[key] = true
+		if given[name] == "" {
+			return Spec{}, invalidOption(key, "", "a value")
+		}
+		if err := known[i].read(&s, given[name]); err != nil {
+			return Spec{}, err
+		}
+	}
+	return s, s.checkOptions(block.Size)
+}
+
+// String writes the options of s that are set, as ParseSpec reads them.
+func (s *Spec) String() string {
+	var parts []string
+	for _, o := range options() {
+		if value := o.write(s); value != "" {
+			parts = append(parts, o.key+"="+value)
+		}
+	}
+	return strings.Join(parts, ",")
+}
+
+func readName(s *Spec, value string) error {
+	s.Name = value
+	return CheckName(value)
+}
+
+func readSize(s *Spec, value string) (err error) {
+	if s.Size, err = ParseSize(value); err == nil && s.Size == 0 {
+		err = &Error{Kind: ErrInvalidSize, What: "a volume cannot have 0 bytes", Fix: "choose another size, as in 10GiB"}
+	}
+	return err
+}
+
+func writeSize(s *Spec) string {
+	if s.Size == 0 {
+		return ""
+	}
+	return FormatSize(s.Size)
+}
+
+func readReplicas(s *Spec, value string) error {
+	n, err := strconv.ParseUint(value, 10, 8)
+	if err != nil || n == 0 {
+		return invalidReplicas(value)
+	}
+	s.Replicas = int(n)
+	return nil
+}
+
+func writeReplicas(s *Spec) string {
+	if s.Replicas == 0 {
+		return ""
+	}
+	return strconv.Itoa(s.Replicas)
+}
+
+func readFilesystem(s *Spec, value string) error {
+	s.Filesystem = value
+	return nil
+}
+
+func readNodes(s *Spec, value string) error {
+	s.Nodes = readList(value)
+	return nil
+}
+
+func readZones(s *Spec, value string) error {
+	s.Zones = readList(value)
+	return nil
+}
+
+func readList(value string) []string {
+	return strings.Split(strings.ReplaceAll(value, ",", listSeparator), listSeparator)
+}
+
+func readLabels(s *Spec, value string) error {
+	s.Labels = map[string]string{}
+	for _, entry := range readList(value) {
+		key, word, found := strings.Cut(entry, "=")
+		if _, twice := s.Labels[key]; !found || twice {
+			return invalidOption("labels", value, "a list of different labels as in disk=ssd+rack=7")
+		}
+		s.Labels[key] = word
+	}
+	return nil
+}
+
+func writeLabels(s *Spec) string {
+	var entries []string
+	for _, key := range slices.Sorted(maps.Keys(s.Labels)) {
+		entries = append(entries, key+"="+s.Labels[key])
+	}
+	return strings.Join(entries, listSeparator)
+}
+
+func readMountOptions(s *Spec, value string) error {
+	s.MountOptions = strings.ReplaceAll(value, listSeparator, ",")
+	return nil
+}
+
+func givenTwice(key string) error {
+	return &Error{
+		Kind: ErrInvalidOption,
+		What: fmt.Sprintf("option %s is given twice", key),
+		Fix:  "give it once",
+	}
+}
+
+func unknownOption(key string) error {
+	if slices.Contains(reserved(), key) {
+		return &Error{
+			Kind: ErrUnsupportedOption,
+			What: fmt.Sprintf("option %s: this version cannot do that yet", key),
+			Fix:  "leave it out",
+		}
+	}
+	e := &Error{Kind: ErrUnknownOption, What: fmt.Sprintf("there is no option %q", key)}
+	var keys []string
+	for _, o := range options() {
+		keys = append(keys, o.key)
+	}
+	nearest := slices.MinFunc(keys, func(a, b string) int {
+		return cmp.Or(cmp.Compare(distance(a, key), distance(b, key)), cmp.Compare(a, b))
+	})
+	e.Fix = "the options are " + strings.Join(keys, ", ")
+	if distance(nearest, key) <= max(2, len(nearest)/2) {
+		e.Fix = fmt.Sprintf("did you mean %s?", nearest)
+	}
+	return e
+}
+
+// distance is how many characters must be put in, left out or exchanged to
+// make one word of the other.
+func distance(a, b string) int {
+	if len(b) > optionMax {
+		return len(b) // no key is like that, and the table below would be large
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			exchange := diagonal
+			if a[i] != b[j] {
+				exchange++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(exchange, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
