@@ -21,7 +21,7 @@ type conn struct {
 
 	incoming  message.Message // of the reading goroutine
 	batchRead int             // messages since the last BatchEnd; of the reading goroutine
-	crowd     atomic.Int32    // messages of the last batch read
+	crowd     atomic.Bool     // several messages were in the last batch read
 
 	mu      sync.Mutex
 	queue   batch // sent and not taken by the writer
@@ -118,7 +118,7 @@ func (c *conn) gather() {
 	c.mu.Lock()
 	several := c.last > 1 || len(c.queue.pieces) > 1
 	c.mu.Unlock()
-	if several || c.crowd.Load() > 1 {
+	if several || c.crowd.Load() {
 		runtime.Gosched()
 	}
 }

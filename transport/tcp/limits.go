@@ -30,6 +30,8 @@ const (
 	// readBuffer is what one read of a socket takes at most: some 60 writes of
 	// 4 KiB, or 4 of a chunk.
 	readBuffer = 256 << 10
+	// greetingBuffer is the same during the handshake: strangers get no more.
+	greetingBuffer = 4 << 10
 	// directMin is the length from which a payload is read past the buffer,
 	// without a copy, when the buffer is empty.
 	directMin = 16 << 10

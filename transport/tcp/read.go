@@ -31,7 +31,7 @@ func (c *conn) batchEnd() {
 	if c.batchRead == 0 {
 		return
 	}
-	c.crowd.Store(int32(min(c.batchRead, readBuffer)))
+	c.crowd.Store(c.batchRead > 1)
 	c.batchRead = 0
 	c.handler.BatchEnd(c)
 }

@@ -28,13 +28,15 @@ type socket struct {
 	writing []byte // handed out by takeSealed
 }
 
-// newSocket sets c up; it is closed if that is not possible.
+// newSocket sets c up; it is closed if that is not possible. (TCP_NODELAY is
+// set already: package net does.) The buffer is small until open, when it is
+// known that the peer is one of ours.
 func newSocket(c *net.TCPConn) (*socket, error) {
 	if err := setSilence(c); err != nil {
 		_ = c.Close() // nothing was exchanged on it
 		return nil, err
 	}
-	return &socket{TCPConn: c, buffer: make([]byte, readBuffer)}, nil
+	return &socket{TCPConn: c, buffer: make([]byte, greetingBuffer)}, nil
 }
 
 // setSilence lets the kernel give up on a peer that acknowledges nothing, or
@@ -56,6 +58,13 @@ func setSilence(c *net.TCPConn) error {
 		return fmt.Errorf("set up connection: %w", err)
 	}
 	return nil
+}
+
+// open gives the socket its large buffer.
+func (s *socket) open() {
+	buffer := make([]byte, readBuffer)
+	s.to = copy(buffer, s.buffer[s.from:s.to])
+	s.from, s.buffer = 0, buffer
 }
 
 // Read takes from the buffer and fills it from the network when it is empty.

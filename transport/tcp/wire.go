@@ -52,6 +52,7 @@ func (w *wire) output() (output, error) {
 	if err != nil {
 		return nil, fmt.Errorf("set up connection: %w", err)
 	}
+	w.socket.open()
 	v := newVector(raw)
 	if w.tls == nil {
 		w.socket.direct = directMin
