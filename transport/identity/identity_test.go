@@ -52,10 +52,10 @@ func newIdentity(t *testing.T, a *Authority, node block.NodeID) *Identity {
 func shake(t *testing.T, client, server *tls.Config) (clientErr, serverErr error) {
 	t.Helper()
 	a, b := net.Pipe()
-	defer a.Close()
+	defer func() { _ = a.Close() }()
 	served := make(chan error, 1)
 	go func() {
-		defer b.Close() // ends the client's waiting
+		defer func() { _ = b.Close() }() // ends the client's waiting
 		served <- tls.Server(b, server).HandshakeContext(t.Context())
 	}()
 	c := tls.Client(a, client)

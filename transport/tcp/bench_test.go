@@ -112,13 +112,13 @@ func benchmarkRaw(b *testing.B, depth int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	go echoRaw(listener, frameSize, ackSize)
 	c, err := (&net.Dialer{}).DialContext(b.Context(), "tcp", listener.Addr().String())
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	frame, ack := make([]byte, frameSize), make([]byte, ackSize)
 	if depth == 1 {
 		share(b, 1, func(int) {
@@ -153,7 +153,7 @@ func echoRaw(listener net.Listener, frameSize, ackSize int) {
 	if err != nil {
 		return
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	r := bufio.NewReaderSize(c, readBuffer)
 	frame, acks := make([]byte, frameSize), make([]byte, 0, readBuffer)
 	for {

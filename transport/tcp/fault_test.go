@@ -232,7 +232,7 @@ func TestADialIsGivenUpInTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer silent.Close()
+	defer func() { _ = silent.Close() }()
 	n := newNetwork(t, true)
 	n.limits.Dial = soon
 	from := n.start(t, n.params(t, node(1)), newHandler())
