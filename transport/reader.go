@@ -144,12 +144,11 @@ func checkLengths(m *message.Message, length, blockSize int) error {
 // paid here, 0.2 µs a block, so that damage on the way is never acknowledged.
 func checkBlocks(m *message.Message, blockSize int) error {
 	sums, present := &m.Checksums, uint16(1<<block.PerChunk-1)
-	switch m.Kind {
-	case message.Append, message.Tail:
+	if m.Kind == message.Append || m.Kind == message.Tail {
 		sums = &m.Record.Checksums
-	case message.Push, message.Pulled:
+	}
+	if m.Kind == message.Push || m.Kind == message.Pulled {
 		present = m.Present
-	default: // DATA
 	}
 	data := m.Payload.Bytes()
 	for i := 0; i < len(data)/blockSize; i++ {

@@ -39,7 +39,7 @@ func sample(k message.Kind) message.Message {
 		Seq: 0x0303030303030303, Committed: 0x0404040404040404, Stable: 0x0505050505050505,
 	}
 	position := block.Position{Era: 6, Seq: 7}
-	switch k {
+	switch k { //nolint:exhaustive // the header says all of the others
 	case message.Append, message.Tail:
 		m.Payload = pattern(2 * block.Size)
 		m.Record = message.Record{
@@ -87,7 +87,6 @@ func sample(k message.Kind) message.Message {
 		m.Checksums = block.ChecksumsOf(m.Payload.Bytes(), block.Size)
 	case message.Changed:
 		m.Cursor, m.Changes = 0x0a0a, []message.Change{{Chunk: 1, LastSeq: 2}, {Chunk: 3, LastSeq: 4}}
-	default: // the header says all
 	}
 	return m
 }
@@ -154,7 +153,7 @@ func addPayload(r *rand.Rand, m *message.Message) {
 	blocks := block.Range{First: first, Count: uint32(1 + r.IntN(block.PerChunk-first.Offset()))}
 	data := pattern(int(blocks.Count) * block.Size)
 	sums := block.ChecksumsOf(data.Bytes(), block.Size)
-	switch m.Kind {
+	switch m.Kind { //nolint:exhaustive // the others have none
 	case message.Append, message.Tail:
 		if m.Record.Op == message.OpInvalid {
 			m.Record.Op = message.OpNop
@@ -171,7 +170,6 @@ func addPayload(r *rand.Rand, m *message.Message) {
 		m.Checksums, m.Payload = block.ChecksumsOf(data.Bytes(), block.Size), data
 	case message.Repair:
 		m.Payload = data
-	default: // none
 	}
 }
 
