@@ -7,3 +7,5 @@ require golang.org/x/sys v0.49.0
 require github.com/anishathalye/porcupine v1.3.1
 
 require go.uber.org/goleak v1.3.0
+
+require github.com/google/go-cmp v0.7.0
