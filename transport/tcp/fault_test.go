@@ -188,6 +188,20 @@ func TestAProtocolErrorClosesTheConnectionWithALoggedReason(t *testing.T) {
 	}
 }
 
+func TestABrokenConnectionIsAReset(t *testing.T) {
+	n := newNetwork(t, false)
+	accepted := newHandler()
+	n.start(t, n.params(t, node(2)), accepted)
+	raw := greetRaw(t, n, node(2))
+	if err := raw.(*net.TCPConn).SetLinger(0); err != nil { // the kernel sends RST
+		t.Fatal(err)
+	}
+	_ = raw.Close()
+	if why := <-accepted.closed; why != step.ConnReset {
+		t.Errorf("ended with %d, want ConnReset", why)
+	}
+}
+
 func TestASilentPeerIsDroppedInItsHandshake(t *testing.T) {
 	for name, first := range map[string]string{"nothing": "", "half a greeting": "LAGN\x01"} {
 		n := newNetwork(t, false)

@@ -18,13 +18,13 @@ import (
 // Params is what a Transport is made from. All fields but Identity, Plain and
 // Limits must be set.
 type Params struct {
-	Node      block.NodeID // this node
-	Listen    string       // host:port where peers connect; port 0 picks a free one
-	Address   func(block.NodeID) (hostPort string, known bool)
-	Identity  *identity.Identity // what mutual TLS needs
-	Plain     bool               // without TLS: anybody who reaches the port can be any node
-	Pool      block.Pool         // of the buffers that payloads are read into
-	BlockSize int                // bytes
+	Node      block.NodeID                                     // this node
+	Listen    string                                           // host:port where peers connect; port 0 picks a free one
+	Address   func(block.NodeID) (hostPort string, known bool) // called from any goroutine
+	Identity  *identity.Identity                               // what mutual TLS needs
+	Plain     bool                                             // without TLS: anybody who reaches the port can be any node
+	Pool      block.Pool                                       // of the buffers that payloads are read into
+	BlockSize int                                              // bytes
 	Limits    Limits
 	Log       *slog.Logger
 }
