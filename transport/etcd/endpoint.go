@@ -8,6 +8,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/stats"
@@ -44,13 +45,12 @@ func connect(ctx context.Context, p Params) (*endpoints, error) {
 		return nil, fmt.Errorf("open the metadata store: %w", err)
 	}
 	e := &endpoints{}
-	logger := zapLogger(ctx, p.Logger, newNotes())
 	for _, url := range p.Endpoints {
 		client, err := clientv3.New(clientv3.Config{
 			Context:              context.WithoutCancel(ctx),
 			Endpoints:            []string{url},
 			TLS:                  identity,
-			Logger:               logger,
+			Logger:               zap.NewNop(), // what matters is logged here
 			DialKeepAliveTime:    keepAliveTime,
 			DialKeepAliveTimeout: keepAliveTimeout,
 			MaxUnaryRetries:      1, // tries are counted here, not there

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/lagan-storage/lagan/core/metadata"
@@ -202,7 +203,7 @@ func (l *lease) revoke(ctx context.Context) {
 	bounded, cancel := context.WithTimeout(ctx, l.store.params.WriteTry)
 	defer cancel()
 	e, _ := l.store.endpoints.pick()
-	if _, err := e.client.Revoke(bounded, id); err != nil {
+	if _, err := e.client.Revoke(bounded, id); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		l.store.params.Logger.Warn("node lease not revoked, it runs out by itself", slog.Any("error", err))
 	}
 }

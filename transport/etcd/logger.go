@@ -12,11 +12,10 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// bridge gives etcd's log lines to slog. etcd's Info is our Debug: it reports
-// each of its own steps. It also remembers the lines that explain why a member
+// bridge gives etcd's log lines to slog. It also remembers the lines that explain why a member
 // does not come up, and the one it died with.
 type bridge struct {
-	ctx     context.Context // of the start, never ending: zap hands none on
+	ctx     context.Context // ends when the member begins to stop; zap hands none on
 	handler slog.Handler
 	notes   *notes
 }
@@ -32,9 +31,10 @@ type notes struct {
 
 func newNotes() *notes { return &notes{died: make(chan struct{})} }
 
-// zapLogger returns a zap logger that writes to logger and records in n.
+// zapLogger returns a zap logger that writes to logger and records in n. ctx
+// ends when the member begins to stop.
 func zapLogger(ctx context.Context, logger *slog.Logger, n *notes) *zap.Logger {
-	core := &bridge{ctx: context.WithoutCancel(ctx), handler: logger.Handler(), notes: n}
+	core := &bridge{ctx: ctx, handler: logger.Handler(), notes: n}
 	return zap.New(core, zap.WithFatalHook(n))
 }
 
@@ -73,17 +73,28 @@ func (n *notes) read() (fatal string, mismatch bool) {
 	return n.fatal, n.mismatch
 }
 
-// level translates etcd's levels to ours.
-func level(l zapcore.Level) slog.Level {
+// level translates etcd's levels to ours, one lower: what etcd calls an error
+// it copes with, and its Info reports each of its own steps. While the member
+// stops, everything it says is of that.
+func (b *bridge) level(l zapcore.Level) slog.Level {
 	switch l {
 	case zapcore.DebugLevel, zapcore.InfoLevel:
 		return slog.LevelDebug
 	case zapcore.WarnLevel:
-		return slog.LevelWarn
-	case zapcore.ErrorLevel, zapcore.DPanicLevel, zapcore.PanicLevel, zapcore.FatalLevel, zapcore.InvalidLevel:
+		return b.unlessClosing(slog.LevelInfo)
+	case zapcore.ErrorLevel:
+		return b.unlessClosing(slog.LevelWarn)
+	case zapcore.DPanicLevel, zapcore.PanicLevel, zapcore.FatalLevel, zapcore.InvalidLevel:
 		return slog.LevelError
 	}
 	return slog.LevelError
+}
+
+func (b *bridge) unlessClosing(l slog.Level) slog.Level {
+	if b.ctx.Err() != nil {
+		return slog.LevelDebug
+	}
+	return l
 }
 
 // attrs translates fields; keys become snake_case.
@@ -103,7 +114,7 @@ func attrs(fields []zapcore.Field) []slog.Attr {
 // Enabled lets every warning in, also when the log does not show it: notes
 // reads them.
 func (b *bridge) Enabled(l zapcore.Level) bool {
-	return l >= zapcore.WarnLevel || b.handler.Enabled(b.ctx, level(l))
+	return l >= zapcore.WarnLevel || b.handler.Enabled(b.ctx, b.level(l))
 }
 
 // With returns a bridge whose lines carry fields.
@@ -122,10 +133,10 @@ func (b *bridge) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapc
 // Write hands one line on.
 func (b *bridge) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	b.notes.observe(entry.Message)
-	if !b.handler.Enabled(b.ctx, level(entry.Level)) {
+	if !b.handler.Enabled(b.ctx, b.level(entry.Level)) {
 		return nil
 	}
-	record := slog.NewRecord(entry.Time, level(entry.Level), entry.Message, 0)
+	record := slog.NewRecord(entry.Time, b.level(entry.Level), entry.Message, 0)
 	record.AddAttrs(attrs(fields)...)
 	return b.handler.Handle(b.ctx, record)
 }

@@ -53,7 +53,7 @@ func StartMember(ctx context.Context, p MemberParams) (*Member, error) {
 		return nil, err
 	}
 	n, streams := newNotes(), newStreams(ctx)
-	config, err := p.config(zapLogger(ctx, p.Logger, n), streams.option())
+	config, err := p.config(zapLogger(streams.closing, p.Logger, n), streams.option())
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ type MemberParams struct {
 	AdvertiseClient string // host:port as others reach it; default: ListenClient
 
 	TLS    *TLS // for peers and clients; nil: plain
-	Logger *slog.Logger
+	Logger *slog.Logger `json:"-"`
 
 	Tick          time.Duration // heartbeat of the leader
 	Election      time.Duration // silence after which a new leader is elected; at least 5 × Tick

@@ -2,8 +2,11 @@ package etcd
 
 import (
 	"errors"
+	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
 // verdict is what an error says about the transaction that met it.
@@ -19,6 +22,10 @@ const (
 // proposalDropped is the text of raft's refusal of a proposal, which etcd hands
 // on without a code of its own: there is no leader, or it is handing over.
 const proposalDropped = "raft proposal dropped"
+
+// tooLarge is what both ends of a connection say of a message beyond their
+// limit. Neither hands it on.
+const tooLarge = "message larger than max"
 
 // judge tells what err proves. departed: the call was given to a connection.
 // What is not proven is unknown; a timeout, a change of leader and a broken
@@ -41,6 +48,8 @@ func judge(err error, departed bool) verdict {
 	case isAny(err,
 		rpctypes.ErrEmptyKey, rpctypes.ErrDuplicateKey, rpctypes.ErrTooManyOps, rpctypes.ErrRequestTooLarge,
 		rpctypes.ErrUserEmpty, rpctypes.ErrPermissionDenied, rpctypes.ErrInvalidAuthToken):
+		return rejected
+	case status.Code(err) == codes.ResourceExhausted && strings.Contains(rpctypes.ErrorDesc(err), tooLarge):
 		return rejected
 	}
 	return unknown
