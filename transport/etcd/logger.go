@@ -7,13 +7,20 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 )
 
-// bridge gives etcd's log lines to slog. It also remembers the lines that explain why a member
-// does not come up, and the one it died with.
+// A line is shown repeatMax times in repeatTick: some come with every heartbeat.
+const (
+	repeatTick = time.Minute
+	repeatMax  = 5
+)
+
+// bridge gives etcd's log lines to slog. It also remembers the lines that
+// explain why a member does not come up, and the one it died with.
 type bridge struct {
 	ctx     context.Context // ends when the member begins to stop; zap hands none on
 	handler slog.Handler
@@ -35,7 +42,8 @@ func newNotes() *notes { return &notes{died: make(chan struct{})} }
 // ends when the member begins to stop.
 func zapLogger(ctx context.Context, logger *slog.Logger, n *notes) *zap.Logger {
 	core := &bridge{ctx: ctx, handler: logger.Handler(), notes: n}
-	return zap.New(core, zap.WithFatalHook(n))
+	sampled := zapcore.NewSamplerWithOptions(core, repeatTick, repeatMax, 0)
+	return zap.New(sampled, zap.WithFatalHook(n))
 }
 
 // OnWrite runs where zap would exit the process: etcd found its own data
@@ -46,6 +54,12 @@ func (n *notes) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) {
 	for _, a := range attrs(fields) {
 		text += " " + a.String()
 	}
+	n.giveUp(text)
+	runtime.Goexit()
+}
+
+// giveUp notes why the member is dead.
+func (n *notes) giveUp(text string) {
 	n.mu.Lock()
 	first := n.fatal == ""
 	if first {
@@ -55,7 +69,6 @@ func (n *notes) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) {
 	if first {
 		close(n.died)
 	}
-	runtime.Goexit()
 }
 
 func (n *notes) observe(message string) {

@@ -64,7 +64,14 @@ func StartMember(ctx context.Context, p MemberParams) (*Member, error) {
 	m := &Member{params: p, lock: lock, notes: n, streams: streams, closed: make(chan struct{})}
 	begun := make(chan started, 1)
 	go func() {
-		defer close(begun) // etcd that gives up ends the goroutine (see notes)
+		// etcd that gives up ends the goroutine (see notes), or panics. Then it
+		// holds what it opened until the process ends.
+		defer close(begun)
+		defer func() {
+			if cause := recover(); cause != nil {
+				n.giveUp(fmt.Sprint(cause))
+			}
+		}()
 		server, err := embed.StartEtcd(config)
 		begun <- started{server, err}
 	}()

@@ -47,7 +47,7 @@ type MemberParams struct {
 	ListenClient    string // host:port
 	AdvertiseClient string // host:port as others reach it; default: ListenClient
 
-	TLS    *TLS // for peers and clients; nil: plain
+	TLS    *TLS         // for peers and clients; nil: plain
 	Logger *slog.Logger `json:"-"`
 
 	Tick          time.Duration // heartbeat of the leader
