@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// ErrDirInUse: another process works on the data directory of a member.
+// ErrDirInUse says that another process works on the data directory of a member.
 var ErrDirInUse = errors.New("data directory is in use by another process")
 
 // lockDir makes the data directory of a member and takes it for this process

@@ -18,11 +18,11 @@ import (
 const hardStopBound = 5 * time.Second
 
 var (
-	// ErrForeignCluster: the directory, or a peer, belongs to another cluster.
+	// ErrForeignCluster says that the directory, or a peer, belongs to another cluster.
 	ErrForeignCluster = errors.New("etcd member belongs to another cluster")
-	// ErrAlreadyMember: the cluster knows this member, but its directory is empty.
+	// ErrAlreadyMember says that the cluster knows this member, but its directory is empty.
 	ErrAlreadyMember = errors.New("etcd member lost its data")
-	// ErrMemberFailed: the member stopped by itself.
+	// ErrMemberFailed says that the member stopped by itself.
 	ErrMemberFailed = errors.New("etcd member stopped by itself")
 )
 

@@ -173,13 +173,14 @@ func TestPortInUseIsNamed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close()
 	_, err = StartMember(t.Context(), c.params[0])
 	if !errors.Is(err, syscall.EADDRINUSE) || !strings.Contains(err.Error(), c.params[0].ListenClient) {
 		t.Errorf("start on a port in use: %v", err)
 	}
+	if err := taken.Close(); err != nil {
+		t.Fatal(err)
+	}
 	// Nothing of the failed start is left.
-	_ = taken.Close()
 	c.startAll()
 }
 
