@@ -56,6 +56,7 @@ func connect(ctx context.Context, p Params) (*endpoints, error) {
 			MaxUnaryRetries:      1, // tries are counted here, not there
 			DialOptions: []grpc.DialOption{
 				grpc.WithStatsHandler(departures{}),
+				grpc.WithChainUnaryInterceptor(failFast),
 				grpc.WithConnectParams(grpc.ConnectParams{
 					Backoff:           backoff.Config{BaseDelay: reconnectMin, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectMax},
 					MinConnectTimeout: dialTimeout,
@@ -68,6 +69,12 @@ func connect(ctx context.Context, p Params) (*endpoints, error) {
 		e.list = append(e.list, &endpoint{url: url, client: client})
 	}
 	return e, nil
+}
+
+// failFast ends a call at once whose endpoint cannot be reached; etcd's client
+// would wait for it until the deadline, while another endpoint could answer.
+func failFast(ctx context.Context, method string, request, reply any, conn *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+	return invoke(ctx, method, request, reply, conn, append(options, grpc.WaitForReady(false))...)
 }
 
 // pick returns the endpoint to ask and the turn it has.
