@@ -124,10 +124,18 @@ func (s *Store) positionAt(r *replica, seq block.Seq) block.Position {
 			at = rec.Position
 		}
 	}
-	for i := r.ops.head; i >= 0; i = s.queue.ops[i].next {
-		if rec := &s.queue.ops[i].record; rec.InStream() && rec.Position.Seq <= seq {
+	look := func(i int32) {
+		if rec := &s.queue.ops[i].record; rec.Handle == r.handle && rec.InStream() && rec.Position.Seq <= seq {
 			at = rec.Position
 		}
+	}
+	for _, b := range s.journal.flight {
+		for _, i := range b.ops {
+			look(i)
+		}
+	}
+	for i := r.ops.head; i >= 0; i = s.queue.ops[i].next {
+		look(i)
 	}
 	return at
 }
