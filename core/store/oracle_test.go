@@ -190,6 +190,37 @@ func (o *oracle) truncate(m *model) {
 	m.accepted, m.durable = min(m.accepted, to), min(m.durable, to)
 }
 
+// fetchTail reads back the records above stable.
+func (o *oracle) fetchTail(m *model) {
+	o.settle()
+	o.results()
+	if int(m.stable) == len(m.records) {
+		return
+	}
+	token := o.next()
+	o.store.FetchTail(o.now, m.h, m.stable+1, block.Seq(len(m.records)), token, &o.out)
+	o.settle()
+	next := m.stable + 1
+	for _, res := range o.rig.results {
+		switch {
+		case res.Kind == TailRecord:
+			want := m.records[next-1]
+			if res.Record.Position != want.at || res.Record.Op != want.op || res.Record.Range != (block.Range{First: want.first, Count: want.count}) {
+				o.t.Fatalf("tail record %+v, want %+v", res.Record, want)
+			}
+			if want.op == message.OpWrite && (le64(res.Payload.Bytes()) != stampOf(want.at) || block.ChecksumsOf(res.Payload.Bytes(), o.size) != res.Record.Checksums) {
+				o.t.Fatalf("tail record %v: wrong data", want.at)
+			}
+			next++
+		case res.Kind == TailDone && res.Status != message.OK:
+			o.t.Fatalf("tail from %d to %d ended at %d with status %d", m.stable+1, len(m.records), next, res.Status)
+		}
+	}
+	if int(next) != len(m.records)+1 {
+		o.t.Fatalf("tail ended before %d, want %d", next, len(m.records))
+	}
+}
+
 func (o *oracle) act() {
 	m := o.models[o.random.IntN(len(o.models))]
 	switch n := o.random.IntN(100); {
@@ -212,11 +243,17 @@ func (o *oracle) act() {
 		m.meta.Promised++
 		o.store.SetMeta(o.now, m.h, m.meta, o.next(), &o.out)
 		o.settle()
-	case n < 95:
+	case n < 94:
+		o.sync(m.h)
 		o.settle()
 		o.results()
+		if m.durable != block.Seq(len(m.records)) || m.accepted != m.durable {
+			o.t.Fatalf("at rest after a sync: appended %d, accepted %d, durable %d", len(m.records), m.accepted, m.durable)
+		}
 		o.check()
 		o.verify(m, block.Seq(len(m.records)))
+	case n < 95:
+		o.fetchTail(m)
 	case n < 97:
 		o.crash(o.random.IntN(2) == 0)
 	default:
