@@ -185,6 +185,7 @@ func TestUnusableSuperblocksAreNamed(t *testing.T) {
 		{"one far ahead", "older image", func(r *rig) {
 			s := r.store.super
 			s.Sequence += 7
+			s.Settled = s.Sequence - 1
 			s.Encode(r.superPage(3), 3*format.SuperblockStride)
 		}},
 		{"cut short", "cut short", func(r *rig) { r.disk.data = r.disk.data[:len(r.disk.data)-4096] }},
@@ -196,6 +197,16 @@ func TestUnusableSuperblocksAreNamed(t *testing.T) {
 			t.Errorf("%s: %q does not say %q", c.name, res.Text, c.want)
 		}
 	}
+}
+
+// Openings that fail each leave one newer copy behind; nothing was ever settled
+// that is lost.
+func TestUnfinishedOpeningsDoNotLookLikeAnOlderImage(t *testing.T) {
+	r := newRig(t, 1, small())
+	s := r.store.super
+	s.Sequence += 7
+	s.Encode(r.superPage(3), 3*format.SuperblockStride)
+	r.reopen()
 }
 
 func TestWriteAndSyncErrorsStopTheStore(t *testing.T) { // rule 11
