@@ -62,6 +62,7 @@ func succeed(id block.VolumeID, restsOn ...string) decision {
 // and deletions share one lane: all of them change the records of disks.
 func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 	op := &operation{command: *c, deadline: o.now.Add(answerWithin), confirmed: map[string]bool{}}
+	op.command.Spec = c.Spec.Clone()
 	switch c.Kind {
 	case volume.CreateVolume, volume.DeleteVolume:
 	case volume.AttachVolume, volume.DetachVolume, volume.MarkFormatted:
