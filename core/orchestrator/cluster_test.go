@@ -60,6 +60,7 @@ type machine struct {
 	stuck   bool // coordinators do not end in order
 	answers map[uint64]volume.Answer
 	last    uint64
+	born    uint64 // the last command before this life
 	sent    []step.Control
 }
 
@@ -86,6 +87,7 @@ func newCluster(t *testing.T, seed uint64, sizes ...int64) *cluster {
 // start begins a life of the node's process.
 func (m *machine) start() {
 	m.life++
+	m.born = m.last
 	m.queue, m.timers, m.watched, m.serving = nil, nil, -1, map[block.VolumeID]step.Control{}
 	m.o = orchestrator.New(orchestrator.Params{Node: m.record, Seed: uint64(m.life*100 + m.index)})
 	m.out = step.Effects{Marks: step.Marks{Counts: m.c.marks}}
