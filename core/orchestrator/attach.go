@@ -42,7 +42,7 @@ func (o *Orchestrator) attach(op *operation, out *step.Effects) decision {
 	l := o.local(id)
 	a := v.Attachment.Value
 	switch {
-	case op.volume == id && op.number != 0 && a != nil && a.Node == o.p.Node.ID && a.Number == op.number:
+	case op.volume == id && o.applied(op):
 		out.Marks.Hit("orchestrator: refused attachment turned out to be applied")
 		return succeed(id)
 	case o.attachedHere(&v, l) && l.coordinator != stopping:

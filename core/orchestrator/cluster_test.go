@@ -31,6 +31,7 @@ type cluster struct {
 	nodes       []*machine
 	late        []lateTxn // of unknown outcome: applied at any later time, or never
 	unreachable bool      // every outcome is unknown
+	arrival     int       // percent of the steps at which one of them is
 	unknown     int       // percent of the transactions whose outcome is unknown
 	marks       map[step.Mark]int
 	steps       int
@@ -51,8 +52,9 @@ type machine struct {
 	o       *orchestrator.Orchestrator
 	life    int
 	out     step.Effects
-	queue   []func()
-	watched int // changes delivered
+	queue   []func() // in order
+	slow    []func() // in any order: what the disk is doing
+	watched int      // changes delivered
 	deaf    bool
 	timers  []step.Timer
 	held    map[block.ReplicaID]block.VolumeID // survives a restart
@@ -68,7 +70,7 @@ func newCluster(t *testing.T, seed uint64, sizes ...int64) *cluster {
 	t.Helper()
 	c := &cluster{
 		t: t, random: rand.New(rand.NewPCG(seed, 1)), now: 1,
-		items: map[string]metadata.Item{}, leased: map[string]int{}, marks: map[step.Mark]int{},
+		items: map[string]metadata.Item{}, leased: map[string]int{}, marks: map[step.Mark]int{}, arrival: 5,
 	}
 	for i, size := range sizes {
 		id := byte(i + 1)
@@ -88,7 +90,7 @@ func newCluster(t *testing.T, seed uint64, sizes ...int64) *cluster {
 func (m *machine) start() {
 	m.life++
 	m.born = m.last
-	m.queue, m.timers, m.watched, m.serving = nil, nil, -1, map[block.VolumeID]step.Control{}
+	m.queue, m.slow, m.timers, m.watched, m.serving = nil, nil, nil, -1, map[block.VolumeID]step.Control{}
 	m.o = orchestrator.New(orchestrator.Params{Node: m.record, Seed: uint64(m.life*100 + m.index)})
 	m.out = step.Effects{Marks: step.Marks{Counts: m.c.marks}}
 	m.step(&step.Event{Kind: step.EventStart})
@@ -157,8 +159,10 @@ func (m *machine) step(ev *step.Event) {
 func (m *machine) obey(c step.Control) {
 	switch c.Kind {
 	case step.MakeReplica:
-		m.held[c.Replica] = c.Volume
-		m.control(step.Control{Kind: step.ReplicaMade, Disk: c.Disk, Volume: c.Volume, Replica: c.Replica})
+		m.slow = append(m.slow, func() {
+			m.held[c.Replica] = c.Volume
+			m.control(step.Control{Kind: step.ReplicaMade, Disk: c.Disk, Volume: c.Volume, Replica: c.Replica})
+		})
 	case step.FreeReplica:
 		delete(m.held, c.Replica)
 		m.control(step.Control{Kind: step.ReplicaFreed, Disk: c.Disk, Volume: c.Volume, Replica: c.Replica})
@@ -234,7 +238,7 @@ func (c *cluster) set(node int, op metadata.Op, at metadata.Revision) {
 
 // kill ends a node's process; its leased keys go.
 func (c *cluster) kill(m *machine) {
-	m.queue, m.timers, m.deaf = nil, nil, true
+	m.queue, m.slow, m.timers, m.deaf = nil, nil, nil, true
 	for _, key := range slices.Sorted(maps.Keys(c.leased)) {
 		if c.leased[key] == m.index {
 			c.set(m.index, metadata.Op{Key: key, Delete: true}, c.revision()+1)
@@ -277,6 +281,12 @@ func (c *cluster) choices() []func() {
 				f()
 			})
 		}
+		for i, f := range m.slow {
+			all = append(all, func() {
+				m.slow = slices.Delete(slices.Clone(m.slow), i, i+1)
+				f()
+			})
+		}
 		if !m.deaf && m.watched < len(c.changes) {
 			all = append(all, m.watch)
 		}
@@ -299,7 +309,7 @@ func (c *cluster) run() {
 			c.t.Fatal("the cluster does not come to rest")
 		}
 		all[c.random.IntN(len(all))]()
-		c.arrive(5)
+		c.arrive(c.arrival)
 	}
 }
 

@@ -113,9 +113,10 @@ func (o *Orchestrator) attachedHere(v *view.Volume, l *local) bool {
 // stale: its device died with a former process, or was torn down.
 func (o *Orchestrator) reconcileCoordinator(id block.VolumeID, v *view.Volume, l *local, out *step.Effects) {
 	a, c := v.Attachment.Value, v.Config.Value
+	named := a != nil && a.Node == o.p.Node.ID
 	here := o.attachedHere(v, l)
 	switch {
-	case l.coordinator != absent && !here, l.coordinator == running && a.Number != l.started:
+	case l.coordinator != absent && !named:
 		if l.coordinator == running {
 			out.Marks.Hit("orchestrator: coordinator stopped because the attachment moved")
 		}
@@ -135,16 +136,19 @@ func (o *Orchestrator) reconcileCoordinator(id block.VolumeID, v *view.Volume, l
 			Kind: step.ConfigChanged, Volume: id, Config: c, Revision: int64(v.Config.Revision),
 		})
 	}
-	if a != nil && a.Node == o.p.Node.ID && !here && l.coordinator == absent {
+	if l.attaching {
+		return // what is recorded is about to be replaced
+	}
+	if !named {
+		l.mine = 0
+	}
+	if named && !here && l.coordinator == absent {
 		out.Marks.Hit("orchestrator: stale attachment removed")
 		key := volume.AttachmentKey(id)
 		o.write(key, id, metadata.Txn{
 			Guards: []metadata.Guard{{Key: key, Revision: v.Attachment.Revision}},
 			Ops:    []metadata.Op{{Key: key, Delete: true}},
 		}, out)
-	}
-	if (a == nil || a.Node != o.p.Node.ID) && !l.attaching {
-		l.mine = 0
 	}
 }
 
@@ -269,24 +273,13 @@ func (o *Orchestrator) shrinkTombstone(id block.VolumeID, v *view.Volume, l *loc
 	o.write(key, id, txn, out)
 }
 
-// forgetReplicas drops what was known of a disk that cannot be reached.
+// forgetReplicas drops what was known of a disk that ceased to be reached, or
+// that begins a new life.
 func (o *Orchestrator) forgetReplicas(id block.DiskID) {
 	for v, l := range o.volumes { // any order: each is changed alone
 		for r, held := range l.replicas { // any order: each is judged alone
 			if held.disk == id {
 				delete(l.replicas, r)
-				o.dirty[v] = true
-			}
-		}
-	}
-}
-
-// askAgain makes reconciliation repeat what a disk's shard may not have heard.
-func (o *Orchestrator) askAgain(id block.DiskID) {
-	for v, l := range o.volumes { // any order: each is changed alone
-		for _, held := range l.replicas { // any order: each is changed alone
-			if held.disk == id {
-				held.asked, held.told = askedNothing, 0
 				o.dirty[v] = true
 			}
 		}

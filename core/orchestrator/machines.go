@@ -98,7 +98,7 @@ func (o *Orchestrator) onDisk(c *step.Control) {
 		return
 	}
 	d.ready, d.problem = true, ""
-	o.askAgain(c.Disk)
+	o.forgetReplicas(c.Disk) // it says next which ones it holds
 	for _, id := range o.view.OnDisk(c.Disk) {
 		o.dirty[id] = true
 	}

@@ -205,10 +205,39 @@ func (o *Orchestrator) expire(out *step.Effects) {
 			if o.now < op.deadline {
 				continue
 			}
-			out.Marks.Hit("orchestrator: command given up")
 			delete(o.flights, op.flight)
 			op.flight = 0
+			if o.applied(op) {
+				out.Marks.Hit("orchestrator: outcome learnt from the watch")
+				o.finish(op, &answer{volumeID: op.volume, reasons: op.reasons}, out)
+				continue
+			}
+			out.Marks.Hit("orchestrator: command given up")
 			o.finish(op, &answer{err: o.late(op)}, out)
 		}
 	}
+}
+
+// applied reports whether the view shows that the transaction of an operation
+// was applied although its answer never came.
+func (o *Orchestrator) applied(op *operation) bool {
+	if op.volume == (block.VolumeID{}) {
+		return false
+	}
+	v := o.view.Volume(op.volume)
+	switch op.command.Kind {
+	case volume.CreateVolume:
+		named := o.view.Name(op.command.Spec.Name).Value
+		return named != nil && *named == op.volume
+	case volume.AttachVolume:
+		a := v.Attachment.Value
+		return a != nil && a.Node == o.p.Node.ID && a.Number == op.number
+	case volume.DetachVolume:
+		return v.Attachment.Revision == 0
+	case volume.DeleteVolume:
+		return v.Config.Revision == 0 || v.Config.Value != nil && v.Config.Value.Tombstone
+	case volume.MarkFormatted:
+		return v.Spec.Value != nil && v.Spec.Value.Formatted
+	}
+	return false
 }

@@ -331,17 +331,140 @@ func TestConfigurationChangesReachDisksAndCoordinator(t *testing.T) {
 
 func TestCommandWithoutAStoreIsAnsweredInTime(t *testing.T) {
 	c := newCluster(t, 1, 20*gib, 20*gib)
-	c.nodes[0].create("name=db,size=1GiB")
-	for _, m := range c.nodes {
-		m.deaf = true
-	}
-	kinds := map[volume.CommandKind]uint64{}
-	for _, kind := range []volume.CommandKind{volume.AttachVolume, volume.DeleteVolume} {
-		kinds[kind] = c.nodes[0].ask(volume.Command{Kind: kind, Name: "db"})
-	}
-	c.unreachable = true
+	v := c.nodes[0].create("name=db,size=1GiB")
+	c.unreachable, c.arrival = true, 0
+	id := c.nodes[0].ask(volume.Command{Kind: volume.AttachVolume, Name: "db"})
 	c.pass(31e9)
-	for _, id := range kinds { // any order: each is judged alone
-		want(t, c.nodes[0].answer(id), volume.ErrOutcomeUnknown)
+	want(t, c.nodes[0].answer(id), volume.ErrOutcomeUnknown)
+	c.unreachable = false
+	c.arrive(100)
+	c.run()
+	if c.attachedTo(v.Volume) != -1 {
+		t.Error("an attachment that was given up was applied late, and stayed")
+	}
+	c.check()
+}
+
+func TestCommandWhoseAnswersAreLostIsSettledByTheWatch(t *testing.T) {
+	c := newCluster(t, 1, 20*gib, 20*gib)
+	c.unreachable, c.arrival = true, 100
+	spec := c.spec("name=db,size=1GiB")
+	for _, command := range []volume.Command{
+		{Kind: volume.CreateVolume, Spec: spec}, {Kind: volume.AttachVolume, Name: "db"}, {Kind: volume.MarkFormatted, Name: "db"},
+	} {
+		id := c.nodes[0].ask(command)
+		c.pass(31e9)
+		if a := c.nodes[0].answer(id); a.Err != nil {
+			t.Errorf("command %+v: %v", command, a.Err)
+		}
+	}
+	c.unreachable = false
+	c.check()
+}
+
+func TestAttachmentUnderWayIsNotTakenForStale(t *testing.T) {
+	c := newCluster(t, 1, 20*gib, 20*gib)
+	v := c.nodes[0].create("name=db,size=1GiB")
+	c.unreachable, c.arrival = true, 0
+	id := c.nodes[0].ask(volume.Command{Kind: volume.AttachVolume, Name: "db"})
+	c.run()
+	next := c.config(v.Volume)
+	next.Epoch++
+	c.set(0, metadata.Op{Key: volume.ConfigKey(v.Volume), Value: next.Encode()}, c.revision()+1)
+	c.run()
+	c.unreachable = false
+	c.arrive(100) // the watch tells before the answer does
+	c.run()
+	if a := c.nodes[0].answer(id); a.Err != nil || c.attachedTo(v.Volume) != 0 {
+		t.Errorf("answered %v, attached to %d", a.Err, c.attachedTo(v.Volume))
+	}
+	c.check()
+}
+
+func TestRecordOfANewerVersionIsLeftAlone(t *testing.T) {
+	c := newCluster(t, 1, 20*gib, 20*gib)
+	v := c.nodes[0].create("name=db,size=1GiB")
+	c.set(0, metadata.Op{Key: volume.SpecKey(v.Volume), Value: []byte(`{"format":2,"name":5}`)}, c.revision()+1)
+	for _, m := range c.nodes {
+		c.set(0, metadata.Op{Key: volume.DiskKey(m.disk), Value: []byte(`{"format":2}`)}, c.revision()+1)
+		c.set(0, metadata.Op{Key: volume.NodeKey(m.record.ID), Value: []byte(`{"format":2}`)}, c.revision()+1)
+	}
+	c.run()
+	before := c.revision()
+	c.pass(5e9)
+	if c.revision() != before {
+		t.Error("a record that cannot be read was overwritten")
+	}
+	for _, kind := range []volume.CommandKind{volume.AttachVolume, volume.DeleteVolume, volume.DetachVolume, volume.MarkFormatted} {
+		want(t, c.nodes[0].do(volume.Command{Kind: kind, Name: "db"}), volume.ErrNewerFormat)
+	}
+	want(t, c.nodes[0].do(volume.Command{Kind: volume.CreateVolume, Spec: c.spec("name=db")}), volume.ErrNewerFormat)
+}
+
+func TestDiskRecordFollowsTheDiskButNotEveryByte(t *testing.T) {
+	c := newCluster(t, 1, 20*gib, 20*gib)
+	m := c.nodes[0]
+	m.create("name=db,size=1GiB")
+	space := func(free int64) volume.Disk {
+		m.control(step.Control{Kind: step.DiskSpace, Disk: m.disk, Capacity: m.size, Free: free})
+		c.run()
+		d, err := volume.Parse[volume.Disk](c.items[volume.DiskKey(m.disk)].Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	if d := space(m.size - gib/4); d.Free != m.size {
+		t.Errorf("%+v: written for 1 %% of the disk", d)
+	}
+	if d := space(m.size - gib); d.Free != m.size-gib || d.Promised != gib {
+		t.Errorf("%+v", d)
+	}
+	m.control(step.Control{Kind: step.DiskUnusable, Disk: m.disk, Text: "its superblock is gone"})
+	c.run()
+	a := c.nodes[1].do(volume.Command{Kind: volume.CreateVolume, Spec: c.spec("name=two,replicas=2")})
+	want(t, a, volume.ErrNoPlacement)
+	if d := c.nodes[1].o.Disks()[0]; d.Unusable != "its superblock is gone" || d.Promised != gib {
+		t.Errorf("%+v", d)
+	}
+	m.control(step.Control{Kind: step.DiskReady, Disk: m.disk, Capacity: m.size, Free: m.size})
+	c.run()
+	m.create("name=two,replicas=2")
+	c.check()
+}
+
+func TestTooManyCommandsAreRefused(t *testing.T) {
+	c := newCluster(t, 1, 20*gib)
+	c.unreachable = true
+	var last uint64
+	for range 1100 {
+		last = c.nodes[0].ask(volume.Command{Kind: volume.DeleteVolume, Name: "db"})
+	}
+	c.run()
+	want(t, c.nodes[0].answer(last), volume.ErrBusy)
+}
+
+func TestListsAreSortedAndCopies(t *testing.T) {
+	c := newCluster(t, 1, 90*gib, 90*gib)
+	for _, name := range []string{"q", "p", "r"} {
+		c.nodes[0].create("name=" + name + ",size=1GiB")
+	}
+	c.nodes[0].do(volume.Command{Kind: volume.AttachVolume, Name: "q"})
+	o := c.nodes[0].o
+	all := o.Volumes()
+	if len(all) != 3 || all[0].Spec.Name != "p" || all[1].Spec.Name != "q" || all[2].Spec.Name != "r" {
+		t.Fatalf("%+v", all)
+	}
+	if q := all[1]; q.AttachedTo != "a" || !q.Here.Started || q.Here.Serving {
+		t.Errorf("%+v", q)
+	}
+	c.nodes[0].control(step.Control{Kind: step.VolumeServing, Volume: all[1].Volume, Lossless: true})
+	c.run()
+	all[1].Config.Members[0].State = volume.Out
+	if q, found := o.Volume(all[1].Volume.String()); !found || q.Config.Members[0].State != volume.InSync || !q.Here.Serving || !q.Here.Lossless {
+		t.Errorf("%+v", q)
+	}
+	if nodes := o.Nodes(); len(nodes) != 2 || nodes[0].Name != "a" || !nodes[1].Alive {
+		t.Errorf("%+v", nodes)
 	}
 }

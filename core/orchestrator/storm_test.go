@@ -46,6 +46,8 @@ func storm(t *testing.T, seed uint64) *cluster {
 					break
 				}
 			})
+		case 4:
+			m.watched = -1 // the store has forgotten what this node has not seen
 		}
 		m.ask(command)
 		for range c.random.IntN(30) {
