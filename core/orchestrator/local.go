@@ -57,7 +57,7 @@ type replica struct {
 // reconcileDirty brings every changed volume up to date.
 func (o *Orchestrator) reconcileDirty(out *step.Effects) {
 	ids := slices.SortedFunc(maps.Keys(o.dirty), func(a, b block.VolumeID) int { return slices.Compare(a[:], b[:]) })
-	clear(o.dirty)
+	o.dirty = map[block.VolumeID]bool{} // not cleared: a map stays as large as the snapshot made it
 	for _, id := range ids {
 		v := o.view.Volume(id)
 		l := o.volumes[id]
