@@ -39,7 +39,7 @@ func (o *Orchestrator) attach(op *operation, out *step.Effects) decision {
 	if missing != nil {
 		return *missing
 	}
-	l := o.local(id)
+	l := o.volumes[id]
 	a := v.Attachment.Value
 	switch {
 	case op.volume == id && o.applied(op):
@@ -51,6 +51,7 @@ func (o *Orchestrator) attach(op *operation, out *step.Effects) decision {
 		return refuse(o.attachedElsewhere("attach", op.command.Name, a.Node), volume.AttachmentKey(id))
 	}
 	op.volume, op.number = id, uint64(o.view.Newest())+1 // above that of any attachment seen
+	l = o.local(id)
 	l.mine, l.attaching = op.number, true
 	next := volume.Attachment{Format: volume.Format, Node: o.p.Node.ID, Number: op.number}
 	name := volume.NameKey(v.Spec.Value.Name)

@@ -102,10 +102,11 @@ func (l *local) idle() bool {
 }
 
 // attachedHere reports whether v is attached to this node by this process and
-// its coordinator has not ended: one that was fenced never tries again.
+// its coordinator has not ended: one that was fenced never tries again. l may be
+// nil.
 func (o *Orchestrator) attachedHere(v *view.Volume, l *local) bool {
 	a := v.Attachment.Value
-	return a != nil && a.Node == o.p.Node.ID && a.Number == l.mine && (l.started != a.Number || l.coordinator != absent)
+	return a != nil && l != nil && a.Node == o.p.Node.ID && a.Number == l.mine && (l.started != a.Number || l.coordinator != absent)
 }
 
 // reconcileCoordinator starts and stops the coordinator as the attachment says.
@@ -168,13 +169,12 @@ func (o *Orchestrator) onCoordinator(c *step.Control) {
 		return
 	}
 	l.status = c.Text
-	switch c.Kind {
-	case step.VolumeServing:
+	if c.Kind == step.VolumeServing {
 		l.serving, l.lossless = true, c.Lossless
-	case step.VolumeFenced, step.VolumeDetached:
+	}
+	if c.Kind == step.VolumeFenced || c.Kind == step.VolumeDetached {
 		l.coordinator, l.serving = absent, false
 		o.dirty[c.Volume] = true
-	default: // VolumeWaiting: only the reason is news
 	}
 }
 

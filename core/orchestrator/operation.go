@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -27,7 +28,6 @@ type operation struct {
 	confirmed map[string]bool // keys that were read since the command came
 
 	volume  block.VolumeID // that it is about, once known; of a creation: drawn
-	change  uint64         // of a deletion: names the tombstone
 	number  uint64         // of an attachment
 	reasons []string       // of a placement
 }
@@ -67,6 +67,11 @@ func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 	case volume.CreateVolume, volume.DeleteVolume:
 	case volume.AttachVolume, volume.DetachVolume, volume.MarkFormatted:
 		op.lane = c.Name
+	}
+	if err := volume.CheckName(nameOf(op)); err != nil {
+		err = fmt.Errorf("cannot %s the volume: %w", verbOf(op), err)
+		out.Answers = append(out.Answers, volume.Answer{ID: c.ID, Err: err})
+		return
 	}
 	if o.operations >= operationsMax {
 		out.Marks.Hit("orchestrator: command refused because too many are under way")

@@ -65,21 +65,25 @@ func TestPlacement(t *testing.T) {
 		{"what is promised counts, not what is written", "size=30GiB,replicas=1", three[:1], "", "node a: 20 GiB free"},
 		{
 			"what is not free counts although it is not promised", "size=30GiB,replicas=1",
-			[]placement.Node{with(node("a", "", 100), func(n *placement.Node) { n.Disks[0].Free = 3*gib + gib/2 })}, "", "node a: 3.5 GiB free, 30 GiB needed",
+			[]placement.Node{with(node("a", "", 100), func(n *placement.Node) { n.Disks[0].Free = 3*gib + gib/2 })},
+			"", "node a: 3.5 GiB free, 30 GiB needed",
 		},
 		{"best disk of a node", "size=30GiB,replicas=1", []placement.Node{node("a", "", 10, 35, 20)}, "a", "on disk 6101"},
 		{"one replica a node", "size=10GiB,replicas=2", []placement.Node{node("a", "", 50, 60)}, "", "node a: 60 GiB free"},
 		{
 			"a disk that cannot be used", "size=10GiB,replicas=1",
-			[]placement.Node{with(node("a", "", 50, 20), func(n *placement.Node) { n.Disks[0].Unusable = "superblock gone" })}, "a", "chosen, 20 GiB free",
+			[]placement.Node{with(node("a", "", 50, 20), func(n *placement.Node) { n.Disks[0].Unusable = "superblock gone" })},
+			"a", "chosen, 20 GiB free",
 		},
 		{
 			"no disk that can be used", "size=10GiB,replicas=1",
-			[]placement.Node{with(node("a", "", 50), func(n *placement.Node) { n.Disks[0].Unusable = "superblock gone" })}, "", "cannot be used: superblock gone",
+			[]placement.Node{with(node("a", "", 50), func(n *placement.Node) { n.Disks[0].Unusable = "superblock gone" })},
+			"", "cannot be used: superblock gone",
 		},
 		{
 			"a silent node", "size=10GiB,replicas=1",
-			[]placement.Node{with(node("a", "", 50), func(n *placement.Node) { n.Alive, n.Silent = false, 41*time.Second })}, "", "node a: not heard from for 41 s",
+			[]placement.Node{with(node("a", "", 50), func(n *placement.Node) { n.Alive, n.Silent = false, 41*time.Second })},
+			"", "node a: not heard from for 41 s",
 		},
 		{"zones are spread over", "size=10GiB,replicas=2", []placement.Node{node("a", "x", 50), node("b", "x", 40), node("c", "y", 20)}, "a c", "node b: 40 GiB free, not needed"},
 		{"more copies than zones", "size=10GiB,replicas=3", []placement.Node{node("a", "x", 50), node("b", "x", 40), node("c", "y", 20), node("d", "y", 30)}, "a d b", ""},
@@ -88,7 +92,8 @@ func TestPlacement(t *testing.T) {
 		{"nodes asked for by identity", "size=10GiB,replicas=1,nodes=" + block.NodeID{'c'}.String(), three, "c", ""},
 		{
 			"labels asked for", "size=10GiB,replicas=1,labels=disk=ssd",
-			[]placement.Node{three[1], with(three[0], func(n *placement.Node) { n.Labels = map[string]string{"disk": "ssd", "more": "x"} })}, "a", "node b: it has no label disk=ssd",
+			[]placement.Node{three[1], with(three[0], func(n *placement.Node) { n.Labels = map[string]string{"disk": "ssd", "more": "x"} })},
+			"a", "node b: it has no label disk=ssd",
 		},
 		{"nobody", "size=10GiB,replicas=1", nil, "", ""},
 	} {
