@@ -205,6 +205,9 @@ func (o *Orchestrator) reconcileReplicas(id block.VolumeID, v *view.Volume, l *l
 		}
 		if kind := held.next(listed && !c.Tombstone, v.Config.Revision); kind != step.ControlInvalid {
 			held.told = v.Config.Revision
+			if kind == step.MakeReplica {
+				o.disks[held.disk].making[r] = id
+			}
 			out.Controls = append(out.Controls, step.Control{
 				Kind: kind, Disk: held.disk, Volume: id, Replica: r, Config: c, Revision: int64(v.Config.Revision),
 			})
@@ -213,12 +216,10 @@ func (o *Orchestrator) reconcileReplicas(id block.VolumeID, v *view.Volume, l *l
 }
 
 // next is what the disk is to be told about the replica, if anything. A disk
-// that does not free a replica yet is asked again with the next configuration;
-// one that is just making it is not asked before it has.
+// that does not free a replica yet is asked again with the next configuration,
+// and when it says that it has just made it.
 func (r *replica) next(wanted bool, revision metadata.Revision) step.ControlKind {
 	switch {
-	case !wanted && r.asked == askedMake && !r.held:
-		return step.ControlInvalid
 	case !wanted && !r.freed && (r.asked != askedFree || revision > r.told):
 		r.asked = askedFree
 		return step.FreeReplica
@@ -240,7 +241,13 @@ func (o *Orchestrator) onReplica(c *step.Control) {
 		r = &replica{disk: c.Disk}
 		l.replicas[c.Replica] = r
 	}
+	if d := o.disks[c.Disk]; d != nil {
+		delete(d.making, c.Replica)
+	}
 	r.held, r.freed = c.Kind == step.ReplicaMade, c.Kind == step.ReplicaFreed
+	if r.held && r.asked == askedFree {
+		r.asked = askedNothing // it was being made when it was to be freed: once more
+	}
 	o.dirty[c.Volume] = true
 }
 

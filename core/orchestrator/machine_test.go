@@ -22,12 +22,14 @@ type machine struct {
 	life    int
 	out     step.Effects
 	queue   []func() // in order
+	making  map[block.ReplicaID]bool
 	slow    []func() // in any order: what the disk is doing
 	watched int      // changes delivered
 	deaf    bool
 	timers  []step.Timer
 	held    map[block.ReplicaID]block.VolumeID // survives a restart
 	serving map[block.VolumeID]step.Control
+	full    bool // no replica can be made
 	stuck   bool // coordinators do not end in order
 	answers map[uint64]volume.Answer
 	last    uint64
@@ -38,17 +40,28 @@ type machine struct {
 // start begins a life of the node's process.
 func (m *machine) start() {
 	m.life++
-	m.born = m.last
+	m.born, m.making = m.last, map[block.ReplicaID]bool{}
 	m.queue, m.slow, m.timers, m.watched, m.serving = nil, nil, nil, -1, map[block.VolumeID]step.Control{}
 	m.o = orchestrator.New(orchestrator.Params{Node: m.record, Seed: uint64(m.life*100 + m.index)})
 	m.out = step.Effects{Marks: step.Marks{Counts: m.c.marks}}
 	m.step(&step.Event{Kind: step.EventStart})
 	if m.size > 0 {
-		m.control(step.Control{Kind: step.DiskReady, Disk: m.disk, Capacity: m.size, Free: m.size})
-		for _, r := range slices.SortedFunc(maps.Keys(m.held), func(a, b block.ReplicaID) int { return slices.Compare(a[:], b[:]) }) {
-			m.control(step.Control{Kind: step.ReplicaMade, Disk: m.disk, Volume: m.held[r], Replica: r})
-		}
+		m.openDisk()
 	}
+}
+
+func (m *machine) openDisk() {
+	m.control(step.Control{Kind: step.DiskReady, Disk: m.disk, Capacity: m.size, Free: m.size})
+	for _, r := range slices.SortedFunc(maps.Keys(m.held), func(a, b block.ReplicaID) int { return slices.Compare(a[:], b[:]) }) {
+		m.control(step.Control{Kind: step.ReplicaMade, Disk: m.disk, Volume: m.held[r], Replica: r})
+	}
+}
+
+// failDisk ends a life of the disk, with what it was doing, and begins the next.
+func (m *machine) failDisk() {
+	m.slow, m.making = nil, map[block.ReplicaID]bool{}
+	m.control(step.Control{Kind: step.DiskUnusable, Disk: m.disk, Text: "it is broken"})
+	m.openDisk()
 }
 
 // later queues an event of this life.
@@ -108,11 +121,19 @@ func (m *machine) step(ev *step.Event) {
 func (m *machine) obey(c step.Control) {
 	switch c.Kind {
 	case step.MakeReplica:
+		if m.full {
+			return
+		}
+		m.making[c.Replica] = true
 		m.slow = append(m.slow, func() {
+			delete(m.making, c.Replica)
 			m.held[c.Replica] = c.Volume
 			m.control(step.Control{Kind: step.ReplicaMade, Disk: c.Disk, Volume: c.Volume, Replica: c.Replica})
 		})
 	case step.FreeReplica:
+		if m.making[c.Replica] {
+			return
+		}
 		delete(m.held, c.Replica)
 		m.control(step.Control{Kind: step.ReplicaFreed, Disk: c.Disk, Volume: c.Volume, Replica: c.Replica})
 	case step.StartCoordinator:

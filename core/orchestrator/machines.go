@@ -28,6 +28,7 @@ type disk struct {
 	capacity int64 // bytes
 	free     int64 // bytes
 	problem  string
+	making   map[block.ReplicaID]block.VolumeID // asked to be made and not yet there
 }
 
 // reconcileMachines makes the records of this node and its disks say what is.
@@ -109,7 +110,7 @@ func (o *Orchestrator) onDisk(c *step.Control) {
 	}
 	d := o.disks[c.Disk]
 	if d == nil {
-		d = &disk{}
+		d = &disk{making: map[block.ReplicaID]block.VolumeID{}}
 		o.disks[c.Disk] = d
 	}
 	o.machines = true
@@ -120,13 +121,26 @@ func (o *Orchestrator) onDisk(c *step.Control) {
 	}
 	d.capacity, d.free = c.Capacity, c.Free
 	if c.Kind == step.DiskSpace {
+		o.makeAgain(d)
 		return
 	}
 	d.ready, d.problem = true, ""
+	d.making = map[block.ReplicaID]block.VolumeID{}
 	o.forgetReplicas(c.Disk) // it says next which ones it holds
 	for _, id := range o.view.OnDisk(c.Disk) {
 		o.dirty[id] = true
 	}
+}
+
+// makeAgain asks again for the replicas that a disk had no room for.
+func (o *Orchestrator) makeAgain(d *disk) {
+	for r, id := range d.making { // any order: each is changed alone
+		if l := o.volumes[id]; l != nil && l.replicas[r] != nil && !l.replicas[r].held {
+			l.replicas[r].asked = askedNothing
+			o.dirty[id] = true
+		}
+	}
+	d.making = map[block.ReplicaID]block.VolumeID{}
 }
 
 // placeable returns all nodes with their disks, as placement takes them.

@@ -210,3 +210,17 @@ func TestDiskThatDoesNotTurnUpIsRecordedAsUnusable(t *testing.T) {
 		t.Errorf("%+v: it has turned up", d)
 	}
 }
+
+func TestReplicaThatHadNoRoomIsAskedForAgain(t *testing.T) {
+	c := newCluster(t, 1, 20*gib)
+	m := c.nodes[0]
+	m.full = true
+	m.create("name=db,size=1GiB,replicas=1")
+	if len(m.held) != 0 {
+		t.Fatal("the disk is not full")
+	}
+	m.full = false
+	m.control(step.Control{Kind: step.DiskSpace, Disk: m.disk, Capacity: m.size, Free: m.size})
+	c.run()
+	c.check()
+}

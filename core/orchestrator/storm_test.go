@@ -35,8 +35,7 @@ func storm(t *testing.T, seed uint64) *cluster {
 			c.kill(m)
 			continue
 		case 1:
-			m.control(step.Control{Kind: step.DiskUnusable, Disk: m.disk, Text: "it is broken"})
-			m.control(step.Control{Kind: step.DiskReady, Disk: m.disk, Capacity: m.size, Free: m.size})
+			m.later(m.failDisk)
 		case 2:
 			m.control(step.Control{Kind: step.DiskSpace, Disk: m.disk, Capacity: m.size, Free: m.size - int64(c.random.IntN(gib))})
 		case 3:
