@@ -34,6 +34,7 @@ func TestReplicasOfADeletedVolumeAreFreedWhenTheirNodeReturns(t *testing.T) {
 	if config := c.config(v.Volume); config == nil || !config.Tombstone || len(config.Members) != 1 {
 		t.Fatalf("configuration %+v, want a tombstone that lists the replica of the node that is away", config)
 	}
+	want(t, c.nodes[0].do(volume.Command{Kind: volume.AttachVolume, Name: v.Volume.String()}), volume.ErrVolumeDeleted)
 	c.nodes[0].create("name=db,size=2GiB,replicas=1")
 	away.deaf = false
 	away.start()
