@@ -210,7 +210,7 @@ func (m *Machine) Reset(slot int) {
 	meta.Resync = m.tokens + 1
 	token := m.token(m.done(r, actReset))
 	r.push(act{kind: actReset, token: token, meta: meta, stable: r.stable})
-	r.stable, r.told = 0, 0
+	r.stable, r.told, r.damaged = 0, 0, false
 	m.log("reset %d", slot)
 	m.store.Reset(m.now, r.handle, meta, token, &m.out)
 	m.settle()

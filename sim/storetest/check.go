@@ -1,21 +1,13 @@
 package storetest
 
-// checker is what a store offers to prove that every chunk has one owner.
-type checker interface {
-	// Check compares what the maps, the journal index and the bitmap say about
-	// every chunk and page. It is called at rest.
-	Check() error
-}
-
-// Check lets the store check itself.
+// Check looks at what is on the disk from the outside: every slot and page of
+// the newest root has one owner.
 func (m *Machine) Check() {
-	if !m.opened || m.stopped != "" || m.failure != nil {
+	if m.config.Make != nil || m.faulty || m.failure != nil {
 		return
 	}
-	if c, ok := any(m.store).(checker); ok {
-		if err := c.Check(); err != nil {
-			m.fail("the store's own check: %w", err)
-		}
+	if err := m.Fsck(); err != nil {
+		m.fail("fsck: %w", err)
 	}
 }
 

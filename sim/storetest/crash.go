@@ -53,10 +53,28 @@ func (m *Machine) Crash(c Crash) {
 	m.Reopen()
 }
 
+const openTriesMax = 8 // times that a disk is opened if errors stop it
+
+// diskErrors counts what the store may rightly stop for.
+func (m *Machine) diskErrors() (n uint64) {
+	for _, k := range []disk.Kind{disk.ReadError, disk.WriteError, disk.SyncFails, disk.SyncSwallows, disk.SyncDrops} {
+		n += m.disk.Count(k)
+	}
+	return n
+}
+
 // Reopen opens the store of a disk that was left at any moment, and checks it.
 func (m *Machine) Reopen() {
-	m.boot()
-	m.open()
+	for range openTriesMax {
+		errs := m.diskErrors()
+		m.boot()
+		m.open()
+		if m.stopped == "" || m.diskErrors() == errs {
+			break // it is not a passing error that stopped it
+		}
+		m.lossy = true
+		m.disk.Kill()
+	}
 	if m.failure != nil {
 		return
 	}
@@ -196,7 +214,7 @@ func (m *Machine) adopt(r *replica, n int, info *store.ReplicaInfo) {
 	m.log("recovered replica %x: %d of %d acts, last %v, stable %d", r.id[:8], n, len(r.log), info.LastAccepted, info.Stable)
 	r.log = r.log[:n]
 	r.accepted, r.durable = n, n
-	m.handles[r.handle] = r.id
+	m.handles[r.handle], r.damaged = r.id, info.Damaged
 	r.era++
 	s := r.after(n)
 	r.stable, r.told = min(r.stable, s.last.Seq), info.Stable

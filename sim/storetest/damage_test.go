@@ -96,7 +96,7 @@ func TestRule10TornTailIsCutSilently(t *testing.T) {
 	m := play(t, small(6), lines([]Line{{Create, 0, 0, 32}}, durableWrite(0, 0, 2), []Line{{Write, 0, 1, 3}, {Drain, 0, 0, 0}})...)
 	list := m.batches(0)
 	last := list[len(list)-1]
-	f := damagedBy(t, m, func(f *Machine) { f.disk.Rot(last.offset+last.length-4096, 1) })
+	f := damagedBy(t, m, func(f *Machine) { f.disk.Rot(last.offset+4096+70, 1) })
 	if info := f.infoOf(t, 0); info.Damaged || info.LastAccepted.Seq != 1 {
 		t.Errorf("torn tail: damaged %v, last %v; want the prefix, undamaged", info.Damaged, info.LastAccepted)
 	}
@@ -180,9 +180,10 @@ func TestRule13ZeroedBlocksAreListedAsChanged(t *testing.T) {
 
 func TestRule18FullDiskRefusesWhatHasNoRoomAndServesTheRest(t *testing.T) {
 	c := small(10)
-	c.Capacity = homeAt + 64*chunkSize
+	c.Capacity = homeAt + 96*chunkSize
 	c.Capacity += -c.Capacity & (64<<10 - 1)
 	m := play(t, c, Line{Create, 0, 0, 4096}, Line{Create, 1, 0, 64}, Line{Drain, 0, 0, 0})
+	m.Idle(62 * time.Second)
 	empty := m.Free()
 	fill := func() (written uint64) {
 		for i := range uint64(256) {
@@ -234,7 +235,7 @@ func TestRule20BadBlocksAreKnownAndDoNotPinTheJournal(t *testing.T) {
 	var data operation // the batch that holds blocks 8 and 9
 	for _, op := range m.batches(0) {
 		if page := make([]byte, 64); op.length > 4096 {
-			raw(t, m, diskRead, op.offset+op.length-4096, page)
+			raw(t, m, diskRead, op.offset+4096, page)
 			if s, ok := stampOf(m.replicas[0].id, 8, page); ok && s != 0 {
 				data = op
 			}
@@ -244,7 +245,7 @@ func TestRule20BadBlocksAreKnownAndDoNotPinTheJournal(t *testing.T) {
 		t.Fatalf("the data of block 8 is not in the journal\n%s", m.Trace())
 	}
 	m.faulty = true
-	m.disk.Rot(data.offset+data.length-4096+5, 1)
+	m.disk.Rot(data.offset+4096+5, 1)
 	m.Crash(Crash{Power: true, Loss: disk.LoseNothing})
 	healthy(t, m)
 	m.Stable(0, 0)

@@ -130,6 +130,10 @@ func New(c Config) *Machine {
 	m.store.Format(m.now, g, &m.out)
 	m.settle()
 	m.Drain()
+	if m.stopped != "" {
+		m.fail("the disk was not formatted: %s", m.stopped)
+		return m
+	}
 	m.boot()
 	m.open()
 	m.disk.SetFaults(c.Faults)
@@ -323,6 +327,9 @@ func (m *Machine) onDurable(r *store.Result) {
 		return
 	}
 	n, ok := rep.findSeq(r.Position.Seq)
+	if ok && n > 0 && rep.log[n-1].kind == actContinue {
+		return // told of where the stream goes on; RecordDone follows
+	}
 	if !ok || n > rep.accepted {
 		m.fail("durable %d of replica %x, of which %d acts are accepted, not %d", r.Position.Seq, rep.id[:2], rep.accepted, n)
 		return

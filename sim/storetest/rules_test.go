@@ -7,11 +7,11 @@ import (
 	"github.com/lagan-storage/lagan/sim/disk"
 )
 
-// Small on purpose: the ring takes 16 batches of one record, the disk some 400 chunks.
+// Small on purpose: the ring takes 24 batches of one record, the disk some 450 chunks.
 const (
 	blockSize = 64
 	chunkSize = 4096 // of a slot of the disk; the data of a chunk is 1 KiB here
-	journal   = 128 << 10
+	journal   = 192 << 10
 	capacity  = 6 << 20
 )
 
@@ -65,7 +65,7 @@ func healthy(t *testing.T, m *Machine) {
 
 // fillRing writes enough to go round the ring times, everything stable.
 func fillRing(slot int, times int) (script []Line) {
-	for i := range 16 * times {
+	for i := range 24 * times {
 		script = append(script,
 			Line{Verb: Write, Slot: slot, A: uint64(i * 3 % 29), N: 2},
 			Line{Verb: Sync, Slot: slot}, Line{Verb: Drain}, Line{Verb: Stable, Slot: slot})

@@ -70,8 +70,13 @@ func (m *Machine) Play(script []Line) {
 }
 
 func (m *Machine) play(l Line) {
-	if l.Verb <= List && l.Verb != Create && !m.usable(l.Slot) {
-		return
+	if l.Verb <= List && l.Verb != Create {
+		if !m.usable(l.Slot) {
+			return
+		}
+		if m.replicas[l.Slot].damaged && l.Verb != Reset && l.Verb != Delete && l.Verb != Read {
+			return
+		}
 	}
 	switch l.Verb {
 	case Create:
