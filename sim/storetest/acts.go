@@ -63,7 +63,7 @@ func (m *Machine) Create(slot int, blocks uint64) message.Status {
 	handle, status := m.store.Create(m.now, r.id, r.volume, blocks, meta, token, &m.out)
 	m.log("create %d: replica %x, %d blocks: handle %d, status %d", slot, r.id[:8], blocks, handle, status)
 	if good(status) {
-		if id, used := m.handles[handle]; used {
+		if id, used := m.handles[handle]; used && !m.faulty {
 			m.fail("handle %d of replica %x was given again", handle, id[:2])
 		}
 		r.handle = handle
@@ -113,12 +113,22 @@ func (m *Machine) append(r *replica, rec message.Record, s uint64, data block.Bu
 		data.Release()
 	default:
 		data.Release()
-		if m.stopped == "" {
+		if r.damaged = m.damaged(r); m.stopped == "" && !(m.faulty && r.damaged) {
 			m.fail("append %v: status %d", rec.Position, status)
 		}
 	}
 	m.settle()
 	return status
+}
+
+// damaged asks the store whether r takes no records.
+func (m *Machine) damaged(r *replica) bool {
+	for _, info := range m.store.Replicas(nil) {
+		if info.Handle == r.handle {
+			return info.Damaged
+		}
+	}
+	return false
 }
 
 func (m *Machine) content(r *replica, blocks block.Range, s stamp) block.Buffer {

@@ -213,6 +213,10 @@ func (m *Machine) adopt(r *replica, n int, info *store.ReplicaInfo) {
 	}
 	m.log("recovered replica %x: %d of %d acts, last %v, stable %d", r.id[:8], n, len(r.log), info.LastAccepted, info.Stable)
 	r.log = r.log[:n]
+	if r.after(n).meta != info.Meta {
+		r.push(act{kind: actMeta, meta: info.Meta})
+		n++
+	}
 	r.accepted, r.durable = n, n
 	m.handles[r.handle], r.damaged = r.id, info.Damaged
 	r.era++

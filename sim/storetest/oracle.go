@@ -187,11 +187,19 @@ func (r *replica) findSeq(seq block.Seq) (int, bool) {
 	return 0, seq <= r.base.last.Seq
 }
 
-// forget makes what no truncation can reach the base, to keep the log short.
+// forget makes what no truncation can reach or has reached the base, to keep
+// the log short.
 func (r *replica) forget() {
 	n := min(r.durable, r.accepted)
+	alive := r.after(len(r.log)).records
+	from := 0
 	for i, a := range r.log[:n] {
-		if a.kind == actRecord && a.record.Position.Seq > r.stable {
+		if a.kind == actReset || a.kind == actContinue {
+			from = i + 1
+		}
+	}
+	for i := from; i < n; i++ {
+		if a := &r.log[i]; a.kind == actRecord && (a.record.Position.Seq > r.stable || !slices.Contains(alive, i)) {
 			n = i
 			break
 		}
@@ -211,11 +219,22 @@ func (r *replica) forget() {
 // like info, newest first.
 func (r *replica) candidates(info *store.ReplicaInfo, from int) (list []int) {
 	for n := len(r.log); n >= from; n-- {
-		if s := r.after(n); s.exists && s.last == info.LastAccepted && s.meta == info.Meta {
+		if s := r.after(n); s.exists && s.last == info.LastAccepted && (s.meta == info.Meta || info.Damaged && r.everMeta(info.Meta)) {
 			list = append(list, n)
 		}
 	}
 	return list
+}
+
+// everMeta reports whether the replica was ever told to remember meta. What
+// recovery found behind a hole counts: a promise is not lost with records.
+func (r *replica) everMeta(meta store.Meta) bool {
+	for n := range len(r.log) + 1 {
+		if r.after(n).meta == meta {
+			return true
+		}
+	}
+	return false
 }
 
 // tell describes the log for a failure.
