@@ -17,7 +17,7 @@ type memoryDisk struct {
 	data    []byte // what a read sees
 	pending []change
 	sector  int
-	badRead map[int64]bool // offsets of pages that answer EIO
+	badRead map[int64]bool            // offsets of pages that answer EIO
 	fail    func(op step.DiskOp) bool // answers EIO; may be nil
 	log     []step.DiskOp
 }
