@@ -98,9 +98,33 @@ func (m *Machine) Nop(slot int) message.Status {
 	return m.append(m.replicas[slot], message.Record{Op: message.OpNop}, 0, block.Buffer{})
 }
 
+// Replay appends the records that the last crash took once more, as a
+// coordinator does from its window: the same positions, the same data.
+func (m *Machine) Replay(slot int) {
+	r := m.replicas[slot]
+	for _, a := range r.lost {
+		last := r.after(len(r.log)).last
+		if a.kind != actRecord || a.record.Position.Seq != last.Seq+1 || a.record.Position.Era < last.Era {
+			break
+		}
+		var data block.Buffer
+		if a.record.Op == message.OpWrite {
+			data = m.content(r, a.record.Range, stamp(a.stamp))
+		}
+		if m.appendAt(r, a.record, a.stamp, data) != message.OK {
+			break
+		}
+	}
+	r.lost = nil
+}
+
 func (m *Machine) append(r *replica, rec message.Record, s uint64, data block.Buffer) message.Status {
 	last := r.after(len(r.log)).last
 	rec.Position = block.Position{Era: max(r.era, last.Era), Seq: last.Seq + 1}
+	return m.appendAt(r, rec, s, data)
+}
+
+func (m *Machine) appendAt(r *replica, rec message.Record, s uint64, data block.Buffer) message.Status {
 	status := m.store.Append(m.now, r.handle, rec, data, &m.out)
 	m.log("append %x %v op %d %v stamp %d: status %d", r.id[:8], rec.Position, rec.Op, rec.Range, s, status)
 	if m.onStatus != nil {

@@ -212,6 +212,7 @@ func (m *Machine) adopt(r *replica, n int, info *store.ReplicaInfo) {
 		}
 	}
 	m.log("recovered replica %x: %d of %d acts, last %v, stable %d", r.id[:8], n, len(r.log), info.LastAccepted, info.Stable)
+	r.lost = slices.Clone(r.log[n:])
 	r.log = r.log[:n]
 	if r.after(n).meta != info.Meta {
 		r.push(act{kind: actMeta, meta: info.Meta})

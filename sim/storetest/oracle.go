@@ -59,7 +59,8 @@ type replica struct {
 	stable   block.Seq // the highest that the store was ever told
 	told     block.Seq // the highest that this life of the store knows
 	era      block.Epoch
-	damaged  bool // recovery cut it: it takes no records until it is reset
+	lost     []act // what the last crash took
+	damaged  bool  // recovery cut it: it takes no records until it is reset
 }
 
 // state is what a replica is after some of its acts.

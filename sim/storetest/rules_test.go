@@ -204,9 +204,9 @@ func TestRule9BatchesOfAnEarlierOpenAreNotTakenForNewOnes(t *testing.T) {
 	script := []Line{{Create, 0, 0, 16}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0}}
 	for i := range uint64(5) {
 		script = append(script, again...)
-		script = append(script, Line{PowerCut, 0, 0, lose + i})
+		script = append(script, Line{PowerCut, 0, 0, lose + i}, Line{Replay, 0, 0, 0}, Line{Run, 0, 0, i})
 	}
-	exploreWith(t, Exploration{Seeds: 2, Deeper: 20, After: lines(again, []Line{{PowerCut, 0, 0, lose}}, again)}, script...)
+	exploreWith(t, Exploration{Seeds: 2, Deeper: 20, After: lines([]Line{{Replay, 0, 0, 0}}, again, []Line{{PowerCut, 0, 0, lose}, {Replay, 0, 0, 0}}, again)}, script...)
 }
 
 func TestRule11FailedSyncIsNeverTakenBack(t *testing.T) {

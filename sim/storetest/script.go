@@ -18,6 +18,7 @@ const (
 	Write                   // A first block, N blocks
 	Zero                    // A first block, N blocks
 	Nop                     //
+	Replay                  // what the last crash took, record by record as it was
 	Sync                    //
 	Stable                  // all durable records but the newest N become stable
 	StableAhead             // all appended records become stable
@@ -39,7 +40,7 @@ const (
 )
 
 var verbNames = [...]string{
-	"create", "write", "zero", "nop", "sync", "stable", "stableahead", "meta", "truncate", "reset", "continue", "push", "delete",
+	"create", "write", "zero", "nop", "replay", "sync", "stable", "stableahead", "meta", "truncate", "reset", "continue", "push", "delete",
 	"read", "pull", "list", "run", "drain", "idle", "close", "kill", "powercut",
 }
 
@@ -91,6 +92,8 @@ func (m *Machine) play(l Line) {
 		m.List(l.Slot, block.Seq(l.A))
 	case Nop:
 		m.Nop(l.Slot)
+	case Replay:
+		m.Replay(l.Slot)
 	case Sync:
 		m.Sync(l.Slot)
 	case Stable:
@@ -199,7 +202,7 @@ func (m *Machine) playClose() {
 func Draw(seed uint64, lines, slots int, blocks uint64) []Line {
 	r := rand.New(rand.NewPCG(seed, 0x5c919))
 	weights := [...]int{
-		Create: 2, Write: 30, Zero: 5, Nop: 1, Sync: 10, Stable: 10, StableAhead: 1, Meta: 2, Truncate: 2, Reset: 1, Continue: 1, Push: 3, Delete: 1,
+		Create: 2, Write: 30, Zero: 5, Nop: 1, Replay: 1, Sync: 10, Stable: 10, StableAhead: 1, Meta: 2, Truncate: 2, Reset: 1, Continue: 1, Push: 3, Delete: 1,
 		Read: 6, Pull: 3, List: 1, Run: 30, Drain: 6, Idle: 1, Close: 0, Kill: 0, PowerCut: 0,
 	}
 	for v := range weights { // each script has its own taste
