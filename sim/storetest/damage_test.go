@@ -139,9 +139,7 @@ func TestRule12WithoutTwoGoodSuperblocksTheDiskIsRefusedByName(t *testing.T) {
 func TestRule12SuperblockFromTheFutureIsRefused(t *testing.T) {
 	m := play(t, small(8), lines([]Line{{Create, 0, 0, 32}}, durableWrite(0, 0, 16))...)
 	newer := m.fork(3)
-	for range 3 {
-		newer.Crash(Crash{})
-	}
+	newer.Play(lines([]Line{{Verb: Kill}}, durableWrite(0, 0, 16), []Line{{Idle, 0, 0, 31}}, durableWrite(0, 0, 16), []Line{{Idle, 0, 0, 31}}))
 	healthy(t, newer)
 	page := make([]byte, 4096)
 	raw(t, newer, diskRead, 0, page)
@@ -180,8 +178,8 @@ func TestRule13ZeroedBlocksAreListedAsChanged(t *testing.T) {
 
 func TestRule18FullDiskRefusesWhatHasNoRoomAndServesTheRest(t *testing.T) {
 	c := small(10)
-	c.Capacity = homeAt + 96*chunkSize
-	c.Capacity += -c.Capacity & (64<<10 - 1)
+	c.BlockSize, c.Capacity, c.Journal = 4096, 16<<20, 2<<20 // pages are small beside chunks, as in earnest
+	c.Limits = store.Limits{BatchRecords: 8, BatchBytes: 128 << 10, IndexEntries: 64, CacheBytes: 1 << 20}
 	m := play(t, c, Line{Create, 0, 0, 4096}, Line{Create, 1, 0, 64}, Line{Drain, 0, 0, 0})
 	m.Idle(62 * time.Second)
 	empty := m.Free()
