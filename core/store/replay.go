@@ -38,10 +38,13 @@ func (s *Store) replay(out *step.Effects) {
 // replayParked enters a parked record; its slots are in the bitmap already.
 func (s *Store) replayParked(p *format.Parked, out *step.Effects) {
 	r := s.byHandle[p.Record.Handle]
-	if r == nil || r.cutOff {
+	if r == nil || r.torn && p.Record.Position.Seq != r.last.Seq+1 {
 		return
 	}
 	last := r.last
+	if r.torn { // records up to the first lost page still count
+		last = p.Record.Position
+	}
 	s.applyStream(r, &p.Record, applied{at: p.At, bad: p.Bad, reserve: p.Record.Kind == format.Write, replay: true}, out)
 	r.last = last
 	if p.At != 0 && p.Record.Kind == format.Write {

@@ -18,6 +18,7 @@ type replica struct {
 	blocks  uint64
 	damaged bool
 	cutOff  bool // recovery met a gap: the records behind it are not replayed
+	torn    bool // a page of its parked records was unreadable: those behind it are not replayed
 	gone    bool // Delete was called
 	fenced  bool // a Reset or Delete is on its way: nothing goes home meanwhile
 

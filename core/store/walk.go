@@ -93,7 +93,11 @@ func (s *Store) surviveLoss(it *walkItem, out *step.Effects) bool {
 	}
 	out.Marks.Hit("store: replica damaged by a lost page")
 	for _, r := range s.replicas {
-		r.damaged = r.damaged || r.tree == it.tree || it.kind == format.PageParked && uint64(r.handle) == it.index
+		r.damaged = r.damaged || r.tree == it.tree
+		if it.kind == format.PageParked && uint64(r.handle) == it.index {
+			r.damaged, r.cutOff, r.torn = true, true, true
+			r.last = r.base
+		}
 	}
 	return true
 }
