@@ -190,6 +190,7 @@ func (s *Store) takeVolume(v *format.Volume) {
 	r.tree.height = v.Height
 	r.damaged, r.cutOff, r.stable, r.used = v.Damaged, v.Damaged, v.Stable, v.Used
 	r.base, r.last = v.Base, v.Last
+	r.controls, r.rootedControls = v.Controls, v.Controls
 	s.walkTree(r.tree, v.Root, format.PageLeaf)
 	if v.Parked.Page != 0 {
 		s.opening.walk.items = append(s.opening.walk.items, walkItem{kind: format.PageParked, ref: v.Parked, index: uint64(v.Handle)})

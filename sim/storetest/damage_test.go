@@ -294,3 +294,18 @@ func TestRule20HomeThatRotsIsRefusedBlockByBlock(t *testing.T) {
 		t.Errorf("an overwritten block is still refused")
 	}
 }
+
+func TestRule10LostPromiseDamagesTheReplicaThoughNoSeqIsMissing(t *testing.T) {
+	m := play(t, small(13), lines([]Line{{Create, 0, 0, 32}, {Create, 1, 0, 32}, {Drain, 0, 0, 0}}, durableWrite(0, 0, 1), durableWrite(1, 0, 1))...)
+	start := len(m.operations)
+	m.Play(lines([]Line{{Meta, 0, 0, 0}, {Drain, 0, 0, 0}}, durableWrite(1, 1, 1), durableWrite(0, 1, 1), durableWrite(1, 2, 1), durableWrite(0, 2, 1)))
+	healthy(t, m)
+	promise := m.batches(start)[0]
+	f := damagedBy(t, m, func(f *Machine) { f.disk.Rot(promise.offset+100, 2) })
+	if info := f.infoOf(t, 0); !info.Damaged || info.LastAccepted.Seq != 1 {
+		t.Errorf("the batch of a promise is rotten: damaged %v, last %v; want damaged, and nothing behind it", info.Damaged, info.LastAccepted)
+	}
+	if info := f.infoOf(t, 1); info.Damaged || info.LastAccepted.Seq != 3 {
+		t.Errorf("the other replica has damaged %v, last %v; want it whole", info.Damaged, info.LastAccepted)
+	}
+}
