@@ -43,7 +43,6 @@ type opening struct {
 	scan     scan
 	verify   verify
 	parked   []format.Parked
-	dead     []format.Volume
 }
 
 // Open recovers the store from a disk of capacity bytes. Result: Opened or Failed.

@@ -57,7 +57,7 @@ type oracle struct {
 func (o *oracle) results() {
 	o.collect()
 	for _, res := range o.rig.results {
-		switch res.Kind {
+		switch res.Kind { //nolint:exhaustive // the others are taken where they are waited for
 		case Failed:
 			o.t.Fatalf("the store failed: %s", res.Text)
 		case Accepted, Durable:
