@@ -150,8 +150,8 @@ const (
 )
 
 // DiskOp is one operation on the shard's disk. Offset and the length of every
-// piece are multiples of 4096 bytes; the pieces are written from, or read into,
-// in order. The machine that issued it keeps pieces and their slice alive and
+// piece are multiples of 4096 bytes, or, on a disk formatted with smaller blocks,
+// of a block's size; the pieces are written from, or read into, in order. The machine that issued it keeps pieces and their slice alive and
 // unchanged until the completion.
 type DiskOp struct {
 	Kind   DiskKind

@@ -49,6 +49,9 @@ func (s *Store) apply(rec *format.Record, a applied, out *step.Effects) {
 		s.applyMeta(r, Meta(rec.Meta), a)
 	case format.Delete:
 		s.applyReset(r)
+		for _, page := range r.pages {
+			s.dropPage(page)
+		}
 		s.removeReplica(r)
 	case format.Reset:
 		s.applyReset(r)
@@ -272,7 +275,7 @@ func (s *Store) applyReset(r *replica) {
 		s.journal.blocks -= int(rec.Blocks)
 	}
 	r.records, r.cursor = r.records[:0], 0
-	if !r.tree.empty() {
+	if _, unwritten := s.leaves.nextDirty(r.tree, 0); unwritten || !r.tree.empty() {
 		r.tree.dead = true
 		s.dead = append(s.dead, r.tree)
 	}

@@ -11,11 +11,12 @@ import (
 
 // openStep is how far recovery is.
 //
-//	supers ─▶ mark ─▶ pages ─▶ scan ─▶ verify ─▶ sync ─▶ open
+//	supers ─▶ mark ─▶ pages ─▶ scan ─▶ verify ─▶ erase ─▶ sync ─▶ open
 //
 // supers reads the four superblocks, mark writes them anew with a higher
 // openCount (rules 9, 12), pages walks the root, scan reads the whole ring,
-// verify proves and writes anew what no header calls durable (rule 11).
+// verify proves and writes anew what no header calls durable (rule 11), erase
+// makes sure that what was cut stays cut.
 type openStep uint8
 
 const (
@@ -24,6 +25,7 @@ const (
 	openPages
 	openScan
 	openVerify
+	openErase
 	openSync
 )
 
@@ -41,7 +43,6 @@ type opening struct {
 	scan     scan
 	verify   verify
 	parked   []format.Parked
-	dead     []format.Volume
 }
 
 // Open recovers the store from a disk of capacity bytes. Result: Opened or Failed.
@@ -85,6 +86,8 @@ func (s *Store) onOpenIO(ref int32, err step.DiskError, out *step.Effects) {
 		s.onSegmentRead(ref, err, out)
 	case openVerify:
 		s.onVerifyIO(ref, err, out)
+	case openErase:
+		s.onErased(err, out)
 	case openSync:
 		if err != step.DiskOK {
 			s.fail(out, "disk %v: the sync that ends recovery returned an error; the disk cannot be trusted with writes", s.super.Disk)

@@ -21,6 +21,8 @@ type model struct {
 	stable   block.Seq
 	meta     Meta
 	era      block.Epoch
+	dropping bool // a truncation to dropTo was not reported when the store stopped
+	dropTo   block.Seq
 }
 
 type modelRecord struct {
@@ -48,13 +50,14 @@ func (m *model) content(seq block.Seq) map[block.Block]uint64 {
 type oracle struct {
 	*rig
 	models []*model
+	names  byte // of the replicas made so far
 	random *rand.Rand
 }
 
 func (o *oracle) results() {
 	o.collect()
 	for _, res := range o.rig.results {
-		switch res.Kind {
+		switch res.Kind { //nolint:exhaustive // the others are taken where they are waited for
 		case Failed:
 			o.t.Fatalf("the store failed: %s", res.Text)
 		case Accepted, Durable:
@@ -159,6 +162,10 @@ func (o *oracle) crash(power bool) {
 			floor = m.accepted
 		}
 		last := info.LastAccepted.Seq
+		if m.dropping { // a truncation was on its way: all of it happened, or nothing
+			floor = min(floor, m.dropTo)
+			m.dropping = false
+		}
 		if last < floor || int(last) > len(m.records) {
 			o.t.Fatalf("replica %d: last %d, durable %d, accepted %d, appended %d", m.h, last, m.durable, m.accepted, len(m.records))
 		}
@@ -188,6 +195,41 @@ func (o *oracle) truncate(m *model) {
 	o.results()
 	m.records = m.records[:to]
 	m.accepted, m.durable = min(m.accepted, to), min(m.durable, to)
+}
+
+// truncateAndCrash stops the store in the middle of a truncation.
+func (o *oracle) truncateAndCrash(m *model) {
+	if int(m.stable) >= len(m.records) {
+		return
+	}
+	m.dropTo = m.stable + block.Seq(o.random.IntN(len(m.records)-int(m.stable)+1))
+	m.dropping = true
+	m.era++
+	o.store.Truncate(o.now, m.h, m.era, m.dropTo, o.next(), &o.out)
+	for range o.random.IntN(6) {
+		o.step()
+	}
+	o.crash(o.random.IntN(2) == 0)
+}
+
+// renew empties a replica: by a reset, or by deleting it and making another.
+func (o *oracle) renew(m *model) {
+	if o.random.IntN(2) == 0 {
+		m.meta.Resync++
+		o.store.Reset(o.now, m.h, m.meta, o.next(), &o.out)
+		o.settle()
+	} else {
+		o.store.Delete(o.now, m.h, o.next(), &o.out)
+		for range o.random.IntN(5) {
+			o.step()
+		}
+		o.names++
+		m.meta = Meta{Complete: true}
+		o.results()
+		m.h = o.create(o.names, m.blocks)
+	}
+	o.results()
+	m.records, m.accepted, m.durable, m.stable = nil, 0, 0, 0
 }
 
 // fetchTail reads back the records above stable.
@@ -237,8 +279,15 @@ func (o *oracle) act() {
 		o.settle()
 	case n < 90:
 		o.wait(time.Duration(o.random.IntN(40)) * time.Second)
-	case n < 92:
+	case n < 91:
 		o.truncate(m)
+	case n < 92:
+		switch o.random.IntN(3) {
+		case 0:
+			o.renew(m)
+		default:
+			o.truncateAndCrash(m)
+		}
 	case n < 93:
 		m.meta.Promised++
 		o.store.SetMeta(o.now, m.h, m.meta, o.next(), &o.out)
@@ -272,6 +321,7 @@ func runOracle(t *testing.T, seed uint64, g Geometry, steps int) map[string]int 
 		m.h = o.create(byte(n+1), m.blocks)
 		o.models = append(o.models, m)
 	}
+	o.names = 100
 	for range steps {
 		o.act()
 	}

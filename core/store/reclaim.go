@@ -10,7 +10,6 @@ import (
 type reclaimer struct {
 	running bool
 	tree    *tree
-	leaf    uint64
 }
 
 // reclaimBatch is how many leaves are freed before anything else has a turn.

@@ -27,6 +27,10 @@ func (s *Store) replay(out *step.Effects) {
 		}
 	}
 	s.judgeReplicas(out)
+	if int64(end.position-j.tail) >= s.super.Journal.Length {
+		s.fail(out, "disk %v: the journal's end lies beyond its start: the pool's metadata is corrupt; format the disk, its replicas are made anew from the others", s.super.Disk)
+		return
+	}
 	j.head, j.next, j.prev, j.accepted = end.position, end.batch+1, end.crc, end.batch
 	j.newest, j.barrier = end.batch, end.batch
 	s.ckpt.cut = mark{batch: s.super.Journal.TailBatch - 1}

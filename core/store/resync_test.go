@@ -62,7 +62,7 @@ func TestResyncMakesAnEqualCopy(t *testing.T) {
 
 		target := o.create(9, source.blocks)
 		for range 5 {
-			o.write(target, block.Position{Era: 1, Seq: block.Seq(o.appendedSeq(target) + 1)}, 3, 1)
+			o.write(target, block.Position{Era: 1, Seq: o.appendedSeq(target) + 1}, 3, 1)
 		}
 		o.store.Reset(o.now, target, Meta{Resync: 77}, o.next(), &o.out)
 		o.settle()

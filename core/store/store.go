@@ -5,6 +5,26 @@
 // operations; EventDiskDone and EventTimer come back through Step; what callers
 // wait for comes out of Results. Its only caller is the disk's shard, which
 // hands results on to the replicas of core/replica.
+//
+//	Append ─▶ queue ─▶ batch ─▶ accepted ─sync─▶ durable ─▶ sealed ─▶ home
+//	                                │                          │
+//	                                └─ index: reads ◀──────────┴─ or parked, if not stable
+//
+// What is accepted survives the process, what is durable survives power loss. A
+// record changes home blocks, descriptors or the allocation only once it is
+// stable (every required member has it durable) and sealed (a durable header
+// says that its batch is durable). A checkpoint writes the changed metadata to
+// fresh pages, names them in the superblock and only then moves the journal's
+// tail; nothing live is overwritten but home blocks whose journal copy is live.
+// So the state after any crash is a prefix of every replica's stream, at least
+// up to what was durable.
+//
+// Alignment: journal headers and metadata pages are 4 KiB, and so are their
+// places. Data is written and read in whole blocks, whatever their size: with
+// blocks below 4 KiB a disk must take offsets and lengths of a block's size.
+//
+// A store that Failed answers nothing any more, not even what it was asked
+// before: the shard drops it and opens a new one over the same disk.
 package store
 
 import (

@@ -184,9 +184,32 @@ func (s *Store) verified(it *verifyItem) bool {
 
 // endVerify replays what counts and makes it durable.
 func (s *Store) endVerify(out *step.Effects) {
-	o := s.opening
 	s.replay(out)
 	if s.phase == phaseFailed {
+		return
+	}
+	s.eraseEnd(out)
+}
+
+// eraseEnd clears the place of the next batch before anything is reported. A
+// header that was cut because a power loss left it half written would else be
+// whole again if a later one tore just there: their sectors look much alike.
+func (s *Store) eraseEnd(out *step.Effects) {
+	o := s.opening
+	o.step = openErase
+	o.pending++
+	page := s.params.Pool.Get(format.PageSize)
+	clear(page.Bytes())
+	io := s.begin(ioOpen, 0)
+	s.piece(io, page)
+	s.emit(io, step.DiskWrite, s.ringAddress(s.journal.head), out)
+}
+
+// onErased ends recovery with a sync.
+func (s *Store) onErased(err step.DiskError, out *step.Effects) {
+	o := s.opening
+	if err != step.DiskOK {
+		s.fail(out, "disk %v: clearing the journal's end returned an error; the disk is to be opened anew", s.super.Disk)
 		return
 	}
 	o.step = openSync

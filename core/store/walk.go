@@ -20,7 +20,6 @@ type walkItem struct {
 	level  uint8
 	tree   *tree // of an interior page; for the table its own
 	node   *node
-	volume int // entry of a parked page
 	buffer block.Buffer
 	what   format.PageKind // what the tree's leaves are
 }

@@ -46,7 +46,7 @@ var (
 
 // noSum stands in a structure's checksum for the checksum itself. It is a table
 // of its own because a local one would be allocated at every call.
-var noSum [4]byte
+var noSum [4]byte // constant table
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

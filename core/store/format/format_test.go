@@ -18,7 +18,7 @@ func pattern(n byte) (id block.ID) {
 
 func someSuperblock() Superblock {
 	return Superblock{
-		Pool: pattern(1), Disk: block.DiskID(pattern(0x40)), Sequence: 7, Capacity: 1 << 30, BlockSize: 4096, Clean: true,
+		Pool: pattern(1), Disk: block.DiskID(pattern(0x40)), Sequence: 7, Settled: 6, Capacity: 1 << 30, BlockSize: 4096, Clean: true,
 		Journal: Journal{Length: 64 << 20, Tail: 8192, TailBatch: 9, TailPrev: 0x11223344, OpenCount: 3, Durable: 12},
 		Root:    Child{Page: 0x1234567890, CRC: 5, MaxSeq: 6, Has: 0xabcdef012345}, Bitmap: Child{Page: 99, AllZero: true},
 	}
@@ -42,7 +42,7 @@ func someRecords() []Record {
 	sums := block.Checksums{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}
 	at := block.Position{Era: 3, Seq: 44}
 	chunk := block.Range{First: 160, Count: 16}
-	meta := Meta{Promised: 1, Session: 2, KnownEpoch: 3, MemberEpoch: 4, Complete: true, Resync: 5, SyncTarget: at}
+	meta := Meta{Promised: 1, Session: 2, KnownEpoch: 3, MemberEpoch: 4, Complete: true, Resync: 5, SyncTarget: at, Overcome: 6}
 	return []Record{
 		{Kind: Write, FUA: true, Handle: 1, Layer: 9, Position: at, Stable: 40, Range: block.Range{First: 35, Count: 2}, Sums: block.Checksums{21, 22}},
 		{Kind: Map, Handle: 2, Position: at, Range: chunk, Slot: 17, Sums: sums},
@@ -124,7 +124,7 @@ func TestGoldenBytes(t *testing.T) {
 func someVolume() Volume {
 	return Volume{
 		Handle: 3, Damaged: true, Replica: block.ReplicaID(pattern(2)), Volume: block.VolumeID(pattern(3)), Blocks: 1 << 20,
-		Meta: Meta{Promised: 3, Complete: true}, Last: block.Position{Era: 1, Seq: 2}, Base: block.Position{Era: 1, Seq: 1}, Stable: 1,
+		Meta: Meta{Promised: 3, Complete: true, Overcome: 9}, Last: block.Position{Era: 1, Seq: 2}, Base: block.Position{Era: 1, Seq: 1}, Stable: 1,
 		Used: 5, Layer: 6, Height: 2, Root: Child{Page: 1, CRC: 2}, Parked: Child{Page: 3, CRC: 4},
 	}
 }

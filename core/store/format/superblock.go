@@ -7,7 +7,7 @@ import (
 	"github.com/lagan-storage/lagan/core/block"
 )
 
-var le = binary.LittleEndian
+var le = binary.LittleEndian // constant table
 
 const superblockMagic = 0x4253474c // "LGSB"
 
