@@ -161,6 +161,10 @@ func (m *Machine) recovered(r *replica, info *store.ReplicaInfo) {
 		return
 	}
 	candidates := r.candidates(info, floor)
+	if len(candidates) == 0 && r.unread != nil {
+		r.log = r.unread // what could not be read then can be read now
+		candidates = r.candidates(info, floor)
+	}
 	if len(candidates) == 0 {
 		m.fail("replica %x was recovered with last %v meta %+v (durable %d), which is none of:%s", r.id[:8], info.LastAccepted, info.Meta, info.Durable, r.tell(floor))
 		return
@@ -212,7 +216,10 @@ func (m *Machine) adopt(r *replica, n int, info *store.ReplicaInfo) {
 		}
 	}
 	m.log("recovered replica %x: %d of %d acts, last %v, stable %d", r.id[:8], n, len(r.log), info.LastAccepted, info.Stable)
-	r.lost = slices.Clone(r.log[n:])
+	r.lost, r.unread = slices.Clone(r.log[n:]), nil
+	if info.Damaged {
+		r.unread = slices.Clone(r.log)
+	}
 	r.log = r.log[:n]
 	if r.after(n).meta != info.Meta {
 		r.push(act{kind: actMeta, meta: info.Meta})
@@ -227,9 +234,20 @@ func (m *Machine) adopt(r *replica, n int, info *store.ReplicaInfo) {
 	r.forget()
 }
 
-// Settled checks that everything asked for has happened: nothing waits.
+func (m *Machine) waiting() bool {
+	return m.stopped == "" && m.failure == nil && slices.ContainsFunc(m.replicas, func(r *replica) bool { return r != nil && r.accepted != len(r.log) })
+}
+
+// Settled checks that everything asked for has happened: nothing waits but, on
+// a full disk, for what is stored to become stable.
 func (m *Machine) Settled() {
 	m.Drain()
+	if m.waiting() {
+		m.log("everything becomes stable")
+		for slot := range m.replicas {
+			m.Play([]Line{{Verb: Sync, Slot: slot}, {Verb: Run, N: 1000}, {Verb: Stable, Slot: slot}, {Verb: Idle, N: 62}})
+		}
+	}
 	if m.stopped != "" || m.failure != nil {
 		return
 	}

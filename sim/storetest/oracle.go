@@ -60,6 +60,7 @@ type replica struct {
 	told     block.Seq // the highest that this life of the store knows
 	era      block.Epoch
 	lost     []act // what the last crash took
+	unread   []act // the log as it was before damage cut it, while nothing was added
 	damaged  bool  // recovery cut it: it takes no records until it is reset
 }
 
@@ -166,7 +167,7 @@ func (r *replica) stableAt(seq block.Seq) state {
 }
 
 // push notes an act that was asked for.
-func (r *replica) push(a act) { r.log = append(r.log, a) }
+func (r *replica) push(a act) { r.log, r.unread = append(r.log, a), nil }
 
 // find returns how many acts there are up to and with the newest record at p.
 func (r *replica) find(p block.Position) (int, bool) {
@@ -210,7 +211,7 @@ func (r *replica) forget() {
 	}
 	s := r.after(n)
 	s.below, s.records = s.last, nil
-	r.base = s
+	r.base, r.unread = s, nil
 	r.log = slices.Clone(r.log[n:])
 	r.accepted -= n
 	r.durable -= n
