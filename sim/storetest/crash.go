@@ -222,7 +222,7 @@ func (m *Machine) adopt(r *replica, n int, info *store.ReplicaInfo) {
 	}
 	r.log = r.log[:n]
 	if r.after(n).meta != info.Meta {
-		r.push(act{kind: actMeta, meta: info.Meta})
+		r.log = append(r.log, act{kind: actMeta, meta: info.Meta})
 		n++
 	}
 	r.accepted, r.durable = n, n
