@@ -156,7 +156,8 @@ func (m *Machine) recovered(r *replica, info *store.ReplicaInfo) {
 		m.fail("replica %x is damaged on a disk without faults", r.id[:8])
 		return
 	}
-	if info.Durable != info.LastAccepted.Seq || info.Stable > max(r.stable, r.stableBefore()) || info.Stable > info.Durable {
+	told := info.Stable <= max(r.stable, r.stableBefore()) || m.faulty // damage, and what the oracle knows of it, may pass
+	if info.Durable != info.LastAccepted.Seq || !told || info.Stable > info.Durable {
 		m.fail("replica %x has last %v, durable %d, stable %d; the store was told stable %d", r.id[:8], info.LastAccepted, info.Durable, info.Stable, r.stable)
 		return
 	}
