@@ -65,3 +65,32 @@ func TestFullDiskRefusesWritesAndComesBack(t *testing.T) {
 	}
 	t.Logf("%d writes were refused", refused)
 }
+
+func TestCloseEndsThoughAppendsWaitForSpace(t *testing.T) {
+	r := newRig(t, 3, Geometry{Capacity: 4<<20 + 512<<10 + 128*4096, BlockSize: 64, JournalBytes: 512 << 10})
+	h := r.create(1, 16*512)
+	seq := 0
+	for c := 0; r.write(h, pos(1, seq+1), blockAt(uint64(c*16)), 1) == message.OK; c++ {
+		seq++
+		r.settle()
+		r.sync(h)
+		r.settle()
+		r.stable(h, block.Seq(seq))
+		r.wait(40 * time.Second)
+	}
+	stable := seq
+	for i := range 400 { // overwrite what has its slot, never stable, until appends wait
+		if r.write(h, pos(1, seq+1), blockAt(uint64(i%16)), 1) == message.OK {
+			seq++
+		}
+		r.settle()
+	}
+	accepted := r.store.replica(h).last.Seq
+	r.store.Close(r.now, &r.out)
+	r.settle()
+	r.expect(Closed)
+	r.reopen()
+	if info, _ := r.store.Info(h); info.LastAccepted.Seq < accepted || int(info.LastAccepted.Seq) > seq {
+		t.Fatalf("last %d after closing, %d were accepted, %d appended, %d stable", info.LastAccepted.Seq, accepted, seq, stable)
+	}
+}
