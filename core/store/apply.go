@@ -33,6 +33,7 @@ func (s *Store) apply(rec *format.Record, a applied, out *step.Effects) {
 		r.shrinking--
 	}
 	if a.replay {
+		s.countControl(r, rec, out)
 		r.stable = max(r.stable, rec.Stable)
 		r.journaled, r.homeable = r.stable, r.stable
 	}

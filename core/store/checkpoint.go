@@ -105,7 +105,7 @@ func (s *Store) cutCheckpoint() {
 	s.ripen()
 	s.destage.frozen = true
 	for _, r := range s.replicas {
-		r.cut = cutState{in: r.born <= c.cut.batch, meta: r.rooted, stable: r.limit, base: r.base, last: r.base, list: r.cut.list[:0]}
+		r.cut = cutState{in: r.born <= c.cut.batch, controls: r.rootedControls, meta: r.rooted, stable: r.limit, base: r.base, last: r.base, list: r.cut.list[:0]}
 		for _, rec := range r.records {
 			if rec.Batch <= c.cut.batch && rec.Kind != format.Resync && rec.Position.Seq > r.cut.last.Seq {
 				r.cut.last = rec.Position
@@ -343,6 +343,7 @@ func (r *replica) entry() format.Volume {
 		Handle: r.handle, Damaged: r.damaged, Replica: r.id, Volume: r.volume, Blocks: r.blocks,
 		Meta: format.Meta(r.cut.meta), Last: r.cut.last, Base: r.cut.base, Stable: r.cut.stable,
 		Used: r.used, Height: r.tree.height, Root: r.tree.page, Parked: r.cut.parked,
+		Controls: r.cut.controls,
 	}
 }
 

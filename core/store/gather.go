@@ -116,11 +116,16 @@ func (s *Store) take(b *batch, r *replica) (more bool) {
 	if r.resets > 0 {
 		o.record.Stable = 0 // stable is already of the life after the Reset
 	}
+	o.record.Controls = r.controls
 	s.encode(b, &o.record)
 	b.bytes += o.record.DataBlocks() * s.blockSize
 	b.ops = append(b.ops, i)
 	n := b.note(r.handle)
 	n.stable = o.record.Stable
+	if o.record.Counted() {
+		r.controls++
+		n.controls++
+	}
 	r.journaled = max(r.journaled, o.record.Stable)
 	switch {
 	case o.record.InStream():

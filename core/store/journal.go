@@ -65,6 +65,7 @@ type note struct {
 	accepted bool // a stream record is among its records
 	last     block.Seq
 	stable   block.Seq
+	controls uint16 // how many of its records are Counted
 }
 
 // done is a control record to be reported once it is durable.

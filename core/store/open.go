@@ -200,6 +200,7 @@ func (s *Store) opened(out *step.Effects) {
 	for _, r := range s.replicas {
 		r.durable = r.last.Seq
 		r.appended = r.last
+		r.stable = min(r.stable, r.last.Seq) // what was cut off is not stable here, nor what will take its place
 		r.journaled, r.homeable = r.stable, r.stable
 	}
 	if s.opening.scan.damaged {

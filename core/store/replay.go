@@ -42,10 +42,13 @@ func (s *Store) replay(out *step.Effects) {
 // replayParked enters a parked record; its slots are in the bitmap already.
 func (s *Store) replayParked(p *format.Parked, out *step.Effects) {
 	r := s.byHandle[p.Record.Handle]
-	if r == nil || r.cutOff {
+	if r == nil || r.torn && p.Record.Position.Seq != r.last.Seq+1 {
 		return
 	}
 	last := r.last
+	if r.torn { // records up to the first lost page still count
+		last = p.Record.Position
+	}
 	s.applyStream(r, &p.Record, applied{at: p.At, bad: p.Bad, reserve: p.Record.Kind == format.Write, replay: true}, out)
 	r.last = last
 	if p.At != 0 && p.Record.Kind == format.Write {
@@ -66,12 +69,33 @@ func (s *Store) replayBatch(b *scanned, out *step.Effects) {
 		}
 		at += int64(rec.DataBlocks() * s.blockSize)
 		s.apply(rec, a, out)
-		if rec.Handle != 0 {
-			keep.note(rec.Handle)
+		if rec.Handle == 0 {
+			return
+		}
+		noted := keep.note(rec.Handle)
+		if r := s.byHandle[rec.Handle]; r != nil && rec.Counted() {
+			noted.controls++
+			if b.end.batch <= s.journal.sealed.batch {
+				r.rootedControls = r.controls
+			}
 		}
 	})
 	if b.end.batch > s.journal.sealed.batch {
 		s.journal.unsealed = append(s.journal.unsealed, keep)
+	}
+}
+
+// countControl counts a record outside the stream. One that is missing leaves
+// a gap like a missing seq does: a promise or a truncation may be lost, and
+// nothing behind it may take effect as if nothing were (rule 10).
+func (s *Store) countControl(r *replica, rec *format.Record, out *step.Effects) {
+	if rec.Controls != r.controls {
+		out.Marks.Hit("store: replica cut at a lost control record")
+		r.cutOff, r.damaged = true, true
+		r.controls = rec.Controls
+	}
+	if rec.Counted() {
+		r.controls++
 	}
 }
 

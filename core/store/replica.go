@@ -18,6 +18,7 @@ type replica struct {
 	blocks  uint64
 	damaged bool
 	cutOff  bool // recovery met a gap: the records behind it are not replayed
+	torn    bool // a page of its parked records was unreadable: those behind it are not replayed
 	gone    bool // Delete was called
 	fenced  bool // a Reset or Delete is on its way: nothing goes home meanwhile
 
@@ -33,6 +34,9 @@ type replica struct {
 	homeable  block.Seq // the stable that a sealed batch carries: recovery will know it
 	limit     block.Seq // what destaging goes by: homeable, frozen during a checkpoint
 	want      block.Seq // Sync was asked up to here
+
+	controls       uint16 // records outside the stream that entered the journal
+	rootedControls uint16 // of those, in sealed batches
 
 	meta    Meta // as of the last accepted record
 	rooted  Meta // as of the last sealed batch
@@ -71,13 +75,14 @@ type record struct {
 
 // cutState is what a checkpoint froze when it chose its cut.
 type cutState struct {
-	meta   Meta
-	last   block.Position
-	base   block.Position
-	stable block.Seq
-	parked format.Child
-	list   []int32 // its records to park, as indices into records
-	in     bool    // the replica existed at the cut
+	controls uint16
+	meta     Meta
+	last     block.Position
+	base     block.Position
+	stable   block.Seq
+	parked   format.Child
+	list     []int32 // its records to park, as indices into records
+	in       bool    // the replica existed at the cut
 }
 
 // record returns the remembered stream record of seq.

@@ -115,6 +115,7 @@ func (s *Store) seal(sealed uint64) {
 		j.sealed = b.end()
 		for _, note := range b.notes {
 			if r := s.byHandle[note.handle]; r != nil {
+				r.rootedControls += note.controls
 				r.settle(b.header.Batch)
 			}
 		}
@@ -177,7 +178,7 @@ func (s *Store) writeSeal(out *step.Effects) (batch uint64) {
 	for _, h := range j.stableDue {
 		r := s.byHandle[h]
 		if r != nil && r.stable > r.journaled && r.resets == 0 {
-			rec := format.Record{Kind: format.Stable, Handle: h, Stable: r.stable}
+			rec := format.Record{Kind: format.Stable, Handle: h, Stable: r.stable, Controls: r.controls}
 			if b.header.Bytes+rec.Size() > format.RecordsRoom(format.HeaderPagesMax) {
 				break
 			}

@@ -92,7 +92,11 @@ func (s *Store) surviveLoss(it *walkItem, out *step.Effects) bool {
 	}
 	out.Marks.Hit("store: replica damaged by a lost page")
 	for _, r := range s.replicas {
-		r.damaged = r.damaged || r.tree == it.tree || it.kind == format.PageParked && uint64(r.handle) == it.index
+		r.damaged = r.damaged || r.tree == it.tree
+		if it.kind == format.PageParked && uint64(r.handle) == it.index {
+			r.damaged, r.cutOff, r.torn = true, true, true
+			r.last = r.base
+		}
 	}
 	return true
 }
@@ -185,6 +189,7 @@ func (s *Store) takeVolume(v *format.Volume) {
 	r.tree.height = v.Height
 	r.damaged, r.cutOff, r.stable, r.used = v.Damaged, v.Damaged, v.Stable, v.Used
 	r.base, r.last = v.Base, v.Last
+	r.controls, r.rootedControls = v.Controls, v.Controls
 	s.walkTree(r.tree, v.Root, format.PageLeaf)
 	if v.Parked.Page != 0 {
 		s.opening.walk.items = append(s.opening.walk.items, walkItem{kind: format.PageParked, ref: v.Parked, index: uint64(v.Handle)})

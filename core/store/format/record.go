@@ -34,7 +34,7 @@ const (
 )
 
 // recordHead is {kind u8, flags u8, sums u8, reserved u8, handle u32, layer u64,
-// era u64, seq u64, stable u64, first u64, count u32, body u16, reserved u16}.
+// era u64, seq u64, stable u64, first u64, count u32, body u16, controls u16}.
 const recordHead = 56
 
 const (
@@ -52,6 +52,7 @@ type Record struct {
 	Layer    uint64 // reserved: the head layer's id
 	Position block.Position
 	Stable   block.Seq // the replica's, when the record was written
+	Controls uint16    // how many records outside the stream its replica had before: a gap in them shows
 	Range    block.Range
 	Slot     uint32
 	Apply    uint16 // of a Resync: the blocks it replaces
@@ -73,6 +74,16 @@ func (r *Record) InStream() bool {
 	case KindInvalid, Truncate, Stable, Promise, Config, Create, Delete, Resync, Merge, Wrap, Reset, Continue, KindCount:
 	}
 	return false
+}
+
+// Counted reports whether the record is one of its replica's Controls.
+func (r *Record) Counted() bool {
+	switch r.Kind {
+	case Truncate, Config, Delete, Resync, Reset, Continue:
+		return true
+	default:
+		return false
+	}
 }
 
 // Holds returns the blocks of the record's chunk that it has data for.
@@ -130,6 +141,7 @@ func (r *Record) Encode(b []byte) int {
 	le.PutUint64(b[40:], uint64(r.Range.First))
 	le.PutUint32(b[48:], r.Range.Count)
 	le.PutUint16(b[52:], uint16(body))
+	le.PutUint16(b[54:], r.Controls)
 	r.encodeBody(b[recordHead:])
 	for i := range sums {
 		le.PutUint32(b[recordHead+body+4*i:], uint32(r.Sums[i]))
@@ -160,13 +172,14 @@ func (r *Record) encodeBody(b []byte) {
 
 // Decode reads one record from b and returns its size.
 func (r *Record) Decode(b []byte) (int, error) {
-	if len(b) < recordHead || b[0] == 0 || b[0] >= byte(KindCount) || b[1]&^flagFUA != 0 || b[3] != 0 || le.Uint16(b[54:]) != 0 {
+	if len(b) < recordHead || b[0] == 0 || b[0] >= byte(KindCount) || b[1]&^flagFUA != 0 || b[3] != 0 {
 		return 0, ErrContent
 	}
 	*r = Record{
 		Kind: Kind(b[0]), FUA: b[1] == flagFUA, Handle: le.Uint32(b[4:]), Layer: le.Uint64(b[8:]),
 		Position: block.Position{Era: block.Epoch(le.Uint64(b[16:])), Seq: block.Seq(le.Uint64(b[24:]))},
 		Stable:   block.Seq(le.Uint64(b[32:])),
+		Controls: le.Uint16(b[54:]),
 		Range:    block.Range{First: block.Block(le.Uint64(b[40:])), Count: le.Uint32(b[48:])},
 	}
 	body := r.bodySize()

@@ -63,6 +63,8 @@ type Volume struct {
 	Height  uint8  // interior levels under Root
 	Root    Child
 	Parked  Child // first page of its parked records
+	// Controls is how many records outside the stream there were before the cut.
+	Controls uint16
 }
 
 func (v *Volume) encode(b []byte) {
@@ -88,6 +90,7 @@ func (v *Volume) encode(b []byte) {
 	v.Parked.encode(b[176:])
 	le.PutUint64(b[200:], uint64(v.Base.Era))
 	le.PutUint64(b[208:], uint64(v.Base.Seq))
+	le.PutUint16(b[216:], v.Controls)
 }
 
 func (v *Volume) decode(b []byte) {
@@ -104,6 +107,7 @@ func (v *Volume) decode(b []byte) {
 	v.Root.decode(b[152:])
 	v.Parked.decode(b[176:])
 	v.Base = block.Position{Era: block.Epoch(le.Uint64(b[200:])), Seq: block.Seq(le.Uint64(b[208:]))}
+	v.Controls = le.Uint16(b[216:])
 }
 
 // EncodeTable writes at most TableVolumes entries into the body of a table page.

@@ -1,0 +1,214 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/store/format"
+	"github.com/lagan-storage/lagan/sim/disk"
+)
+
+// fsck reads the newest root of a disk from the outside, without a store, and
+// checks that every slot and page has exactly one owner: a set comparison.
+type fsck struct {
+	disk   *disk.Disk
+	super  format.Superblock
+	base   int64
+	size   int64
+	slots  int
+	owners map[uint32]string
+	pages  map[uint64]string
+	rooted []uint64
+}
+
+// Fsck checks the newest durable root of the machine's disk.
+func (m *Machine) Fsck() error {
+	c := m.disk.Clone(0)
+	c.SetFaults(disk.Faults{})
+	c.Restore(c.Snapshot())
+	f := &fsck{disk: c, owners: make(map[uint32]string), pages: make(map[uint64]string)}
+	if err := f.findSuper(); err != nil {
+		return err
+	}
+	if err := f.walkRoot(); err != nil {
+		return err
+	}
+	return f.compare()
+}
+
+func (f *fsck) findSuper() error {
+	for i := range int64(format.SuperblockCopies) {
+		s, err := format.DecodeSuperblock(f.read(i*format.SuperblockStride, format.PageSize), i*format.SuperblockStride)
+		if err == nil && s.Sequence >= f.super.Sequence {
+			f.super = s
+		}
+	}
+	if f.super.Capacity == 0 {
+		return errors.New("no superblock")
+	}
+	f.size = max(format.PageSize, int64(block.PerChunk*f.super.BlockSize))
+	f.base = (format.JournalOffset + f.super.Journal.Length + f.size - 1) / f.size * f.size
+	f.slots = int((f.super.Capacity - f.base) / f.size)
+	f.rooted = make([]uint64, (f.slots+63)/64)
+	return nil
+}
+
+func (f *fsck) read(at int64, n int) []byte {
+	data := make([]byte, n)
+	f.disk.Peek(at, data)
+	return data
+}
+
+// page reads a page, checks it and notes its owner.
+func (f *fsck) page(ref format.Child, kind format.PageKind, index uint64, name string) (body []byte, count int, err error) {
+	if was, used := f.pages[ref.Page]; used {
+		return nil, 0, fmt.Errorf("page %d belongs to %s and to %s", ref.Page, was, name)
+	}
+	f.pages[ref.Page] = name
+	at := int64(ref.Page) * format.PageSize
+	body, count, err = format.OpenPage(f.read(at, format.PageSize), kind, f.super.Pool, at, ref.CRC, index)
+	if err != nil {
+		return nil, 0, fmt.Errorf("page %d of %s: %w", ref.Page, name, err)
+	}
+	return body, count, nil
+}
+
+// tree visits the pages under an interior page; leaf is called for each.
+func (f *fsck) tree(ref format.Child, height uint8, first uint64, name string, leaf func(index uint64, ref format.Child) error) error {
+	if ref.Page == 0 {
+		return nil
+	}
+	body, _, err := f.page(ref, format.PageInterior, uint64(height)<<56|first, name)
+	if err != nil {
+		return err
+	}
+	var children [format.Fanout]format.Child
+	format.DecodeInterior(body, &children)
+	span := uint64(1)
+	for range height - 1 {
+		span *= format.Fanout
+	}
+	for i, c := range children {
+		at := first + uint64(i)*span
+		switch {
+		case c.Page == 0:
+		case height > 1:
+			err = errors.Join(err, f.tree(c, height-1, at, name, leaf))
+		default:
+			err = errors.Join(err, leaf(at, c))
+		}
+	}
+	return err
+}
+
+func (f *fsck) walkRoot() error {
+	if f.super.Root.Page == 0 {
+		return nil
+	}
+	body, _, err := f.page(f.super.Root, format.PageRoot, 0, "the root")
+	if err != nil {
+		return err
+	}
+	root, err := format.DecodeRoot(body)
+	if err != nil {
+		return err
+	}
+	var volumes []format.Volume
+	err = f.tree(root.Table, root.Height, 0, "the table", func(index uint64, ref format.Child) error {
+		body, count, err := f.page(ref, format.PageTable, index, "the table")
+		if err == nil {
+			volumes, err = format.DecodeTable(body, count, volumes)
+		}
+		return err
+	})
+	err = errors.Join(err, f.tree(f.super.Bitmap, format.Height(uint64((f.slots+format.BitmapSlots-1)/format.BitmapSlots)), 0, "the bitmap", func(index uint64, ref format.Child) error {
+		body, _, err := f.page(ref, format.PageBitmap, index, "the bitmap")
+		if err == nil {
+			from := int(index) * format.BitmapSlots / 64
+			format.DecodeBitmap(body, f.rooted[from:min(len(f.rooted), from+format.BitmapSlots/64)])
+		}
+		return err
+	}))
+	for i := range volumes {
+		err = errors.Join(err, f.volume(&volumes[i]))
+	}
+	return err
+}
+
+func (f *fsck) volume(v *format.Volume) error {
+	name := fmt.Sprintf("replica %x (handle %d)", v.Replica[:8], v.Handle)
+	if v.Dead {
+		name = fmt.Sprintf("the dead tree at page %d", v.Root.Page)
+	}
+	used := uint64(0)
+	err := f.tree(v.Root, v.Height, 0, name, func(index uint64, ref format.Child) error {
+		body, _, err := f.page(ref, format.PageLeaf, index, name)
+		if err != nil {
+			return err
+		}
+		var leaf format.Leaf
+		if err := format.DecodeLeaf(body, uint32(f.slots), &leaf); err != nil {
+			return err
+		}
+		for i := range leaf {
+			if leaf[i].Slot != 0 {
+				used++
+				err = errors.Join(err, f.own(leaf[i].Slot, fmt.Sprintf("chunk %d of %s", index*format.LeafChunks+uint64(i), name)))
+			}
+		}
+		return err
+	})
+	if err == nil && !v.Dead && used != v.Used {
+		err = fmt.Errorf("%s has %d slots, its entry says %d", name, used, v.Used)
+	}
+	for next := v.Parked; next.Page != 0 && err == nil; {
+		next, err = f.parked(next, v, name)
+	}
+	return err
+}
+
+func (f *fsck) parked(ref format.Child, v *format.Volume, name string) (next format.Child, err error) {
+	body, count, err := f.page(ref, format.PageParked, uint64(v.Handle), name)
+	if err != nil {
+		return next, err
+	}
+	var bad error
+	next, err = format.DecodeParked(body, count, func(p *format.Parked) {
+		switch {
+		case p.Record.Slot != 0:
+			bad = errors.Join(bad, f.own(p.Record.Slot, "a parked MAP of "+name))
+		case p.At != 0:
+			f.owners[uint32((p.At-f.base)/f.size)+1] = "parked data"
+		}
+	})
+	return next, errors.Join(err, bad)
+}
+
+func (f *fsck) own(slot uint32, name string) error {
+	if was, used := f.owners[slot]; used {
+		return fmt.Errorf("slot %d belongs to %s and to %s", slot, was, name)
+	}
+	f.owners[slot] = name
+	return nil
+}
+
+// compare checks the bitmap against the owners found.
+func (f *fsck) compare() (err error) {
+	for slot := uint32(1); int(slot) <= f.slots; slot++ {
+		rooted := f.rooted[(slot-1)/64]&(1<<((slot-1)%64)) != 0
+		switch name, owned := f.owners[slot]; {
+		case rooted && !owned:
+			err = errors.Join(err, fmt.Errorf("slot %d is used by nothing: it is lost", slot))
+		case owned && !rooted:
+			err = errors.Join(err, fmt.Errorf("slot %d of %s is free in the bitmap", slot, name))
+		}
+	}
+	for page, name := range f.pages { // any order: errors are for people
+		slot := uint32((int64(page)*format.PageSize-f.base)/f.size) + 1
+		if was, owned := f.owners[slot]; owned {
+			err = errors.Join(err, fmt.Errorf("slot %d holds page %d of %s, and %s", slot, page, name, was))
+		}
+	}
+	return err
+}
