@@ -38,7 +38,7 @@ vet:
 
 .PHONY: lint
 lint: $(LINT)
-	$(LINT) run
+	$(LINT) run --allow-parallel-runners
 
 .PHONY: format
 format: $(LINT) ## rewrite the sources as the linter wants them

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/store/format"
 )
 
 func TestFullDiskRefusesWritesAndComesBack(t *testing.T) {
@@ -64,4 +65,27 @@ func TestFullDiskRefusesWritesAndComesBack(t *testing.T) {
 		t.Fatal("the disk was never full")
 	}
 	t.Logf("%d writes were refused", refused)
+}
+
+func TestCloseEndsThoughAnAppendWaitsForSpace(t *testing.T) {
+	r := newRig(t, 3, small())
+	h := r.create(1, 256)
+	r.durable(h, 1, 1, 3)
+	for r.store.slots.Free() > 14 { // what is left takes a checkpoint, not what need asks for
+		r.store.slots.Alloc(0)
+	}
+	data := r.fill(1, 0, 1)
+	rec := format.Record{Kind: format.Write, Position: pos(1, 4), Range: block.Range{Count: 1}}
+	waits := r.store.enqueueData(r.store.replica(h), rec, block.NewSlab(data, nil).Buffer(len(data)), 0, true)
+	r.store.queue.ops[waits].soft = true
+	r.store.Close(r.now, &r.out)
+	r.settle()
+	r.expect(Closed)
+	if r.marks["store: close drops what was never accepted"] == 0 {
+		t.Error("the append did not wait")
+	}
+	r.reopen()
+	if info, _ := r.store.Info(h); info.LastAccepted != pos(1, 3) {
+		t.Fatalf("last accepted %v", info.LastAccepted)
+	}
 }

@@ -314,7 +314,11 @@ func (o *oracle) act() {
 }
 
 func runOracle(t *testing.T, seed uint64, g Geometry, steps int) map[string]int {
-	o := &oracle{rig: newRig(t, seed, g)}
+	var limits Limits
+	if seed%3 == 0 {
+		limits = Limits{BatchRecords: 1 + int(seed%5), BatchBytes: 4096, IndexEntries: 40, CacheBytes: 1}
+	}
+	o := &oracle{rig: newRig(t, seed, g, limits)}
 	o.random = rand.New(rand.NewPCG(seed, 2))
 	for n := range 1 + o.random.IntN(3) {
 		m := &model{blocks: 256 << o.random.IntN(4), era: 1, meta: Meta{Complete: true}}

@@ -104,8 +104,16 @@ func (s *Store) Close(now step.Time, out *step.Effects) {
 // driveClose waits until nothing is in flight and writes the last superblock.
 func (s *Store) driveClose(out *step.Effects) {
 	j := &s.journal
-	if s.queue.records > 0 || len(j.flight) > 0 || s.syncs.running || s.ckpt.phase != ckptIdle || s.destage.active > 0 {
+	if len(j.flight) > 0 || s.syncs.running || s.ckpt.phase != ckptIdle || s.destage.active > 0 {
 		return
+	}
+	if s.queue.records > 0 {
+		if s.queue.ready() { // it waits for space that only a stable above can give
+			out.Marks.Hit("store: close drops what was never accepted")
+			s.dropQueue()
+		} else {
+			return
+		}
 	}
 	if j.durable < j.accepted {
 		s.syncs.want = j.accepted

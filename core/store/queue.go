@@ -112,6 +112,18 @@ func (s *Store) freeOp(i int32) {
 	s.queue.free = append(s.queue.free, i)
 }
 
+// ready reports whether no operation waits for its own data to be written.
+func (q *queue) ready() bool {
+	for _, r := range q.active {
+		for i := r.ops.head; i != index.None; i = q.ops[i].next {
+			if !q.ops[i].ready {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 // dropQueue releases everything that waits, when the store has failed.
 func (s *Store) dropQueue() {
 	for _, r := range s.queue.active {

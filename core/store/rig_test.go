@@ -89,11 +89,14 @@ type rig struct {
 	token   uint64
 }
 
-func newRig(t *testing.T, seed uint64, geometry Geometry) *rig {
+func newRig(t *testing.T, seed uint64, geometry Geometry, limits ...Limits) *rig {
 	t.Helper()
 	r := &rig{t: t, random: rand.New(rand.NewPCG(seed, 1)), marks: make(map[step.Mark]int)}
 	r.disk = &memoryDisk{data: make([]byte, geometry.Capacity), sector: 512, badRead: make(map[int64]bool)}
 	r.out.Marks.Counts = r.marks
+	for _, l := range limits {
+		r.limits = l
+	}
 	r.fresh()
 	r.store.Format(r.now, geometry, &r.out)
 	r.settle()
