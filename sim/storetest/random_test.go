@@ -22,13 +22,13 @@ func drawn(seed uint64) Config {
 }
 
 func TestSmallRandomScriptsSurviveEveryCrash(t *testing.T) {
-	seeds := uint64(24)
+	seeds := uint64(10)
 	if testing.Short() {
 		seeds = 4
 	}
 	var all Report
 	for seed := range seeds {
-		report, err := Explore(drawn(seed), Draw(seed, 80, 2, 48), Exploration{Seeds: 1, Every: 3, Deeper: 40})
+		report, err := Explore(drawn(seed), Draw(seed, 80, 2, 48), Exploration{Seeds: 1, Every: 5, Deeper: 100})
 		if err != nil {
 			t.Fatalf("script of seed %d: %v", seed, err)
 		}
@@ -56,7 +56,7 @@ func withCrashes(seed uint64, script []Line) (longer []Line) {
 }
 
 func TestLongRandomTracesSurviveTheirCrashes(t *testing.T) {
-	seeds := uint64(40)
+	seeds := uint64(20)
 	if testing.Short() {
 		seeds = 5
 	}
