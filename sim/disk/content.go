@@ -1,0 +1,141 @@
+package disk
+
+import "bytes"
+
+const (
+	pageShift = 14
+	pageSize  = 1 << pageShift // content is kept, shared and hashed by pages of 16 KiB
+	grain     = 64             // the unit of addressing and of unreadable spots
+)
+
+var zeroPage [pageSize]byte // never written; what an absent page holds
+
+// page is 16 KiB of content. A page whose owner is not the disk that holds it
+// is shared with a clone or an image and never changes.
+type page struct {
+	owner  *Disk
+	bad    [pageSize / grain / 64]uint64 // bit i: grain i cannot be read
+	spoilt bool                          // bad has a bit set
+	hashed bool
+	hash   uint64
+	data   [pageSize]byte
+}
+
+// content is what the device returns when it is read: the newest version.
+type content struct {
+	owner  *Disk
+	sector int
+	thick  bool  // zeroes take space as well
+	used   int64 // bytes of pages that exist
+	pages  []*page
+	old    []byte // what the last replace overwrote, valid until the next one
+}
+
+// own returns page i to write to.
+func (c *content) own(i int64) *page {
+	p := c.pages[i]
+	switch {
+	case p == nil:
+		p = &page{owner: c.owner}
+		c.pages[i] = p
+		c.used += pageSize
+	case p.owner != c.owner:
+		mine := *p
+		mine.owner = c.owner
+		p = &mine
+		c.pages[i] = p
+	}
+	p.hashed = false
+	return p
+}
+
+// replace overwrites part of one sector and keeps what was there in c.old. It
+// reports false if nothing was to be done: zeroes where nothing ever was.
+func (c *content) replace(at int64, data []byte) bool {
+	i, from := at>>pageShift, int(at&(pageSize-1))
+	if c.pages[i] == nil && !c.thick && bytes.Equal(data, zeroPage[:len(data)]) {
+		return false
+	}
+	p := c.own(i)
+	c.old = append(c.old[:0], p.data[from:from+len(data)]...)
+	copy(p.data[from:], data)
+	if p.spoilt {
+		p.mend(from, len(data))
+	}
+	return true
+}
+
+// restore puts an older version back.
+func (c *content) restore(at int64, old []byte) {
+	copy(c.own(at >> pageShift).data[at&(pageSize-1):], old)
+}
+
+// load fills into with the content from at on.
+func (c *content) load(at int64, into []byte) {
+	for len(into) > 0 {
+		from := int(at & (pageSize - 1))
+		n := min(len(into), pageSize-from)
+		if p := c.pages[at>>pageShift]; p == nil {
+			clear(into[:n])
+		} else {
+			copy(into[:n], p.data[from:])
+		}
+		at += int64(n)
+		into = into[n:]
+	}
+}
+
+// missing returns the bytes of pages that a write would have to make.
+func (c *content) missing(at, length int64) (n int64) {
+	for i := at >> pageShift; i<<pageShift < at+length; i++ {
+		if c.pages[i] == nil {
+			n += pageSize
+		}
+	}
+	return n
+}
+
+// unreadable reports whether a grain of the range is bad.
+func (c *content) unreadable(at, length int64) bool {
+	for i := at >> pageShift; i<<pageShift < at+length; i++ {
+		p := c.pages[i]
+		if p == nil || !p.spoilt {
+			continue
+		}
+		from, to := max(at, i<<pageShift), min(at+length, (i+1)<<pageShift)
+		for ; from < to; from += grain {
+			if g := (from & (pageSize - 1)) / grain; p.bad[g/64]&(1<<(g%64)) != 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// spoil makes the grains of a range, which lies in one page, unreadable.
+func (c *content) spoil(at, length int64) {
+	p := c.own(at >> pageShift)
+	p.spoilt = true
+	for from := at & (pageSize - 1); length > 0; from, length = from+grain, length-grain {
+		p.bad[from/grain/64] |= 1 << (from / grain % 64)
+	}
+}
+
+// mend makes overwritten grains readable again.
+func (p *page) mend(from, length int) {
+	for ; length > 0; from, length = from+grain, length-grain {
+		p.bad[from/grain/64] &^= 1 << (from / grain % 64)
+	}
+	p.spoilt = p.bad != [len(p.bad)]uint64{}
+}
+
+// share gives up the ownership of every page, so that all of them can be in
+// several disks and images.
+func (c *content) share() []*page {
+	for _, p := range c.pages {
+		if p != nil {
+			p.owner = nil
+		}
+	}
+	return append([]*page(nil), c.pages...)
+}
