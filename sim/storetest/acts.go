@@ -1,0 +1,276 @@
+package storetest
+
+import (
+	"encoding/binary"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/store"
+)
+
+// done returns what takes the RecordDone of the newest act of r.
+func (m *Machine) done(r *replica, kind actKind) func(*store.Result) {
+	token := m.tokens + 1
+	return func(res *store.Result) {
+		if res.Kind != store.RecordDone {
+			m.fail("result %d instead of RecordDone for %v", res.Kind, kind)
+			return
+		}
+		if m.faulty && !good(res.Status) {
+			return
+		}
+		if !good(res.Status) {
+			m.fail("%v of replica %x ended with status %d", kind, r.id[:2], res.Status)
+			return
+		}
+		for i := len(r.log) - 1; i >= 0; i-- {
+			if r.log[i].token == token {
+				m.log("  %v done", kind)
+				r.accepted = max(r.accepted, i+1)
+				r.durable = max(r.durable, i+1)
+				break
+			}
+		}
+		if kind == actDelete {
+			m.buried(r)
+		}
+		if kind == actCreate {
+			m.handles[r.handle] = r.id
+		}
+	}
+}
+
+func (m *Machine) buried(r *replica) {
+	m.gone[r.id] = true
+	for i := range m.replicas {
+		if m.replicas[i] == r {
+			m.replicas[i] = nil
+		}
+	}
+}
+
+// Create makes a replica in a slot. Its identity is never used again.
+func (m *Machine) Create(slot int, blocks uint64) message.Status {
+	for len(m.replicas) <= slot {
+		m.replicas = append(m.replicas, nil)
+	}
+	r := &replica{blocks: blocks, era: 1}
+	binary.BigEndian.PutUint64(r.id[:], m.tokens+1)
+	r.id[15] = byte(slot)
+	r.volume = block.VolumeID{byte(slot), 7}
+	meta := store.Meta{Complete: true, KnownEpoch: block.Epoch(m.tokens + 1)}
+	token := m.token(m.done(r, actCreate))
+	handle, status := m.store.Create(m.now, r.id, r.volume, blocks, meta, token, &m.out)
+	m.log("create %d: replica %x, %d blocks: handle %d, status %d", slot, r.id[:8], blocks, handle, status)
+	if good(status) {
+		if id, used := m.handles[handle]; used {
+			m.fail("handle %d of replica %x was given again", handle, id[:2])
+		}
+		r.handle = handle
+		r.push(act{kind: actCreate, token: token, meta: meta})
+		m.replicas[slot] = r
+	} else {
+		delete(m.expected, token)
+	}
+	m.settle()
+	return status
+}
+
+// Write appends the writing of a new stamp to count blocks.
+func (m *Machine) Write(slot int, first block.Block, count uint32) message.Status {
+	r := m.replicas[slot]
+	s := m.tokens + 1
+	m.tokens++
+	data := m.content(r, block.Range{First: first, Count: count}, stamp(s))
+	rec := message.Record{Op: message.OpWrite, Range: block.Range{First: first, Count: count}}
+	rec.Checksums = block.ChecksumsOf(data.Bytes(), m.config.BlockSize)
+	return m.append(r, rec, s, data)
+}
+
+// Zero appends the zeroing of count blocks.
+func (m *Machine) Zero(slot int, first block.Block, count uint32) message.Status {
+	rec := message.Record{Op: message.OpZero, Range: block.Range{First: first, Count: count}}
+	return m.append(m.replicas[slot], rec, 0, block.Buffer{})
+}
+
+// Nop appends a record that changes nothing.
+func (m *Machine) Nop(slot int) message.Status {
+	return m.append(m.replicas[slot], message.Record{Op: message.OpNop}, 0, block.Buffer{})
+}
+
+func (m *Machine) append(r *replica, rec message.Record, s uint64, data block.Buffer) message.Status {
+	last := r.after(len(r.log)).last
+	rec.Position = block.Position{Era: max(r.era, last.Era), Seq: last.Seq + 1}
+	status := m.store.Append(m.now, r.handle, rec, data, &m.out)
+	m.log("append %x %v op %d %v stamp %d: status %d", r.id[:8], rec.Position, rec.Op, rec.Range, s, status)
+	switch status {
+	case message.OK:
+		r.push(act{kind: actRecord, record: rec, stamp: s})
+	case message.NoSpace:
+		data.Release()
+	default:
+		data.Release()
+		if m.stopped == "" {
+			m.fail("append %v: status %d", rec.Position, status)
+		}
+	}
+	m.settle()
+	return status
+}
+
+func (m *Machine) content(r *replica, blocks block.Range, s stamp) block.Buffer {
+	size := m.config.BlockSize
+	data := pool{}.Get(int(blocks.Count) * size)
+	for i := range int(blocks.Count) {
+		s.fill(r.id, blocks.First+block.Block(i), data.Bytes()[i*size:(i+1)*size])
+	}
+	return data
+}
+
+// Sync asks for everything appended to be made durable.
+func (m *Machine) Sync(slot int) {
+	m.log("sync %d", slot)
+	m.store.Sync(m.now, m.replicas[slot].handle, &m.out)
+	m.settle()
+}
+
+// durableSeq returns the seq up to which the store said that r is durable.
+func (r *replica) durableSeq() block.Seq { return r.after(r.durable).last.Seq }
+
+// Stable tells the store that everything is stable but the newest lag durable records.
+func (m *Machine) Stable(slot int, lag block.Seq) {
+	r := m.replicas[slot]
+	seq := r.durableSeq()
+	if r.durable == 0 && r.base.content == nil || seq < lag || seq-lag <= r.stable {
+		return
+	}
+	r.stable = seq - lag
+	m.log("stable %d: %d", slot, r.stable)
+	m.store.SetStable(m.now, r.handle, r.stable, &m.out)
+	m.settle()
+}
+
+// Meta replaces what the replica remembers by something new.
+func (m *Machine) Meta(slot int) {
+	r := m.replicas[slot]
+	meta := r.after(len(r.log)).meta
+	meta.KnownEpoch = block.Epoch(m.tokens + 1)
+	meta.Promised++
+	meta.Session = block.Session(m.tokens + 77)
+	token := m.token(m.done(r, actMeta))
+	r.push(act{kind: actMeta, token: token, meta: meta})
+	m.log("meta %d: %+v", slot, meta)
+	m.store.SetMeta(m.now, r.handle, meta, token, &m.out)
+	m.settle()
+}
+
+// Truncate begins a new era and drops the newest back records, but none that is stable.
+func (m *Machine) Truncate(slot int, back block.Seq) message.Status {
+	r := m.replicas[slot]
+	state := r.after(len(r.log))
+	last := state.last
+	to := max(last.Seq-min(back, last.Seq), r.stable, state.below.Seq)
+	r.era = max(r.era, last.Era) + 1
+	token := m.token(m.done(r, actTruncate))
+	status := m.store.Truncate(m.now, r.handle, r.era, to, token, &m.out)
+	m.log("truncate %d to %d in era %d: status %d", slot, to, r.era, status)
+	if good(status) {
+		r.push(act{kind: actTruncate, token: token, at: block.Position{Era: r.era, Seq: to}})
+	} else {
+		delete(m.expected, token)
+		if m.stopped == "" {
+			m.fail("truncate to %d, stable is %d: status %d", to, r.stable, status)
+		}
+	}
+	m.settle()
+	return status
+}
+
+// Reset empties the replica as the start of a resync does.
+func (m *Machine) Reset(slot int) {
+	r := m.replicas[slot]
+	meta := r.after(len(r.log)).meta
+	meta.Complete = false
+	meta.Resync = m.tokens + 1
+	token := m.token(m.done(r, actReset))
+	r.push(act{kind: actReset, token: token, meta: meta, stable: r.stable})
+	r.stable = 0
+	m.log("reset %d", slot)
+	m.store.Reset(m.now, r.handle, meta, token, &m.out)
+	m.settle()
+}
+
+// Continue makes the stream of a replica under resync go on after seq.
+func (m *Machine) Continue(slot int, seq block.Seq) {
+	r := m.replicas[slot]
+	meta := r.after(len(r.log)).meta
+	meta.KnownEpoch = block.Epoch(m.tokens + 1)
+	r.era++
+	at := block.Position{Era: r.era, Seq: seq}
+	token := m.token(m.done(r, actContinue))
+	r.push(act{kind: actContinue, token: token, at: at, meta: meta, stable: r.stable})
+	m.log("continue %d at %v", slot, at)
+	m.store.Continue(m.now, r.handle, at, meta, token, &m.out)
+	m.settle()
+}
+
+// Push replaces the blocks in apply of a chunk: those in present get a new
+// stamp, the others are zeroed or cleared.
+func (m *Machine) Push(slot int, c block.Chunk, apply, present, zero uint16) message.Status {
+	r := m.replicas[slot]
+	s := m.tokens + 1
+	token := m.token(func(res *store.Result) { m.pushed(r, s, res) })
+	a := act{kind: actPush, token: token, stamp: s, apply: apply}
+	a.chunk = store.ChunkContent{Chunk: c, LastSeq: block.Seq(s), Present: present & apply, Zero: zero & apply &^ present}
+	var payload block.Buffer
+	if a.chunk.Present != 0 {
+		payload = pool{}.Get(block.PerChunk * m.config.BlockSize)
+		clear(payload.Bytes())
+	}
+	for i := range block.PerChunk {
+		if a.chunk.Present&(1<<i) == 0 {
+			continue
+		}
+		a.blocks[i] = stamp(s)
+		data := payload.Bytes()[i*m.config.BlockSize : (i+1)*m.config.BlockSize]
+		stamp(s).fill(r.id, c.First()+block.Block(i), data)
+		a.chunk.Checksums[i] = block.ChecksumOf(data)
+	}
+	status := m.store.Push(m.now, r.handle, apply, a.chunk, payload, token, &m.out)
+	m.log("push %d chunk %d apply %016b present %016b zero %016b stamp %d: status %d", slot, c, apply, present, zero, s, status)
+	if good(status) {
+		r.push(a)
+	} else {
+		delete(m.expected, token)
+		payload.Release()
+		if status != message.NoSpace && m.stopped == "" {
+			m.fail("push: status %d", status)
+		}
+	}
+	m.settle()
+	return status
+}
+
+func (m *Machine) pushed(r *replica, s uint64, res *store.Result) {
+	if res.Kind != store.PushDone || !good(res.Status) {
+		if !m.faulty {
+			m.fail("push ended with result %d, status %d", res.Kind, res.Status)
+		}
+		return
+	}
+	for i := range r.log {
+		if r.log[i].kind == actPush && r.log[i].stamp == s {
+			r.accepted = max(r.accepted, i+1)
+		}
+	}
+}
+
+// Delete removes the replica.
+func (m *Machine) Delete(slot int) {
+	r := m.replicas[slot]
+	token := m.token(m.done(r, actDelete))
+	r.push(act{kind: actDelete, token: token})
+	m.log("delete %d", slot)
+	m.store.Delete(m.now, r.handle, token, &m.out)
+	m.settle()
+}
