@@ -103,6 +103,9 @@ func (m *Machine) append(r *replica, rec message.Record, s uint64, data block.Bu
 	rec.Position = block.Position{Era: max(r.era, last.Era), Seq: last.Seq + 1}
 	status := m.store.Append(m.now, r.handle, rec, data, &m.out)
 	m.log("append %x %v op %d %v stamp %d: status %d", r.id[:8], rec.Position, rec.Op, rec.Range, s, status)
+	if m.onStatus != nil {
+		m.onStatus(status == message.NoSpace)
+	}
 	switch status {
 	case message.OK:
 		r.push(act{kind: actRecord, record: rec, stamp: s})
@@ -148,6 +151,18 @@ func (m *Machine) Stable(slot int, lag block.Seq) {
 	m.log("stable %d: %d", slot, r.stable)
 	m.store.SetStable(m.now, r.handle, r.stable, &m.out)
 	m.settle()
+}
+
+// StableAhead tells the store that every appended record is stable, as a target
+// of a resync may hear it before its own sync.
+func (m *Machine) StableAhead(slot int) {
+	r := m.replicas[slot]
+	if seq := r.after(len(r.log)).last.Seq; seq > r.stable {
+		r.stable = seq
+		m.log("stable ahead %d: %d", slot, r.stable)
+		m.store.SetStable(m.now, r.handle, r.stable, &m.out)
+		m.settle()
+	}
 }
 
 // Meta replaces what the replica remembers by something new.

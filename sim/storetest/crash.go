@@ -31,7 +31,7 @@ func (m *Machine) fork(seed uint64) *Machine {
 	}
 	f.gone, f.handles = maps.Clone(m.gone), maps.Clone(m.handles)
 	f.expected = make(map[uint64]func(*store.Result))
-	f.trace = slices.Clone(m.trace)
+	f.trace, f.operations = slices.Clone(m.trace), nil
 	f.onBoundary, f.store, f.out, f.events = nil, nil, step.Effects{}, nil
 	return &f
 }
@@ -73,10 +73,12 @@ func (m *Machine) checkRecovered() {
 	found := m.store.Replicas(nil)
 	for i := range found {
 		info := &found[i]
-		if m.gone[info.Replica] {
+		if m.gone[info.Replica] && !m.faulty {
 			m.fail("replica %x is back after its deletion was durable", info.Replica[:8])
 		}
-		if r := m.byID(info.Replica); r == nil {
+		if r := m.byID(info.Replica); r == nil && m.gone[info.Replica] {
+			continue // a damaged journal forgot the deletion
+		} else if r == nil {
 			m.fail("replica %x was never created", info.Replica[:8])
 		} else {
 			m.recovered(r, info)
@@ -113,7 +115,11 @@ func (r *replica) floor(lossy bool) int {
 
 // missing checks that a replica which is not there may be absent.
 func (m *Machine) missing(r *replica) {
-	for n := len(r.log); n >= r.floor(m.lossy); n-- {
+	floor := r.floor(m.lossy)
+	if m.faulty {
+		floor = 0
+	}
+	for n := len(r.log); n >= floor; n-- {
 		if !r.after(n).exists {
 			m.buried(r)
 			return
@@ -125,8 +131,8 @@ func (m *Machine) missing(r *replica) {
 // recovered finds the prefix of r's acts that recovery kept.
 func (m *Machine) recovered(r *replica, info *store.ReplicaInfo) {
 	floor := r.floor(m.lossy)
-	if info.Damaged && m.faulty {
-		floor = 0
+	if m.faulty {
+		floor = 0 // what rots behind the last header that vouches for it looks like a torn tail
 	}
 	if info.Damaged && !m.faulty {
 		m.fail("replica %x is damaged on a disk without faults", r.id[:8])
@@ -190,12 +196,10 @@ func (m *Machine) adopt(r *replica, n int, info *store.ReplicaInfo) {
 	m.log("recovered replica %x: %d of %d acts, last %v, stable %d", r.id[:8], n, len(r.log), info.LastAccepted, info.Stable)
 	r.log = r.log[:n]
 	r.accepted, r.durable = n, n
-	if info.Damaged {
-		r.stable = min(r.stable, info.Durable)
-	}
 	m.handles[r.handle] = r.id
 	r.era++
 	s := r.after(n)
+	r.stable = min(r.stable, s.last.Seq)
 	m.FetchTail(r, max(info.Stable, s.below.Seq, r.base.last.Seq)+1, info.LastAccepted.Seq)
 	r.forget()
 }

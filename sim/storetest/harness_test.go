@@ -3,7 +3,7 @@ package storetest
 import "testing"
 
 func toyConfig(seed uint64, m mutation) Config {
-	return Config{Seed: seed, Capacity: 1 << 20, BlockSize: toyBlock, Sector: 512, Make: newToy(m), Trace: testing.Verbose()}
+	return Config{Seed: seed, Capacity: 512 << 10, BlockSize: toyBlock, Sector: 512, Make: newToy(m), Trace: testing.Verbose()}
 }
 
 func TestHarnessFindsNothingWrongWithAFaithfulStore(t *testing.T) {

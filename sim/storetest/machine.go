@@ -20,7 +20,8 @@ type Config struct {
 	BlockSize int
 	Sector    int // 0: drawn
 	Limits    store.Limits
-	Faults    disk.Faults
+	Faults    disk.Faults // from the first open store on
+	Faulty    bool        // faults may damage content: refusals are right answers
 	Trace     bool
 	Make      func(store.Params) Store // nil: the real one
 }
@@ -70,11 +71,13 @@ type Machine struct {
 	opened   bool
 	closed   bool
 	stopped  string // why the store stopped serving
-	faulty   bool   // the disk may have damaged content: refusals are right answers
+	faulty   bool   // refusals are right answers
 	lossy    bool   // since the store was last seen whole, more than a process died
 	refused  int    // blocks that were rightly not returned
 
 	onBoundary func(*Machine) // called wherever a crash would find another state
+	onStatus   func(full bool)
+	operations []operation // what the store asked of the disk
 	trace      []string
 	failure    error
 }
@@ -86,6 +89,13 @@ type event struct {
 	handle disk.Handle
 	tag    step.Tag
 	kind   step.DiskKind
+}
+
+// operation is one thing that the store asked of the disk.
+type operation struct {
+	number         uint64 // its place among all: what disk.Planned names
+	kind           step.DiskKind
+	offset, length int64
 }
 
 type eventHeap []event
@@ -111,6 +121,7 @@ func New(c Config) *Machine {
 		handles:  make(map[store.Handle]block.ReplicaID),
 		expected: make(map[uint64]func(*store.Result)),
 		now:      1,
+		faulty:   c.Faulty,
 	}
 	m.boot()
 	g := store.Geometry{Disk: block.DiskID{1, byte(c.Seed)}, Capacity: c.Capacity, BlockSize: c.BlockSize, JournalBytes: c.Journal}
@@ -178,6 +189,7 @@ func (m *Machine) settle() {
 		op := &m.out.Disk[i]
 		h, after := m.disk.Submit(op)
 		m.inFlight++
+		m.operations = append(m.operations, operation{m.disk.Ops(), op.Kind, op.Offset, int64(lengthOf(op))})
 		m.log("  submit %s at %d, %d bytes", kindName(op.Kind), op.Offset, lengthOf(op))
 		m.schedule(event{at: m.now.Add(after), disk: true, handle: h, tag: op.Tag, kind: op.Kind})
 	}

@@ -14,29 +14,30 @@ type Verb uint8
 // The verbs; Slot says to which replica. A verb that makes no sense in the
 // state it is met in (a write to a slot without a replica) does nothing.
 const (
-	Create   Verb = iota // N blocks
-	Write                // A first block, N blocks
-	Zero                 // A first block, N blocks
-	Nop                  //
-	Sync                 //
-	Stable               // all durable records but the newest N become stable
-	Meta                 //
-	Truncate             // the newest N records, as far as they are not stable
-	Reset                //
-	Continue             // after seq A
-	Push                 // chunk A, N draws its bits
-	Delete               //
-	Read                 // A first block, N blocks
-	Run                  // N events
-	Drain                // until no operation is in flight
-	Idle                 // N seconds
-	Close                // and open again
-	Kill                 // and open again
-	PowerCut             // and open again; N: the kind of loss
+	Create      Verb = iota // N blocks
+	Write                   // A first block, N blocks
+	Zero                    // A first block, N blocks
+	Nop                     //
+	Sync                    //
+	Stable                  // all durable records but the newest N become stable
+	StableAhead             // all appended records become stable
+	Meta                    //
+	Truncate                // the newest N records, as far as they are not stable
+	Reset                   //
+	Continue                // after seq A
+	Push                    // chunk A, N draws its bits
+	Delete                  //
+	Read                    // A first block, N blocks
+	Run                     // N events
+	Drain                   // until no operation is in flight
+	Idle                    // N seconds
+	Close                   // and open again
+	Kill                    // and open again
+	PowerCut                // and open again; N: the kind of loss
 )
 
 var verbNames = [...]string{
-	"create", "write", "zero", "nop", "sync", "stable", "meta", "truncate", "reset", "continue", "push", "delete",
+	"create", "write", "zero", "nop", "sync", "stable", "stableahead", "meta", "truncate", "reset", "continue", "push", "delete",
 	"read", "run", "drain", "idle", "close", "kill", "powercut",
 }
 
@@ -83,6 +84,8 @@ func (m *Machine) play(l Line) {
 		m.Sync(l.Slot)
 	case Stable:
 		m.Stable(l.Slot, block.Seq(l.N))
+	case StableAhead:
+		m.StableAhead(l.Slot)
 	case Meta:
 		m.Meta(l.Slot)
 	case Truncate:
@@ -185,7 +188,7 @@ func (m *Machine) playClose() {
 func Draw(seed uint64, lines, slots int, blocks uint64) []Line {
 	r := rand.New(rand.NewPCG(seed, 0x5c919))
 	weights := [...]int{
-		Create: 2, Write: 30, Zero: 5, Nop: 1, Sync: 10, Stable: 10, Meta: 2, Truncate: 2, Reset: 1, Continue: 1, Push: 3, Delete: 1,
+		Create: 2, Write: 30, Zero: 5, Nop: 1, Sync: 10, Stable: 10, StableAhead: 1, Meta: 2, Truncate: 2, Reset: 1, Continue: 1, Push: 3, Delete: 1,
 		Read: 6, Run: 30, Drain: 6, Idle: 1, Close: 0, Kill: 0, PowerCut: 0,
 	}
 	for v := range weights { // each script has its own taste

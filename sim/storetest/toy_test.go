@@ -367,7 +367,7 @@ func (s *toy) Continue(_ step.Time, h store.Handle, at block.Position, meta stor
 }
 
 func (s *toy) Append(_ step.Time, h store.Handle, rec message.Record, data block.Buffer, out *step.Effects) message.Status {
-	if s.size-s.end < 1<<19 {
+	if s.size-s.end < 1<<16 {
 		return message.NoSpace
 	}
 	s.add(toyEntry{Act: actRecord, Handle: h, Rec: rec, Data: bytes.Clone(data.Bytes())}, out)

@@ -1,0 +1,164 @@
+package storetest
+
+import (
+	"testing"
+
+	"github.com/lagan-storage/lagan/core/store"
+	"github.com/lagan-storage/lagan/sim/disk"
+)
+
+// drawn returns a machine's configuration with limits of its own.
+func drawn(seed uint64) Config {
+	c := small(seed)
+	c.Limits.BatchRecords = 1 + int(seed%7)
+	c.Limits.IndexEntries = 16 << (seed % 4)
+	c.Journal = journal << (seed % 3) / 2
+	if seed%8 == 7 { // the real block size: the same code
+		c.BlockSize = 4096
+		c.Capacity, c.Journal = 24<<20, 2<<20
+		c.Limits = store.Limits{BatchRecords: 8, BatchBytes: 64 << 10, IndexEntries: 64, CacheBytes: 1 << 20}
+	}
+	return c
+}
+
+func TestSmallRandomScriptsSurviveEveryCrash(t *testing.T) {
+	seeds := uint64(24)
+	if testing.Short() {
+		seeds = 4
+	}
+	var all Report
+	for seed := range seeds {
+		report, err := Explore(drawn(seed), Draw(seed, 80, 2, 48), Exploration{Seeds: 1, Every: 3, Deeper: 40})
+		if err != nil {
+			t.Fatalf("script of seed %d: %v", seed, err)
+		}
+		all.Boundaries += report.Boundaries
+		all.Crashes += report.Crashes
+		all.Deeper += report.Deeper
+	}
+	t.Logf("%+v", all)
+}
+
+// withCrashes adds a crash or an orderly restart now and then.
+func withCrashes(seed uint64, script []Line) (longer []Line) {
+	for i, l := range script {
+		longer = append(longer, l)
+		switch mixed := (seed*7919 + uint64(i)*104729) % 97; {
+		case mixed == 0:
+			longer = append(longer, Line{Verb: Kill})
+		case mixed == 1:
+			longer = append(longer, Line{Verb: PowerCut, N: seed + uint64(i)})
+		case mixed == 2 && i%3 == 0:
+			longer = append(longer, Line{Verb: Close})
+		}
+	}
+	return longer
+}
+
+func TestLongRandomTracesSurviveTheirCrashes(t *testing.T) {
+	seeds := uint64(40)
+	if testing.Short() {
+		seeds = 5
+	}
+	for seed := 1000; seed < 1000+int(seeds); seed++ {
+		m := New(drawn(uint64(seed)))
+		m.Play(withCrashes(uint64(seed), Draw(uint64(seed), 1500, 3, 96)))
+		m.Settled()
+		m.Crash(Crash{Power: true})
+		if m.failure != nil {
+			t.Fatalf("seed %d: %v\n%s", seed, m.failure, m.Trace())
+		}
+	}
+}
+
+func TestSpaceComesBackWhenEverythingIsDeleted(t *testing.T) {
+	for seed := uint64(2000); seed < 2012; seed++ {
+		m := New(drawn(seed))
+		empty := m.Free()
+		m.Play(withCrashes(seed, Draw(seed, 600, 3, 96)))
+		m.Settled()
+		for slot := range m.replicas {
+			m.Play([]Line{{Verb: Delete, Slot: slot}, {Verb: Drain}})
+		}
+		m.Play([]Line{{Verb: Idle, N: 62}, {Verb: PowerCut, N: seed}, {Verb: Idle, N: 62}})
+		if m.failure != nil {
+			t.Fatalf("seed %d: %v\n%s", seed, m.failure, m.Trace())
+		}
+		if free := m.Free(); free != empty {
+			t.Errorf("seed %d: free was %d, and is %d with every replica deleted", seed, empty, free)
+		}
+	}
+}
+
+func TestSyncAndWriteErrorsLoseNothingDurable(t *testing.T) {
+	for seed := uint64(3000); seed < 3030; seed++ {
+		c := drawn(seed)
+		for _, k := range []disk.Kind{disk.WriteError, disk.SyncFails, disk.SyncSwallows, disk.SyncDrops} {
+			if (seed>>(k%4))&1 == 0 {
+				c.Faults.Rates[k] = 150
+			}
+		}
+		c.Faults.Rates[disk.SlowOp] = 20
+		m := New(c)
+		m.Play(withCrashes(seed, Draw(seed, 800, 3, 96)))
+		m.disk.SetFaults(disk.Faults{})
+		m.Crash(Crash{Power: true})
+		m.Settled()
+		if m.failure != nil {
+			t.Fatalf("seed %d: %v\n%s", seed, m.failure, m.Trace())
+		}
+	}
+}
+
+func TestDamagedContentIsNeverReturnedAsGood(t *testing.T) {
+	refused, stopped := 0, 0
+	var count [disk.KindCount]uint64
+	for seed := uint64(4000); seed < 4040; seed++ {
+		c := drawn(seed)
+		c.Faulty = true
+		for _, k := range []disk.Kind{disk.BitRot, disk.LatentError, disk.ReadError, disk.MisdirectedRead, disk.MisdirectedWrite} {
+			if (seed>>(k%5))&1 == 0 {
+				c.Faults.Rates[k] = 100
+			}
+		}
+		m := New(c)
+		m.Play(withCrashes(seed, Draw(seed, 600, 3, 96)))
+		if m.failure != nil {
+			t.Fatalf("seed %d: %v\n%s", seed, m.failure, m.Trace())
+		}
+		refused += m.refused
+		if m.stopped != "" {
+			stopped++
+		}
+		for k := range count {
+			count[k] += m.disk.Count(disk.Kind(k))
+		}
+	}
+	t.Logf("faults %v; %d blocks refused; %d of 40 disks stopped serving", count, refused, stopped)
+	if refused == 0 {
+		t.Error("no block was ever refused: the faults had no effect")
+	}
+}
+
+func TestFullDiskNeverStopsWhatIsThere(t *testing.T) {
+	refusals := 0
+	for seed := uint64(5000); seed < 5020; seed++ {
+		c := small(seed)
+		c.Capacity = homeAt + 40*chunkSize
+		c.Capacity += -c.Capacity & (64<<10 - 1)
+		m := New(c)
+		m.onStatus = func(full bool) {
+			if full {
+				refusals++
+			}
+		}
+		m.Play(withCrashes(seed, Draw(seed, 800, 3, 640)))
+		m.Settled()
+		if m.failure != nil {
+			t.Fatalf("seed %d: %v\n%s", seed, m.failure, m.Trace())
+		}
+	}
+	if refusals == 0 {
+		t.Error("no disk was ever full")
+	}
+}
