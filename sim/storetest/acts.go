@@ -144,12 +144,13 @@ func (r *replica) durableSeq() block.Seq { return r.after(r.durable).last.Seq }
 func (m *Machine) Stable(slot int, lag block.Seq) {
 	r := m.replicas[slot]
 	seq := r.durableSeq()
-	if r.durable == 0 && r.base.content == nil || seq < lag || seq-lag <= r.stable {
+	seq = max(r.stable, seq-min(lag, seq))
+	if seq <= r.told {
 		return
 	}
-	r.stable = seq - lag
-	m.log("stable %d: %d", slot, r.stable)
-	m.store.SetStable(m.now, r.handle, r.stable, &m.out)
+	r.stable, r.told = seq, seq
+	m.log("stable %d: %d", slot, seq)
+	m.store.SetStable(m.now, r.handle, seq, &m.out)
 	m.settle()
 }
 
@@ -157,8 +158,8 @@ func (m *Machine) Stable(slot int, lag block.Seq) {
 // of a resync may hear it before its own sync.
 func (m *Machine) StableAhead(slot int) {
 	r := m.replicas[slot]
-	if seq := r.after(len(r.log)).last.Seq; seq > r.stable {
-		r.stable = seq
+	if seq := r.after(len(r.log)).last.Seq; seq > r.told {
+		r.stable, r.told = seq, seq
 		m.log("stable ahead %d: %d", slot, r.stable)
 		m.store.SetStable(m.now, r.handle, r.stable, &m.out)
 		m.settle()
@@ -209,7 +210,7 @@ func (m *Machine) Reset(slot int) {
 	meta.Resync = m.tokens + 1
 	token := m.token(m.done(r, actReset))
 	r.push(act{kind: actReset, token: token, meta: meta, stable: r.stable})
-	r.stable = 0
+	r.stable, r.told = 0, 0
 	m.log("reset %d", slot)
 	m.store.Reset(m.now, r.handle, meta, token, &m.out)
 	m.settle()

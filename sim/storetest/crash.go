@@ -199,7 +199,7 @@ func (m *Machine) adopt(r *replica, n int, info *store.ReplicaInfo) {
 	m.handles[r.handle] = r.id
 	r.era++
 	s := r.after(n)
-	r.stable = min(r.stable, s.last.Seq)
+	r.stable, r.told = min(r.stable, s.last.Seq), info.Stable
 	m.FetchTail(r, max(info.Stable, s.below.Seq, r.base.last.Seq)+1, info.LastAccepted.Seq)
 	r.forget()
 }

@@ -219,7 +219,7 @@ func TestRule18FullDiskRefusesWhatHasNoRoomAndServesTheRest(t *testing.T) {
 }
 
 func TestRule19CreateAndDeleteAreRecords(t *testing.T) {
-	explore(t, lines(
+	everywhere(t, lines(
 		[]Line{{Create, 0, 0, 32}, {Run, 0, 0, 2}, {Create, 1, 0, 16}, {Write, 1, 0, 16}, {Drain, 0, 0, 0}},
 		durableWrite(0, 0, 16), durableWrite(1, 0, 3),
 		[]Line{

@@ -28,7 +28,18 @@ type Report struct {
 
 // Explore plays script and, at every boundary of its disk I/O, crashes a copy
 // in every way, opens it, checks it, goes on with it and checks that again.
+// What fails is run again with a trace: the same seed fails the same way.
 func Explore(c Config, script []Line, x Exploration) (Report, error) {
+	c.Trace = false
+	report, err := explore(c, script, x)
+	if err != nil {
+		c.Trace = true
+		report, err = explore(c, script, x)
+	}
+	return report, err
+}
+
+func explore(c Config, script []Line, x Exploration) (Report, error) {
 	var report Report
 	m := New(c)
 	m.onBoundary = func(m *Machine) {

@@ -47,6 +47,8 @@ type Store interface {
 	Truncate(now step.Time, h store.Handle, era block.Epoch, to block.Seq, token uint64, out *step.Effects) message.Status
 	Read(now step.Time, h store.Handle, r block.Range, token uint64, out *step.Effects)
 	FetchTail(now step.Time, h store.Handle, first, last block.Seq, token uint64, out *step.Effects)
+	ListChanged(now step.Time, h store.Handle, since block.Seq, cursor, token uint64, out *step.Effects)
+	Pull(now step.Time, h store.Handle, c block.Chunk, token uint64, out *step.Effects)
 	Push(now step.Time, h store.Handle, apply uint16, content store.ChunkContent, payload block.Buffer, token uint64, out *step.Effects) message.Status
 }
 

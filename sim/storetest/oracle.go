@@ -56,7 +56,8 @@ type replica struct {
 	log      []act
 	accepted int       // so many of log are known to survive a kill
 	durable  int       // so many of log are known to survive a power loss
-	stable   block.Seq // the highest that the store was told
+	stable   block.Seq // the highest that the store was ever told
+	told     block.Seq // the highest that this life of the store knows
 	era      block.Epoch
 }
 
@@ -68,6 +69,7 @@ type state struct {
 	below   block.Position // of the last record that is not in records
 	records []int          // indices into the log of the records that count, in seq order
 	content []stamp
+	touched []block.Seq // per chunk, the newest record that changed it
 }
 
 func (r *replica) clone() *replica {
@@ -103,12 +105,14 @@ func (r *replica) after(n int) state {
 		}
 	}
 	s.content = make([]stamp, r.blocks)
+	s.touched = make([]block.Seq, (r.blocks+block.PerChunk-1)/block.PerChunk)
 	if from == 0 {
 		copy(s.content, r.base.content)
+		copy(s.touched, r.base.touched)
 	}
 	for i := from; i < n; i++ {
 		if !dropped[i] {
-			r.log[i].applyTo(s.content)
+			r.log[i].applyTo(&s)
 		}
 	}
 	return s
@@ -131,21 +135,32 @@ func (s *state) truncate(log []act, to block.Position, dropped []bool) {
 	}
 }
 
-func (a *act) applyTo(content []stamp) {
+func (a *act) applyTo(s *state) {
 	switch {
-	case a.kind == actRecord && a.record.Op == message.OpWrite:
+	case a.kind == actRecord && a.record.Op != message.OpNop:
+		to := stamp(a.stamp) // 0 of an OpZero
 		for b := a.record.Range.First; b < a.record.Range.End(); b++ {
-			content[b] = stamp(a.stamp)
+			s.content[b] = to
+			s.touched[b.Chunk()] = a.record.Position.Seq
 		}
-	case a.kind == actRecord && a.record.Op == message.OpZero:
-		clear(content[a.record.Range.First:a.record.Range.End()])
 	case a.kind == actPush:
 		for i := range block.PerChunk {
-			if b := a.chunk.Chunk.First() + block.Block(i); a.apply&(1<<i) != 0 && int(b) < len(content) {
-				content[b] = a.blocks[i]
+			if b := a.chunk.Chunk.First() + block.Block(i); a.apply&(1<<i) != 0 && int(b) < len(s.content) {
+				s.content[b] = a.blocks[i]
 			}
 		}
 	}
+}
+
+// stableAt returns the state made by the records up to seq alone.
+func (r *replica) stableAt(seq block.Seq) state {
+	now, n := r.after(len(r.log)), 0
+	for _, i := range now.records {
+		if r.log[i].record.Position.Seq <= seq {
+			n = i + 1
+		}
+	}
+	return r.after(n)
 }
 
 // push notes an act that was asked for.

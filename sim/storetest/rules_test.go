@@ -22,9 +22,9 @@ func small(seed uint64) Config {
 	}
 }
 
-// explore crashes script everywhere, with a few seeds, which also change the
+// everywhere crashes script everywhere, with a few seeds, which also change the
 // order in which operations complete and the size of sectors.
-func explore(t *testing.T, script ...Line) {
+func everywhere(t *testing.T, script ...Line) {
 	t.Helper()
 	exploreWith(t, Exploration{Seeds: 1, Deeper: 25}, script...)
 }
@@ -86,7 +86,7 @@ func durableWrite(slot int, first, count uint64) []Line {
 }
 
 func TestRule1UnstableRecordsNeverChangeHomeBlocks(t *testing.T) {
-	explore(t, lines(
+	everywhere(t, lines(
 		[]Line{{Create, 0, 0, 32}},
 		durableWrite(0, 0, 16), durableWrite(0, 3, 2),
 		[]Line{
@@ -115,7 +115,7 @@ func TestRule1TruncateBelowWhatIsStableIsRefused(t *testing.T) {
 }
 
 func TestRule2HomeIsNotOverwrittenBeforeJournalIsDurable(t *testing.T) {
-	explore(t, lines(
+	everywhere(t, lines(
 		[]Line{{Create, 0, 0, 32}},
 		durableWrite(0, 0, 16), durableWrite(0, 2, 3),
 		[]Line{
@@ -126,7 +126,7 @@ func TestRule2HomeIsNotOverwrittenBeforeJournalIsDurable(t *testing.T) {
 }
 
 func TestRule3HomeIsWrittenOnlyForSealedBatches(t *testing.T) {
-	explore(t, lines(
+	everywhere(t, lines(
 		[]Line{{Create, 0, 0, 32}, {Write, 0, 16, 16}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0}, {Stable, 0, 0, 0}}, // a chunk placed by the last durable batch
 		durableWrite(0, 18, 2), // then overwritten in place
 		[]Line{{Idle, 0, 0, 5}, {Idle, 0, 0, 31}, {Read, 0, 16, 16}},
@@ -153,7 +153,7 @@ func TestRule4UnstableRecordsDoNotHoldTheJournalsTail(t *testing.T) {
 }
 
 func TestRule5TruncationIsARecordThatReplayObeys(t *testing.T) {
-	explore(t, lines(
+	everywhere(t, lines(
 		[]Line{{Create, 0, 0, 32}}, durableWrite(0, 0, 4),
 		[]Line{
 			{Write, 0, 1, 2}, {Write, 0, 16, 16}, {Write, 0, 3, 4}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0},
@@ -166,7 +166,7 @@ func TestRule5TruncationIsARecordThatReplayObeys(t *testing.T) {
 }
 
 func TestRule6TruncationUncoversOlderVersions(t *testing.T) {
-	explore(t, lines(
+	everywhere(t, lines(
 		[]Line{{Create, 0, 0, 32}}, durableWrite(0, 0, 8),
 		[]Line{
 			{Write, 0, 0, 8}, {Write, 0, 4, 8}, {Write, 0, 0, 16}, {Zero, 0, 2, 4}, {Write, 0, 3, 1}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0},
@@ -187,7 +187,7 @@ func TestRule7CheckpointHoldsExactlyTheStableRecordsBelowItsCut(t *testing.T) {
 }
 
 func TestRule8MapAndZeroStayInTheOverlayUntilStable(t *testing.T) {
-	explore(t, lines(
+	everywhere(t, lines(
 		[]Line{{Create, 0, 0, 48}}, durableWrite(0, 0, 16), durableWrite(0, 16, 16),
 		[]Line{
 			{Idle, 0, 0, 31},
@@ -245,7 +245,7 @@ func TestRule11FailedSyncIsNeverTakenBack(t *testing.T) {
 }
 
 func TestRule15AcceptedAdvancesInOrderAndOnlyOverWrittenData(t *testing.T) {
-	explore(t,
+	everywhere(t,
 		Line{Create, 0, 0, 48},
 		Line{Write, 0, 0, 16}, Line{Write, 0, 16, 1}, Line{Write, 0, 16, 16}, Line{Run, 0, 0, 3}, Line{Write, 0, 0, 1}, Line{Zero, 0, 4, 30},
 		Line{Write, 0, 32, 16}, Line{Run, 0, 0, 2}, Line{Write, 0, 1, 1}, Line{Sync, 0, 0, 0}, Line{Write, 0, 32, 16}, Line{Run, 0, 0, 3},

@@ -28,6 +28,8 @@ const (
 	Push                    // chunk A, N draws its bits
 	Delete                  //
 	Read                    // A first block, N blocks
+	Pull                    // chunk A
+	List                    // the chunks changed after seq A
 	Run                     // N events
 	Drain                   // until no operation is in flight
 	Idle                    // N seconds
@@ -38,7 +40,7 @@ const (
 
 var verbNames = [...]string{
 	"create", "write", "zero", "nop", "sync", "stable", "stableahead", "meta", "truncate", "reset", "continue", "push", "delete",
-	"read", "run", "drain", "idle", "close", "kill", "powercut",
+	"read", "pull", "list", "run", "drain", "idle", "close", "kill", "powercut",
 }
 
 // Line is one line of a script.
@@ -68,7 +70,7 @@ func (m *Machine) Play(script []Line) {
 }
 
 func (m *Machine) play(l Line) {
-	if l.Verb <= Read && l.Verb != Create && !m.usable(l.Slot) {
+	if l.Verb <= List && l.Verb != Create && !m.usable(l.Slot) {
 		return
 	}
 	switch l.Verb {
@@ -78,6 +80,10 @@ func (m *Machine) play(l Line) {
 		}
 	case Write, Zero, Read:
 		m.playRange(l)
+	case Pull:
+		m.Pull(l.Slot, block.Chunk(l.A))
+	case List:
+		m.List(l.Slot, block.Seq(l.A))
 	case Nop:
 		m.Nop(l.Slot)
 	case Sync:
@@ -189,7 +195,7 @@ func Draw(seed uint64, lines, slots int, blocks uint64) []Line {
 	r := rand.New(rand.NewPCG(seed, 0x5c919))
 	weights := [...]int{
 		Create: 2, Write: 30, Zero: 5, Nop: 1, Sync: 10, Stable: 10, StableAhead: 1, Meta: 2, Truncate: 2, Reset: 1, Continue: 1, Push: 3, Delete: 1,
-		Read: 6, Run: 30, Drain: 6, Idle: 1, Close: 0, Kill: 0, PowerCut: 0,
+		Read: 6, Pull: 3, List: 1, Run: 30, Drain: 6, Idle: 1, Close: 0, Kill: 0, PowerCut: 0,
 	}
 	for v := range weights { // each script has its own taste
 		if Verb(v) != Create && Verb(v) != Write && r.IntN(4) == 0 {
@@ -232,6 +238,8 @@ func drawLine(r *rand.Rand, v Verb, slot int, blocks, hot uint64) Line {
 		l.N = r.Uint64N(4)
 	case Continue:
 		l.A = 1 + r.Uint64N(1000)
+	case Pull, List:
+		l.A = r.Uint64N(40)
 	case Push:
 		l.A, l.N = r.Uint64N(64), r.Uint64()
 	case Run:

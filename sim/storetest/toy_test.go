@@ -418,6 +418,45 @@ func (s *toy) Read(_ step.Time, h store.Handle, r block.Range, token uint64, _ *
 	s.results = append(s.results, res)
 }
 
+func (s *toy) ListChanged(_ step.Time, h store.Handle, since block.Seq, _, token uint64, _ *step.Effects) {
+	r, res := s.state[h], store.Result{Kind: store.ChangesDone, Handle: h, Token: token}
+	res.Position.Seq = r.info.Stable
+	for c := range block.Chunk((r.info.Blocks + block.PerChunk - 1) / block.PerChunk) {
+		if content, _ := r.stable(c); content.LastSeq > since {
+			res.Changes = append(res.Changes, message.Change{Chunk: c, LastSeq: content.LastSeq})
+		}
+	}
+	s.results = append(s.results, res)
+}
+
+func (s *toy) Pull(_ step.Time, h store.Handle, c block.Chunk, token uint64, _ *step.Effects) {
+	content, data := s.state[h].stable(c)
+	s.results = append(s.results, store.Result{Kind: store.PullDone, Handle: h, Token: token, Content: content, Payload: data})
+}
+
+// stable returns what the stable records made of a chunk.
+func (r *toyReplica) stable(c block.Chunk) (content store.ChunkContent, data block.Buffer) {
+	data = block.Heap{}.Get(block.PerChunk * toyBlock)
+	content.Chunk = c
+	for _, e := range r.records {
+		for b := e.Rec.Range.First; b < e.Rec.Range.End() && e.Rec.Position.Seq <= r.info.Stable; b++ {
+			if b.Chunk() != c {
+				continue
+			}
+			content.LastSeq = e.Rec.Position.Seq
+			content.Present &^= 1 << b.Offset()
+			content.Zero |= 1 << b.Offset()
+			if i := int(b - e.Rec.Range.First); e.Rec.Op == message.OpWrite {
+				content.Present |= 1 << b.Offset()
+				content.Zero &^= 1 << b.Offset()
+				copy(data.Bytes()[b.Offset()*toyBlock:], e.Data[i*toyBlock:(i+1)*toyBlock])
+				content.Checksums[b.Offset()] = e.Rec.Checksums[i]
+			}
+		}
+	}
+	return content, data
+}
+
 func (s *toy) FetchTail(_ step.Time, h store.Handle, first, last block.Seq, token uint64, _ *step.Effects) {
 	for _, e := range s.state[h].records {
 		if q := e.Rec.Position.Seq; q >= first && q <= last {

@@ -1,0 +1,132 @@
+package storetest
+
+import (
+	"fmt"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/store"
+)
+
+// Pull reads the stable content of a chunk, as the source of a resync does,
+// and compares it with what the stable records alone made of it.
+func (m *Machine) Pull(slot int, c block.Chunk) {
+	r := m.replicas[slot]
+	c %= block.Chunk((r.blocks + block.PerChunk - 1) / block.PerChunk)
+	if !r.isSource() {
+		return
+	}
+	from := min(r.told, r.durableSeq())
+	token := m.token(func(res *store.Result) { m.checkPull(r, c, from, res) })
+	m.log("pull %d chunk %d", slot, c)
+	m.store.Pull(m.now, r.handle, c, token, &m.out)
+	m.settle()
+}
+
+// isSource reports whether r is what a resync may read from.
+func (r *replica) isSource() bool {
+	s := r.after(len(r.log))
+	return s.exists && s.meta.Resync == 0
+}
+
+func (m *Machine) checkPull(r *replica, c block.Chunk, from block.Seq, res *store.Result) {
+	defer res.Payload.Release()
+	if res.Kind != store.PullDone || !good(res.Status) {
+		if !m.faulty {
+			m.fail("pull of chunk %d of replica %x ended with result %d, status %d", c, r.id[:8], res.Kind, res.Status)
+		}
+		m.refused++
+		return
+	}
+	if !r.isSource() { // it was emptied meanwhile
+		return
+	}
+	var reason string
+	for seq := from; seq <= max(from, r.stable); seq++ {
+		if reason = m.differs(r, r.stableAt(seq), c, res); reason == "" {
+			return
+		}
+	}
+	m.fail("pull of chunk %d of replica %x: %s", c, r.id[:8], reason)
+}
+
+// differs says how a PullDone differs from a state; "" if it does not.
+func (m *Machine) differs(r *replica, s state, c block.Chunk, res *store.Result) string {
+	got := &res.Content
+	if got.Chunk != c {
+		return "another chunk"
+	}
+	if want := s.touched[c]; got.LastSeq != want {
+		return fmt.Sprintf("last seq %d, want %d", got.LastSeq, want)
+	}
+	size := m.config.BlockSize
+	for i := range block.PerChunk {
+		b := c.First() + block.Block(i)
+		if uint64(b) >= r.blocks {
+			break
+		}
+		bit := uint16(1) << i
+		if got.Present&bit == 0 {
+			if s.content[b] != 0 {
+				return fmt.Sprintf("block %d is absent, want stamp %d", b, s.content[b])
+			}
+			continue
+		}
+		data := res.Payload.Bytes()[i*size : (i+1)*size]
+		if held, ok := stampOf(r.id, b, data); !ok || held != s.content[b] {
+			return fmt.Sprintf("block %d holds stamp %d (whole: %v), want %d", b, held, ok, s.content[b])
+		}
+		if got.Zero&bit != 0 || got.Checksums[i] != block.ChecksumOf(data) {
+			return fmt.Sprintf("block %d is present, but also zero, or has another checksum", b)
+		}
+	}
+	return ""
+}
+
+// List lists what changed after since and checks that no stable change is missing.
+func (m *Machine) List(slot int, since block.Seq) {
+	r := m.replicas[slot]
+	if !r.isSource() {
+		return
+	}
+	listed := make(map[block.Chunk]block.Seq)
+	m.log("list %d since %d", slot, since)
+	m.list(r, since, 0, min(r.told, r.durableSeq()), listed)
+}
+
+func (m *Machine) list(r *replica, since block.Seq, cursor uint64, from block.Seq, listed map[block.Chunk]block.Seq) {
+	next := uint64(0)
+	token := m.token(func(res *store.Result) {
+		for _, c := range res.Changes {
+			listed[c.Chunk] = c.LastSeq
+		}
+		if next = res.Cursor; next == 0 {
+			m.checkListed(r, since, from, res, listed)
+		}
+	})
+	m.store.ListChanged(m.now, r.handle, since, cursor, token, &m.out)
+	m.settle()
+	m.Drain()
+	if next != 0 && m.failure == nil {
+		m.list(r, since, next, from, listed)
+	}
+}
+
+func (m *Machine) checkListed(r *replica, since, from block.Seq, res *store.Result, listed map[block.Chunk]block.Seq) {
+	if res.Kind != store.ChangesDone || res.Status != message.OK {
+		if !m.faulty {
+			m.fail("listing changes ended with result %d, status %d", res.Kind, res.Status)
+		}
+		return
+	}
+	if res.Position.Seq < from || res.Position.Seq > r.stable {
+		m.fail("listing changes reports stable %d; told was %d, of which %d was durable", res.Position.Seq, r.stable, from)
+		return
+	}
+	for c, seq := range r.stableAt(res.Position.Seq).touched {
+		if seq > since && listed[block.Chunk(c)] < seq {
+			m.fail("chunk %d of replica %x changed at %d, listed (since %d) is %d", c, r.id[:8], seq, since, listed[block.Chunk(c)])
+			return
+		}
+	}
+}
