@@ -1,0 +1,57 @@
+package sim
+
+import (
+	"math/bits"
+
+	"github.com/lagan-storage/lagan/core/block"
+)
+
+// pool hands out the buffers of one process. What is given back is overwritten
+// at once, so that whoever still reads it, or sends it, is found out.
+type pool struct {
+	free   [24][]*block.Slab // by the power of two above the length
+	inUse  int
+	handed int
+}
+
+const poison = 0xdb
+
+// Get returns a buffer with undefined content.
+func (p *pool) Get(length int) block.Buffer {
+	class := bits.Len(uint(max(length, 64) - 1))
+	p.inUse++
+	p.handed++
+	if n := len(p.free[class]); n > 0 {
+		slab := p.free[class][n-1]
+		p.free[class] = p.free[class][:n-1]
+		return slab.Buffer(length)
+	}
+	data := make([]byte, 1<<class)
+	spoil(data)
+	return block.NewSlab(data, func(s *block.Slab) {
+		p.inUse--
+		spoil(s.Data())
+		p.free[class] = append(p.free[class], s)
+	}).Buffer(length)
+}
+
+// spoil overwrites data; of large memory only samples, for speed.
+func spoil(data []byte) {
+	const all, sample, stride = 4096, 64, 1024
+	if len(data) <= all {
+		for i := range data {
+			data[i] = poison
+		}
+		return
+	}
+	for at := 0; at < len(data); at += stride {
+		spoil(data[at : at+sample])
+	}
+}
+
+// copyOf returns a buffer that holds data.
+func (p *pool) copyOf(data []byte) block.Buffer {
+	buffer := p.Get(len(data))
+	copy(buffer.Bytes(), data)
+	return buffer
+}
