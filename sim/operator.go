@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"encoding/json"
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -167,22 +166,6 @@ func (o *operator) answered(b *body, a *volume.Answer) {
 	}
 }
 
-func parseAttachment(data []byte) (a volume.Attachment) {
-	if err := json.Unmarshal(data, &a); err != nil {
-		panic("sim: the attachment record is no JSON: " + err.Error())
-	}
-	return a
-}
-
-// encode writes a record as it is kept in the metadata store.
-func encode(record any) []byte {
-	data, err := json.Marshal(record)
-	if err != nil {
-		panic("sim: a record cannot be written: " + err.Error())
-	}
-	return data
-}
-
 // createVolumes writes the records of the plan's volumes as the orchestrator's
 // one transaction of a creation would.
 func (w *World) createVolumes() {
@@ -203,8 +186,8 @@ func (w *World) createVolumes() {
 			Replicas: len(p.Members), Filesystem: "none", Created: "2026-01-01T00:00:00Z",
 		}
 		w.metadata.put(
-			metadata.Op{Key: volume.NameKey(v.name), Value: encode(v.id)},
-			metadata.Op{Key: volume.SpecKey(v.id), Value: encode(&s)},
+			metadata.Op{Key: volume.NameKey(v.name), Value: []byte(v.id.String())},
+			metadata.Op{Key: volume.SpecKey(v.id), Value: volume.Encode(s)},
 			metadata.Op{Key: volume.ConfigKey(v.id), Value: c.Encode()},
 		)
 	}

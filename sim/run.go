@@ -90,7 +90,7 @@ type makers struct {
 
 func coreMachines() makers {
 	return makers{
-		orchestrator: newOrchestrator,
+		orchestrator: func(b *body) node.Machine { return node.NewOrchestrator(b.params) },
 		disk: func(b *body, d *drive, index int) node.Machine {
 			return node.NewDisk(b.params, node.DiskParams{Index: index, Capacity: d.device.Size(), Tainted: d.tainted})
 		},

@@ -215,7 +215,10 @@ func (w *World) strikeVolume(f *Fault) {
 		w.operator.moveTo(v, want, w.operator.another(want.node))
 	case DetachVolume:
 		w.operator.detach(v, want, w.operator.another(want.node))
-	case AttachAgain:
+	case AttachAgain: // its device goes away, by force, and comes back
+		if b := w.bodies[want.node]; b.life != 0 {
+			w.operator.send(b, volume.Command{Kind: volume.DetachVolume, Name: v.name, Force: true})
+		}
 		w.operator.attach(v, want)
 	default:
 	}

@@ -140,7 +140,7 @@ func (w *World) recorded(c *metadata.Change) {
 	case "attachment":
 		v.attachment = volume.Attachment{}
 		if !c.Deleted {
-			v.attachment = parseAttachment(c.Value)
+			v.attachment = w.parseAttachment(c.Value)
 		}
 	case "config":
 		if c.Deleted {
@@ -152,6 +152,14 @@ func (w *World) recorded(c *metadata.Change) {
 		}
 		w.configured(v, next)
 	}
+}
+
+func (w *World) parseAttachment(data []byte) volume.Attachment {
+	a, err := volume.Parse[volume.Attachment](data)
+	if err != nil {
+		w.fail("records", "an attachment record: %v", err)
+	}
+	return a
 }
 
 // configured checks a new configuration against the one before (I7) and learns
