@@ -71,7 +71,7 @@ const clockBoundPPM = 45_000
 // NewPlan draws a plan from a seed.
 func NewPlan(seed uint64, profile Profile) *Plan {
 	s := newStream(seed, "plan", 0)
-	p := &Plan{Seed: seed, Profile: profile, Nodes: 3 + s.below(3), BlockSize: 64, DiskSize: 16 << 20, JournalBytes: 1 << 20}
+	p := &Plan{Seed: seed, Profile: profile, Nodes: 3 + s.below(3), BlockSize: 64, DiskSize: 64 << 20, JournalBytes: 1 << 20}
 	if s.oneIn(3) {
 		p.Nodes = 3
 	}
