@@ -27,6 +27,8 @@ const (
 	PartitionNodes            // a shape drawn from Pick, for For
 	ClogLink                  // nothing from Node arrives at Peer for For
 	FlapLink                  // the link between Node and Peer comes and goes
+	IsolateHolder             // the node that serves volume Pick reaches nobody for For
+	PauseHolder               // the process that serves volume Pick stands still for For
 	ResetConnection           // a connection breaks
 	FlipBit                   // a bit of a frame flips
 	MetadataOutage            // the metadata store answers nobody
@@ -43,7 +45,7 @@ const (
 
 var faultNames = [FaultCount]string{
 	"none", "crash in a step", "kill", "power loss", "power loss of all", "pause", "empty disk", "old disk", "slow disk", "stalled disk",
-	"failing sync", "failing write", "one-way cut", "partition", "clog", "flapping link", "reset", "bit flip", "metadata outage",
+	"failing sync", "failing write", "one-way cut", "partition", "clog", "flapping link", "isolated holder", "paused holder", "reset", "bit flip", "metadata outage",
 	"metadata cut", "unknown transactions", "watch lag", "compaction", "early lease end", "forced move", "detach and attach", "attach again",
 }
 
@@ -64,7 +66,7 @@ func (f *Fault) String() string {
 
 // family is the kinds of fault that one profile draws from.
 func family(p Profile) []FaultKind {
-	network := []FaultKind{CutOneWay, PartitionNodes, ClogLink, FlapLink, ResetConnection, FlipBit}
+	network := []FaultKind{CutOneWay, PartitionNodes, ClogLink, FlapLink, IsolateHolder, ResetConnection, FlipBit}
 	disks := []FaultKind{LosePower, LosePowerAll, CrashStep, SlowDisk, StallDisk, FailSync, FailWrite}
 	stores := []FaultKind{MetadataOutage, MetadataCut, MetadataUnknown, WatchLags, CompactWatches, ExpireLease}
 	operations := []FaultKind{MoveVolume, DetachVolume, AttachAgain}
@@ -78,7 +80,7 @@ func family(p Profile) []FaultKind {
 	case MetadataOnly:
 		return append(stores, operations...)
 	case Swarm:
-		processes := []FaultKind{KillProcess, PauseProcess, EmptyDisk, OldDisk}
+		processes := []FaultKind{KillProcess, PauseProcess, PauseHolder, EmptyDisk, OldDisk}
 		return slices.Concat(network, disks, stores, operations, processes)
 	}
 	return nil
@@ -120,6 +122,8 @@ func (p *Plan) drawFault(s *stream, k FaultKind) Fault {
 		f.For = s.logSpan(time.Microsecond, time.Second)
 	case CutOneWay, PartitionNodes, MetadataCut, MetadataOutage, WatchLags:
 		f.For = s.logSpan(20*time.Millisecond, 12*time.Second)
+	case IsolateHolder, PauseHolder:
+		f.For = s.span(time.Second, 10*time.Second)
 	case SlowDisk:
 		f.For = s.logSpan(100*time.Millisecond, 10*time.Second)
 	default:

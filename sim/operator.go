@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -62,7 +63,7 @@ func (o *operator) look(v *volumeState, want *want) {
 	st := v.servingAt(b)
 	switch {
 	case b.life == 0 || w.metadata.watches[b.index].cuts > 0:
-		o.moveTo(v, want, o.another(want.node))
+		o.moveTo(v, want, o.another(v, want.node))
 	case want.detaching && v.attachment.Node != (block.NodeID{}):
 		want.detaching = false // it did not work in time: by force
 		o.moveTo(v, want, want.node)
@@ -70,10 +71,10 @@ func (o *operator) look(v *volumeState, want *want) {
 		want.detaching = false
 		o.attach(v, want)
 	case !st.ready && waited > int64(giveUpAfter):
-		o.moveTo(v, want, o.another(want.node))
+		o.moveTo(v, want, o.another(v, want.node))
 	case st.ready && st.text != "" && w.now-st.waits > int64(giveUpAfter) && !v.lost():
 		w.counts.Reattached++
-		o.moveTo(v, want, o.another(want.node))
+		o.moveTo(v, want, o.another(v, want.node))
 	}
 }
 
@@ -95,13 +96,20 @@ func (v *volumeState) servingAt(b *body) *serving {
 	return nil
 }
 
-// another draws a node that is up, other than the given one if possible.
-func (o *operator) another(not int) int {
-	var list []int
+// another draws a node that is up, other than the given one if possible; half
+// of the time one that holds a copy.
+func (o *operator) another(v *volumeState, not int) int {
+	var list, copies []int
 	for i, b := range o.world.bodies {
 		if i != not && b.life != 0 && o.world.metadata.watches[i].cuts == 0 {
 			list = append(list, i)
+			if slices.Contains(v.plan.Members, i) {
+				copies = append(copies, i)
+			}
 		}
+	}
+	if len(copies) > 0 && o.rand.oneIn(2) {
+		list = copies
 	}
 	if len(list) == 0 {
 		return not

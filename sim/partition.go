@@ -14,6 +14,8 @@ func (w *World) strikeNetwork(f *Fault, b, peer *body) {
 			w.metadata.cut(b)
 			w.after(f.For, callHeal, func() { w.metadata.mend(b) })
 		}
+	case IsolateHolder:
+		w.isolate(w.holder(f), f)
 	case ClogLink:
 		n.clog(b.index, peer.index, f.For)
 	case FlapLink:
@@ -23,6 +25,21 @@ func (w *World) strikeNetwork(f *Fault, b, peer *body) {
 	case FlipBit:
 		n.flip(f.Pick)
 	default:
+	}
+}
+
+// isolate cuts a node from all others and, mostly, from the metadata store.
+func (w *World) isolate(b *body, f *Fault) {
+	var list []pair
+	for i := range w.bodies {
+		if i != b.index {
+			list = append(list, pair{i, b.index}, pair{b.index, i})
+		}
+	}
+	w.cutFor(f.For, list)
+	if f.Pick>>60 != 0 {
+		w.metadata.cut(b)
+		w.after(f.For, callHeal, func() { w.metadata.mend(b) })
 	}
 }
 

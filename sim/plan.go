@@ -62,6 +62,7 @@ type ClientPlan struct {
 	Operations int
 	Depth      int // requests at once
 	Think      time.Duration
+	ReadShare  int           // percent
 	Patience   time.Duration // before it goes to another node
 }
 
@@ -118,7 +119,7 @@ func (p *Plan) drawClients(s *stream) {
 	for i := range count {
 		c := ClientPlan{
 			Volume: i % len(p.Volumes), Operations: operations / count, Depth: s.logBetween(1, 8),
-			Patience: s.logSpan(time.Second, 12*time.Second),
+			ReadShare: [...]int{10, 40, 40, 70, 95}[s.below(5)], Patience: s.logSpan(time.Second, 12*time.Second),
 		}
 		c.Think = p.Safety / time.Duration(c.Operations+1)
 		p.Clients = append(p.Clients, c)

@@ -37,11 +37,11 @@ func (w *World) strike(f *Fault) {
 	w.tracef(nil, "fault %v", f)
 	w.counts.Faults[f.Kind]++
 	switch f.Kind {
-	case CrashStep, KillProcess, LosePower, LosePowerAll, PauseProcess, EmptyDisk, OldDisk:
+	case CrashStep, KillProcess, LosePower, LosePowerAll, PauseProcess, PauseHolder, EmptyDisk, OldDisk:
 		w.strikeProcess(f, b)
 	case SlowDisk, StallDisk, FailSync, FailWrite:
 		w.strikeDisk(f, b)
-	case CutOneWay, PartitionNodes, ClogLink, FlapLink, ResetConnection, FlipBit:
+	case CutOneWay, PartitionNodes, ClogLink, FlapLink, IsolateHolder, ResetConnection, FlipBit:
 		w.strikeNetwork(f, b, peer)
 	case MetadataOutage, MetadataCut, MetadataUnknown, WatchLags, CompactWatches, ExpireLease:
 		w.strikeMetadata(f, b)
@@ -76,13 +76,25 @@ func (w *World) strikeProcess(f *Fault, b *body) {
 				}
 			})
 		}
-	case PauseProcess:
+	case PauseProcess, PauseHolder:
+		if f.Kind == PauseHolder {
+			b = w.holder(f)
+		}
 		b.pause(w.now + int64(f.For))
 		w.counts.Pauses++
 	case EmptyDisk, OldDisk:
 		w.replaceDisk(f, b)
 	default:
 	}
+}
+
+// holder returns the node that a fault's volume is attached to, or the node of
+// the fault if there is none.
+func (w *World) holder(f *Fault) *body {
+	if b := w.bodyOf(w.volumes[f.Pick%uint64(len(w.volumes))].attachment.Node); b != nil {
+		return b
+	}
+	return w.bodies[f.Node]
 }
 
 // replaceDisk takes the power off, changes what is in the disk's slot, and lets
@@ -212,9 +224,9 @@ func (w *World) strikeVolume(f *Fault) {
 	switch f.Kind {
 	case MoveVolume:
 		w.counts.Moves++
-		w.operator.moveTo(v, want, w.operator.another(want.node))
+		w.operator.moveTo(v, want, w.operator.another(v, want.node))
 	case DetachVolume:
-		w.operator.detach(v, want, w.operator.another(want.node))
+		w.operator.detach(v, want, w.operator.another(v, want.node))
 	case AttachAgain: // its device goes away, by force, and comes back
 		if b := w.bodies[want.node]; b.life != 0 {
 			w.operator.send(b, volume.Command{Kind: volume.DetachVolume, Name: v.name, Force: true})

@@ -62,7 +62,7 @@ func runBatch(first uint64, seeds int, profile Profile, most int) *batch {
 	var group sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() {
-			checker := &linearizability.Checker{}
+			checker := &linearizability.Checker{Timeout: 5 * time.Second}
 			for {
 				i := int(next.Add(1)) - 1
 				if i >= seeds || int(failures.Load()) >= most {

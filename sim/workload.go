@@ -12,18 +12,19 @@ import (
 // that one is gone, or it loses patience, or it is moved: so coordinators that
 // were replaced without knowing it keep their users.
 type client struct {
-	world    *World
-	index    int
-	volume   *volumeState
-	rand     stream
-	mount    *serving
-	patience time.Duration
-	depth    int
-	inFlight int
-	written  uint64 // stamps used
-	left     int    // operations still to be asked
-	think    time.Duration
-	epoch    int // of the mount: what was asked in an older one is not waited for
+	world     *World
+	index     int
+	volume    *volumeState
+	rand      stream
+	mount     *serving
+	patience  time.Duration
+	depth     int
+	inFlight  int
+	written   uint64 // stamps used
+	left      int    // operations still to be asked
+	think     time.Duration
+	readShare int
+	epoch     int // of the mount: what was asked in an older one is not waited for
 }
 
 // request is one operation at a coordinator: a range within a chunk.
@@ -42,7 +43,7 @@ type request struct {
 func newClient(w *World, index int, p *ClientPlan) *client {
 	return &client{
 		world: w, index: index, volume: w.volumes[p.Volume], rand: newStream(w.plan.Seed, "client", index),
-		patience: p.Patience, depth: p.Depth, left: p.Operations, think: p.Think,
+		patience: p.Patience, depth: p.Depth, left: p.Operations, think: p.Think, readShare: p.ReadShare,
 	}
 }
 
@@ -106,14 +107,15 @@ func (c *client) leave() {
 // ask draws one operation and hands it to the device.
 func (c *client) ask() {
 	kind, fua := step.ReadRequest, false
-	switch n := c.rand.below(100); {
-	case n < 40:
-	case n < 82:
-		kind, fua = step.WriteRequest, c.rand.oneIn(8)
-	case n < 87:
-		kind = step.ZeroRequest
-	default:
-		kind = step.FlushRequest
+	if c.rand.below(100) >= c.readShare {
+		switch n := c.rand.below(60); {
+		case n < 43:
+			kind, fua = step.WriteRequest, c.rand.oneIn(8)
+		case n < 48:
+			kind = step.ZeroRequest
+		default:
+			kind = step.FlushRequest
+		}
 	}
 	if kind == step.FlushRequest {
 		c.request(kind, false, block.Range{})
