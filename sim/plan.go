@@ -118,7 +118,7 @@ func (p *Plan) drawClients(s *stream) {
 	count := s.between(2, 5)
 	for i := range count {
 		c := ClientPlan{
-			Volume: i % len(p.Volumes), Operations: operations / count, Depth: s.logBetween(1, 8),
+			Volume: i % len(p.Volumes), Operations: operations / count, Depth: s.logBetween(1, 4),
 			ReadShare: [...]int{10, 40, 40, 70, 95}[s.below(5)], Patience: s.logSpan(time.Second, 12*time.Second),
 		}
 		c.Think = p.Safety / time.Duration(c.Operations+1)

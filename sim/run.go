@@ -29,6 +29,7 @@ type Report struct {
 	Virtual   time.Duration
 	Counts    Counts
 	Marks     map[step.Mark]int
+	Histories []*linearizability.History
 	Violation *Violation // nil: nothing was wrong
 }
 
@@ -59,8 +60,12 @@ func (w *World) report() *Report {
 			w.hash.add(d.device.Hash())
 		}
 	}
+	var histories []*linearizability.History
+	for _, v := range w.volumes {
+		histories = append(histories, v.history)
+	}
 	return &Report{
-		Plan: w.plan, Hash: uint64(w.hash), Steps: w.steps, Virtual: time.Duration(w.now),
+		Histories: histories, Plan: w.plan, Hash: uint64(w.hash), Steps: w.steps, Virtual: time.Duration(w.now),
 		Counts: w.counts, Marks: w.marks.Counts,
 	}
 }

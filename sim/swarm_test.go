@@ -1,9 +1,11 @@
 package sim
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -17,12 +19,13 @@ import (
 )
 
 var (
-	seedFlag    = flag.Uint64("seed", 0, "the seed that TestSeed runs")
-	profileFlag = flag.String("profile", string(Swarm), "the profile of TestSeed and TestSwarm")
-	seedsFlag   = flag.Int("seeds", 0, "how many seeds TestSwarm runs")
-	firstFlag   = flag.Uint64("first", 1, "the first seed of TestSwarm")
-	withoutFlag = flag.String("without", "", "kinds of fault, by name and separated by commas, that are taken out of the plans of TestSeed and TestSwarm")
-	traceFlag   = flag.Bool("log", false, "TestSeed prints one line an event")
+	seedFlag      = flag.Uint64("seed", 0, "the seed that TestSeed runs")
+	profileFlag   = flag.String("profile", string(Swarm), "the profile of TestSeed and TestSwarm")
+	seedsFlag     = flag.Int("seeds", 0, "how many seeds TestSwarm runs")
+	firstFlag     = flag.Uint64("first", 1, "the first seed of TestSwarm")
+	withoutFlag   = flag.String("without", "", "kinds of fault, by name and separated by commas, that are taken out of the plans of TestSeed and TestSwarm")
+	historiesFlag = flag.String("histories", "", "a folder in which TestSeed leaves the histories of its volumes")
+	traceFlag     = flag.Bool("log", false, "TestSeed prints one line an event")
 )
 
 // replay is the command that runs a failing seed again.
@@ -203,14 +206,30 @@ func TestSeed(t *testing.T) {
 		t.Skip("no -seed given")
 	}
 	p := planOf(*seedFlag, Profile(*profileFlag))
-	o := Options{}
+	o := Options{Checker: &linearizability.Checker{Timeout: 10 * time.Second}}
 	if *traceFlag {
 		o.Trace = os.Stdout
 	}
 	r := Run(p, o)
+	if *historiesFlag != "" {
+		saveHistories(t, r)
+	}
 	t.Logf("hash %016x, %d events, %v of virtual time", r.Hash, r.Steps, r.Virtual)
 	if r.Violation != nil {
 		t.Errorf("%v\n    %s\n%s", r.Violation, replay(p), r.Violation.Stack)
+	}
+}
+
+func saveHistories(t *testing.T, r *Report) {
+	t.Helper()
+	for i, h := range r.Histories {
+		f, err := os.Create(filepath.Join(*historiesFlag, fmt.Sprintf("%x-v%d.history", r.Plan.Seed, i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(h.Save(f), f.Close()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
