@@ -1,0 +1,141 @@
+package store
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store/format"
+)
+
+// Create makes an empty replica; it takes part in the journal at once. Result:
+// RecordDone.
+func (s *Store) Create(now step.Time, replica block.ReplicaID, vol block.VolumeID, blocks uint64, meta Meta, token uint64, out *step.Effects) (Handle, message.Status) {
+	s.now = max(s.now, now)
+	if s.phase != phaseOpen {
+		return 0, failedStatus
+	}
+	for _, r := range s.replicas {
+		if r.id == replica && !r.gone {
+			return 0, message.WrongState
+		}
+	}
+	if s.slots.Free() < s.need()+1 {
+		return 0, message.NoSpace
+	}
+	r := s.addReplica(s.nextHandle, replica, vol, blocks, meta)
+	r.born = ^uint64(0) // until its record is accepted
+	s.enqueue(r, format.Record{Kind: format.Create, Replica: replica, Volume: vol, Blocks: blocks, Meta: format.Meta(meta)}, block.Buffer{}, token)
+	s.pump(out)
+	return Handle(r.handle), message.OK
+}
+
+// Delete removes a replica and frees its space. Result: RecordDone.
+func (s *Store) Delete(now step.Time, h Handle, token uint64, out *step.Effects) {
+	if r := s.control(now, h); r != nil {
+		r.gone, r.fenced = true, true
+		r.shrinking++
+		s.enqueue(r, format.Record{Kind: format.Delete}, block.Buffer{}, token)
+		s.pump(out)
+	}
+}
+
+// SetMeta replaces what h remembers. Result: RecordDone; everything appended to
+// h before it is accepted and durable by then.
+func (s *Store) SetMeta(now step.Time, h Handle, meta Meta, token uint64, out *step.Effects) {
+	if r := s.control(now, h); r != nil {
+		s.enqueue(r, format.Record{Kind: format.Config, Meta: format.Meta(meta)}, block.Buffer{}, token)
+		s.pump(out)
+	}
+}
+
+// Reset drops all content and records of h, as if it had just been created with
+// meta: the start of a full resync. Result: RecordDone.
+func (s *Store) Reset(now step.Time, h Handle, meta Meta, token uint64, out *step.Effects) {
+	if r := s.control(now, h); r != nil {
+		r.fenced, r.damaged = true, false
+		r.shrinking++
+		r.appended, r.stable = block.Position{}, 0
+		r.resets++
+		s.enqueue(r, format.Record{Kind: format.Reset, Meta: format.Meta(meta)}, block.Buffer{}, token)
+		s.pump(out)
+	}
+}
+
+// Continue makes at the last accepted position of h: the next Append is
+// at.Seq+1. Only for a target of a resync, whose records below at never arrive.
+// Result: RecordDone.
+func (s *Store) Continue(now step.Time, h Handle, at block.Position, meta Meta, token uint64, out *step.Effects) {
+	if r := s.control(now, h); r != nil {
+		r.appended = at
+		s.enqueue(r, format.Record{Kind: format.Continue, Position: at, Meta: format.Meta(meta)}, block.Buffer{}, token)
+		s.pump(out)
+	}
+}
+
+// control returns the replica that a control record is for.
+func (s *Store) control(now step.Time, h Handle) *replica {
+	s.now = max(s.now, now)
+	return s.replica(h)
+}
+
+// SetStable tells that every required member has h's records durable up to seq:
+// they may take effect at home. It never goes back.
+func (s *Store) SetStable(now step.Time, h Handle, seq block.Seq, out *step.Effects) {
+	r := s.control(now, h)
+	if r == nil || seq <= r.stable {
+		return
+	}
+	r.stable = seq
+	s.noteStable(r)
+	s.pump(out)
+}
+
+// noteStable lists r for the next seal.
+func (s *Store) noteStable(r *replica) {
+	if r.stable > r.journaled && !r.stableDue {
+		r.stableDue = true
+		s.journal.stableDue = append(s.journal.stableDue, r.handle)
+	}
+}
+
+// Truncate drops the records of h above to that were written in an era below
+// era. Result: RecordDone. BelowStable: nothing was changed, h needs a resync.
+func (s *Store) Truncate(now step.Time, h Handle, era block.Epoch, to block.Seq, token uint64, out *step.Effects) message.Status {
+	r := s.control(now, h)
+	if r == nil {
+		return s.refusal()
+	}
+	if to < min(r.stable, r.appended.Seq) || to < r.base.Seq {
+		return message.BelowStable
+	}
+	if to < r.appended.Seq && r.appended.Era < era {
+		r.appended = s.positionAt(r, to)
+	}
+	s.enqueue(r, format.Record{Kind: format.Truncate, Position: block.Position{Era: era, Seq: to}}, block.Buffer{}, token)
+	s.pump(out)
+	return message.OK
+}
+
+// positionAt returns the position of the appended record of r with that seq.
+func (s *Store) positionAt(r *replica, seq block.Seq) block.Position {
+	at := r.base
+	for _, rec := range r.live() {
+		if rec.Kind != format.Resync && rec.Position.Seq <= seq {
+			at = rec.Position
+		}
+	}
+	look := func(i int32) {
+		if rec := &s.queue.ops[i].record; rec.Handle == r.handle && rec.InStream() && rec.Position.Seq <= seq {
+			at = rec.Position
+		}
+	}
+	for _, b := range s.journal.flight {
+		for _, i := range b.ops {
+			look(i)
+		}
+	}
+	for i := r.ops.head; i >= 0; i = s.queue.ops[i].next {
+		look(i)
+	}
+	return at
+}

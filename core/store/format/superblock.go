@@ -1,0 +1,118 @@
+package format
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"github.com/lagan-storage/lagan/core/block"
+)
+
+var le = binary.LittleEndian
+
+const superblockMagic = 0x4253474c // "LGSB"
+
+// Feature bits that this version understands. A superblock with others is
+// refused by name.
+const featuresKnown = 0
+
+// Superblock is the entry to everything on a disk.
+type Superblock struct {
+	Pool      block.ID // drawn at format; in every structure
+	Disk      block.DiskID
+	Sequence  uint64 // of the superblock; the newest wins
+	Capacity  int64
+	BlockSize uint32
+	Journal   Journal
+	Root      Child // the root page
+	Bitmap    Child // the top of the bitmap's tree
+	Clean     bool  // closed in order: Journal.Durable is the last batch
+}
+
+// Journal says where the ring lies and where recovery starts to read it.
+// Positions are bytes ever written; the place in the ring is the remainder by
+// Length.
+type Journal struct {
+	Length    int64
+	Tail      uint64 // position of the first batch that recovery reads
+	TailBatch uint64 // that batch's sequence number
+	TailPrev  uint32 // crc of the header before it
+	OpenCount uint64 // raised by every open: the generation of its batches
+	Durable   uint64 // a batch known to be durable when this was written
+}
+
+// Encode writes s to page as the copy at address.
+func (s *Superblock) Encode(page []byte, address int64) {
+	clear(page)
+	le.PutUint32(page[0:], superblockMagic)
+	le.PutUint16(page[4:], Version)
+	if s.Clean {
+		le.PutUint16(page[6:], 1)
+	}
+	copy(page[12:28], s.Pool[:])
+	le.PutUint64(page[28:], uint64(address))
+	copy(page[36:52], s.Disk[:])
+	le.PutUint64(page[52:], s.Sequence)
+	le.PutUint64(page[60:], uint64(s.Capacity))
+	le.PutUint32(page[68:], s.BlockSize)
+	le.PutUint32(page[72:], block.PerChunk)
+	le.PutUint64(page[76:], 0) // features needed to read; none exist yet
+	le.PutUint64(page[84:], JournalOffset)
+	le.PutUint64(page[92:], uint64(s.Journal.Length))
+	le.PutUint64(page[100:], s.Journal.Tail)
+	le.PutUint64(page[108:], s.Journal.TailBatch)
+	le.PutUint32(page[116:], s.Journal.TailPrev)
+	le.PutUint64(page[120:], s.Journal.OpenCount)
+	le.PutUint64(page[128:], s.Journal.Durable)
+	s.Root.encode(page[136:])
+	s.Bitmap.encode(page[160:])
+	le.PutUint32(page[8:], crcWithout(page[:PageSize], 8))
+}
+
+// DecodeSuperblock reads the copy at address.
+func DecodeSuperblock(page []byte, address int64) (Superblock, error) {
+	var s Superblock
+	switch {
+	case len(page) < PageSize || le.Uint32(page) != superblockMagic:
+		return s, ErrMagic
+	case crcWithout(page[:PageSize], 8) != le.Uint32(page[8:]):
+		return s, ErrChecksum
+	case le.Uint16(page[4:]) > Version || le.Uint64(page[76:])&^featuresKnown != 0:
+		return s, ErrVersion
+	case int64(le.Uint64(page[28:])) != address:
+		return s, ErrPlace
+	}
+	s.Clean = le.Uint16(page[6:]) == 1
+	copy(s.Pool[:], page[12:28])
+	copy(s.Disk[:], page[36:52])
+	s.Sequence = le.Uint64(page[52:])
+	s.Capacity = int64(le.Uint64(page[60:]))
+	s.BlockSize = le.Uint32(page[68:])
+	s.Journal = Journal{
+		Length: int64(le.Uint64(page[92:])), Tail: le.Uint64(page[100:]), TailBatch: le.Uint64(page[108:]),
+		TailPrev: le.Uint32(page[116:]), OpenCount: le.Uint64(page[120:]), Durable: le.Uint64(page[128:]),
+	}
+	s.Root.decode(page[136:])
+	s.Bitmap.decode(page[160:])
+	if !s.sound(page) {
+		return Superblock{}, ErrContent
+	}
+	return s, nil
+}
+
+// sound reports whether what s says can be true.
+func (s *Superblock) sound(page []byte) bool {
+	bs := s.BlockSize
+	return bs >= 64 && bs <= PageSize && bs&(bs-1) == 0 &&
+		le.Uint32(page[72:]) == block.PerChunk && le.Uint64(page[84:]) == JournalOffset &&
+		s.Journal.Length > 0 && s.Journal.Length%PageSize == 0 &&
+		s.Journal.Tail%PageSize == 0 && s.Capacity > JournalOffset+s.Journal.Length
+}
+
+// SameSuperblock reports whether two copies say the same but for their
+// addresses and checksums.
+func SameSuperblock(a, b *Superblock) bool {
+	var x, y [PageSize]byte
+	a.Encode(x[:], 0)
+	b.Encode(y[:], 0)
+	return bytes.Equal(x[:], y[:])
+}

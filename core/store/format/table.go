@@ -1,0 +1,169 @@
+package format
+
+import "github.com/lagan-storage/lagan/core/block"
+
+// volumeSize is the place of a Volume in a table page.
+const volumeSize = 252
+
+// Meta is what a replica remembers besides its records; see store.Meta.
+type Meta struct {
+	Promised    block.Epoch
+	Session     block.Session
+	KnownEpoch  block.Epoch
+	MemberEpoch block.Epoch
+	Complete    bool
+	Resync      uint64
+	SyncTarget  block.Position
+}
+
+const metaSize = 64
+
+func (m *Meta) encode(b []byte) {
+	le.PutUint64(b, uint64(m.Promised))
+	le.PutUint64(b[8:], uint64(m.Session))
+	le.PutUint64(b[16:], uint64(m.KnownEpoch))
+	le.PutUint64(b[24:], uint64(m.MemberEpoch))
+	le.PutUint64(b[32:], m.Resync)
+	le.PutUint64(b[40:], uint64(m.SyncTarget.Era))
+	le.PutUint64(b[48:], uint64(m.SyncTarget.Seq))
+	clear(b[56:metaSize])
+	if m.Complete {
+		b[56] = 1
+	}
+}
+
+func (m *Meta) decode(b []byte) {
+	*m = Meta{
+		Promised: block.Epoch(le.Uint64(b)), Session: block.Session(le.Uint64(b[8:])),
+		KnownEpoch: block.Epoch(le.Uint64(b[16:])), MemberEpoch: block.Epoch(le.Uint64(b[24:])),
+		Resync:     le.Uint64(b[32:]),
+		SyncTarget: block.Position{Era: block.Epoch(le.Uint64(b[40:])), Seq: block.Seq(le.Uint64(b[48:]))},
+		Complete:   b[56] == 1,
+	}
+}
+
+// Volume is one entry of the volume table: a replica, or what is left of a
+// deleted one.
+type Volume struct {
+	Handle  uint32
+	Dead    bool // only Root and Height count: its slots are being freed
+	Damaged bool
+	Replica block.ReplicaID
+	Volume  block.VolumeID
+	Blocks  uint64
+	Meta    Meta
+	Last    block.Position // of the last record before the cut
+	Base    block.Position // of the last record before the first parked one
+	Stable  block.Seq
+	Used    uint64 // slots
+	Layer   uint64 // of the head
+	Height  uint8  // interior levels under Root
+	Root    Child
+	Parked  Child // first page of its parked records
+}
+
+func (v *Volume) encode(b []byte) {
+	clear(b[:volumeSize])
+	le.PutUint32(b, v.Handle)
+	if v.Dead {
+		b[4] |= 1
+	}
+	if v.Damaged {
+		b[4] |= 2
+	}
+	b[5] = v.Height
+	copy(b[8:24], v.Replica[:])
+	copy(b[24:40], v.Volume[:])
+	le.PutUint64(b[40:], v.Blocks)
+	v.Meta.encode(b[48:])
+	le.PutUint64(b[112:], uint64(v.Last.Era))
+	le.PutUint64(b[120:], uint64(v.Last.Seq))
+	le.PutUint64(b[128:], uint64(v.Stable))
+	le.PutUint64(b[136:], v.Used)
+	le.PutUint64(b[144:], v.Layer)
+	v.Root.encode(b[152:])
+	v.Parked.encode(b[176:])
+	le.PutUint64(b[200:], uint64(v.Base.Era))
+	le.PutUint64(b[208:], uint64(v.Base.Seq))
+}
+
+func (v *Volume) decode(b []byte) {
+	v.Handle = le.Uint32(b)
+	v.Dead, v.Damaged, v.Height = b[4]&1 != 0, b[4]&2 != 0, b[5]
+	copy(v.Replica[:], b[8:24])
+	copy(v.Volume[:], b[24:40])
+	v.Blocks = le.Uint64(b[40:])
+	v.Meta.decode(b[48:])
+	v.Last = block.Position{Era: block.Epoch(le.Uint64(b[112:])), Seq: block.Seq(le.Uint64(b[120:]))}
+	v.Stable = block.Seq(le.Uint64(b[128:]))
+	v.Used = le.Uint64(b[136:])
+	v.Layer = le.Uint64(b[144:])
+	v.Root.decode(b[152:])
+	v.Parked.decode(b[176:])
+	v.Base = block.Position{Era: block.Epoch(le.Uint64(b[200:])), Seq: block.Seq(le.Uint64(b[208:]))}
+}
+
+// EncodeTable writes at most TableVolumes entries into the body of a table page.
+func EncodeTable(page []byte, volumes []Volume) {
+	clear(page[pageHead:PageSize])
+	for i := range volumes {
+		volumes[i].encode(page[pageHead+i*volumeSize:])
+	}
+}
+
+// DecodeTable appends the count entries of a table page to list.
+func DecodeTable(body []byte, count int, list []Volume) ([]Volume, error) {
+	if count > TableVolumes {
+		return list, ErrContent
+	}
+	for i := range count {
+		var v Volume
+		v.decode(body[i*volumeSize:])
+		if v.Height == 0 || v.Height > HeightMax {
+			return list, ErrContent
+		}
+		list = append(list, v)
+	}
+	return list, nil
+}
+
+// HeightMax bounds the interior levels of any tree: 168^6 leaves are more than
+// any disk has blocks.
+const HeightMax = 6
+
+// Height returns the interior levels of a tree over that many leaves, at least 1.
+func Height(leaves uint64) uint8 {
+	h, reach := uint8(1), uint64(Fanout)
+	for reach < leaves && h < HeightMax {
+		h, reach = h+1, reach*Fanout
+	}
+	return h
+}
+
+// Root is the root page: what is neither of a volume nor in the superblock.
+type Root struct {
+	NextHandle uint32
+	Height     uint8 // interior levels under Table
+	Pages      uint32
+	Table      Child
+}
+
+// EncodeRoot writes r into the body of a root page.
+func EncodeRoot(page []byte, r *Root) {
+	clear(page[pageHead:PageSize])
+	b := page[pageHead:]
+	le.PutUint32(b, r.NextHandle)
+	b[4] = r.Height
+	le.PutUint32(b[8:], r.Pages)
+	r.Table.encode(b[16:])
+}
+
+// DecodeRoot reads the body of a root page.
+func DecodeRoot(body []byte) (Root, error) {
+	r := Root{NextHandle: le.Uint32(body), Height: body[4], Pages: le.Uint32(body[8:])}
+	r.Table.decode(body[16:])
+	if r.Height == 0 || r.Height > HeightMax {
+		return Root{}, ErrContent
+	}
+	return r, nil
+}

@@ -1,0 +1,379 @@
+package store
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store/format"
+	"github.com/lagan-storage/lagan/core/store/index"
+)
+
+// jobKind says what a job is for.
+type jobKind uint8
+
+const (
+	jobRead jobKind = iota
+	jobPull
+	jobTail // one record of FetchTail, or all of them in turn
+	jobHome // a chunk's stable versions go home
+	jobPark // unstable data moves to a parked slot
+	jobList
+	jobReclaim
+)
+
+// sourceKind says where a block's content comes from.
+type sourceKind uint8
+
+const (
+	sourceNone sourceKind = iota // never written: zeroes
+	sourceZero
+	sourceDisk
+	sourceBad
+	sourceSkip // not asked for
+)
+
+// source is where one block of a job's chunk comes from.
+type source struct {
+	kind sourceKind
+	at   int64
+	sum  block.Checksum
+}
+
+// triesMax bounds how often a read whose data moved under it looks again.
+const triesMax = 8
+
+// job is one piece of work that needs leaves or data from the disk.
+type job struct {
+	kind    jobKind
+	busy    bool
+	parity  uint8 // which count of readers it is in
+	failed  bool
+	tries   int
+	waiting int
+	handle  uint32
+	token   uint64
+	chunk   block.Chunk
+	first   int // of its blocks in the chunk
+	count   int
+	buffer  block.Buffer
+	leaf    int32 // pinned, or -1
+	sources [block.PerChunk]source
+	lastSeq block.Seq
+
+	home homePlan
+	tail tailPlan
+	list listPlan
+	park parkPlan
+}
+
+// jobs is the table of jobs. Readers are counted by the parity of the moment
+// they started in, so that space is released only when no reader is left that
+// may have found its data there (rule 17).
+type jobs struct {
+	table   []*job
+	free    []int32
+	parity  uint8
+	readers [2]int
+}
+
+func (s *Store) newJob(kind jobKind, r *replica, token uint64) int32 {
+	js := &s.jobs
+	var i int32
+	if n := len(js.free); n > 0 {
+		i = js.free[n-1]
+		js.free = js.free[:n-1]
+	} else {
+		js.table = append(js.table, &job{})
+		i = int32(len(js.table) - 1)
+	}
+	j := js.table[i]
+	*j = job{kind: kind, busy: true, parity: js.parity, token: token, leaf: -1, list: j.list, park: j.park}
+	if r != nil {
+		j.handle = r.handle
+	}
+	js.readers[j.parity]++
+	return i
+}
+
+// endJob frees a job; its buffer must have been handed on or released.
+func (s *Store) endJob(i int32) {
+	j := s.jobs.table[i]
+	if j.leaf >= 0 {
+		s.leaves.leaves[j.leaf].pins--
+	}
+	s.jobs.readers[j.parity]--
+	j.buffer = block.Buffer{}
+	j.busy = false
+	s.jobs.free = append(s.jobs.free, i)
+}
+
+// resume goes on with a job whose leaf was loaded.
+func (s *Store) resume(i int32, out *step.Effects) {
+	j := s.jobs.table[i]
+	switch j.kind {
+	case jobRead, jobPull:
+		s.runRead(i, out)
+	case jobHome:
+		s.planHome(i, out)
+	case jobList:
+		s.runList(i, out)
+	case jobReclaim:
+		s.runReclaim(i, out)
+	case jobTail, jobPark: // need no leaf
+	}
+}
+
+// onJobRead counts a job's reads and goes on when the last one is done.
+func (s *Store) onJobRead(i int32, err step.DiskError, out *step.Effects) {
+	j := s.jobs.table[i]
+	j.failed = j.failed || err != step.DiskOK
+	if j.waiting--; j.waiting > 0 {
+		return
+	}
+	switch j.kind {
+	case jobRead, jobPull:
+		s.finishRead(i, out)
+	case jobTail:
+		s.finishTail(i, out)
+	case jobHome:
+		s.writeHome(i, out)
+	case jobPark:
+		s.writeParked(i, out)
+	case jobList, jobReclaim:
+	}
+}
+
+// readSources emits the reads of a job's disk sources into its buffer, one for
+// each run that is contiguous on the disk and in memory. The buffer starts with
+// block j.first. It reports whether there was anything to read.
+func (s *Store) readSources(i int32, out *step.Effects) bool {
+	j := s.jobs.table[i]
+	bs := s.blockSize
+	for b := 0; b < block.PerChunk; {
+		if j.sources[b].kind != sourceDisk {
+			b++
+			continue
+		}
+		end := b + 1
+		for end < block.PerChunk && j.sources[end].kind == sourceDisk &&
+			j.sources[end].at == j.sources[b].at+int64((end-b)*bs) {
+			end++
+		}
+		io := s.begin(ioJob, i)
+		s.piece(io, j.buffer.Slice((b-j.first)*bs, (end-j.first)*bs).Retain())
+		s.emit(io, step.DiskRead, j.sources[b].at, out)
+		j.waiting++
+		b = end
+	}
+	return j.waiting > 0
+}
+
+// blockOf returns the memory of block b of the chunk in the job's buffer.
+func (s *Store) blockOf(j *job, b int) []byte {
+	return j.buffer.Bytes()[(b-j.first)*s.blockSize : (b-j.first+1)*s.blockSize]
+}
+
+// Read reads the newest accepted content of r, which lies in one chunk. Result:
+// ReadDone with one buffer of r.Count blocks; every block was verified.
+func (s *Store) Read(now step.Time, h Handle, rng block.Range, token uint64, out *step.Effects) {
+	s.now = max(s.now, now)
+	r := s.replica(h)
+	if r == nil || !rng.InOneChunk() || uint64(rng.End()) > r.blocks {
+		st := s.refusal()
+		if r != nil {
+			st = message.WrongState
+		}
+		s.result(Result{Kind: ReadDone, Status: st, Handle: h, Token: token})
+		return
+	}
+	i := s.newJob(jobRead, r, token)
+	j := s.jobs.table[i]
+	j.chunk, j.first, j.count = rng.First.Chunk(), rng.First.Offset(), int(rng.Count)
+	j.buffer = s.params.Pool.Get(j.count * s.blockSize)
+	s.runRead(i, out)
+}
+
+// Pull reads the newest stable content of a chunk. Result: PullDone.
+func (s *Store) Pull(now step.Time, h Handle, c block.Chunk, token uint64, out *step.Effects) {
+	s.now = max(s.now, now)
+	r := s.replica(h)
+	if r == nil || uint64(c.First()) >= r.blocks {
+		st := s.refusal()
+		if r != nil {
+			st = message.WrongState
+		}
+		s.result(Result{Kind: PullDone, Status: st, Handle: h, Token: token})
+		return
+	}
+	i := s.newJob(jobPull, r, token)
+	j := s.jobs.table[i]
+	j.chunk, j.count = c, block.PerChunk
+	j.buffer = s.params.Pool.Get(block.PerChunk * s.blockSize)
+	s.runRead(i, out)
+}
+
+// runRead finds where a job's blocks are and reads them.
+func (s *Store) runRead(i int32, out *step.Effects) {
+	j := s.jobs.table[i]
+	r := s.byHandle[j.handle]
+	if r == nil {
+		s.answerRead(i, message.NoReplica)
+		return
+	}
+	if !s.locate(i, r, out) {
+		return // resumed when the leaf is there
+	}
+	if !s.readSources(i, out) {
+		s.finishRead(i, out)
+	}
+}
+
+// locate fills in a job's sources: from the index first, then from home. It
+// reports false if a leaf must be read before.
+func (s *Store) locate(i int32, r *replica, out *step.Effects) bool {
+	j := s.jobs.table[i]
+	want := uint16((uint32(1)<<j.count - 1) << j.first)
+	for b := range j.sources {
+		j.sources[b] = source{kind: sourceSkip}
+	}
+	j.lastSeq = 0
+	most := block.Seq(1<<64 - 1)
+	if j.kind == jobPull {
+		most = r.stable
+	}
+	if c := s.index.Find(index.Key{Handle: r.handle, Chunk: j.chunk}); c != index.None {
+		for v := s.index.Chunk(c).Newest; v != index.None && (want != 0 || j.kind == jobPull); v = s.index.Older(v) {
+			version := s.index.Version(v)
+			if version.Position.Seq > most {
+				continue
+			}
+			j.lastSeq = max(j.lastSeq, version.LastSeq)
+			s.fromVersion(j, version, version.Mask&want)
+			want &^= version.Mask
+		}
+	}
+	if want == 0 && j.kind == jobRead {
+		return true
+	}
+	at, ready := s.leafFor(r.tree, uint64(j.chunk)/format.LeafChunks, i, out)
+	if !ready {
+		return false
+	}
+	d := &s.leaves.leaves[at].content[j.chunk%format.LeafChunks]
+	j.lastSeq = max(j.lastSeq, d.LastSeq)
+	s.fromHome(j, d, want)
+	return true
+}
+
+// fromVersion takes the blocks in mask from a version.
+func (s *Store) fromVersion(j *job, v *index.Version, mask uint16) {
+	for b := range block.PerChunk {
+		bit := uint16(1) << b
+		if mask&bit == 0 {
+			continue
+		}
+		src := &j.sources[b]
+		switch {
+		case v.Kind == index.Zeroed:
+			*src = source{kind: sourceZero, sum: s.zeroSum}
+		case v.Kind == index.Cleared:
+			*src = source{kind: sourceNone, sum: s.zeroSum}
+		case v.Bad&bit != 0:
+			*src = source{kind: sourceBad}
+		default:
+			*src = source{kind: sourceDisk, at: v.Place(b, s.blockSize), sum: s.index.Sum(v, b)}
+		}
+	}
+}
+
+// fromHome takes the blocks in mask from the chunk's descriptor.
+func (s *Store) fromHome(j *job, d *format.Descriptor, mask uint16) {
+	for b := range block.PerChunk {
+		if mask&(1<<b) == 0 {
+			continue
+		}
+		src := &j.sources[b]
+		switch d.State(b) {
+		case format.Absent:
+			*src = source{kind: sourceNone, sum: s.zeroSum}
+		case format.Zero:
+			*src = source{kind: sourceZero, sum: s.zeroSum}
+		case format.Present:
+			*src = source{kind: sourceDisk, at: s.slotAddress(d.Slot) + int64(b*s.blockSize), sum: d.Sums[b]}
+		case format.Bad:
+			*src = source{kind: sourceBad}
+		}
+	}
+}
+
+// finishRead verifies what was read. Data that does not match may have moved
+// meanwhile: only if a fresh look finds it at the same place is it corrupt.
+func (s *Store) finishRead(i int32, out *step.Effects) {
+	j := s.jobs.table[i]
+	status := message.OK
+	if j.failed {
+		status = message.DiskFailed
+	}
+	mismatch := false
+	for b := j.first; b < j.first+j.count; b++ {
+		switch src := &j.sources[b]; src.kind {
+		case sourceNone, sourceZero:
+			clear(s.blockOf(j, b))
+		case sourceDisk:
+			mismatch = mismatch || block.ChecksumOf(s.blockOf(j, b)) != src.sum
+		case sourceBad:
+			status = message.Corrupt
+		case sourceSkip:
+		}
+	}
+	if !mismatch || status != message.OK {
+		s.answerRead(i, status)
+		return
+	}
+	if r := s.byHandle[j.handle]; r != nil && j.tries < triesMax {
+		before := j.sources
+		if j.tries++; !s.locate(i, r, out) {
+			return // looked at again when its leaf is there
+		}
+		if j.sources != before {
+			out.Marks.Hit("store: read looked again")
+			if !s.readSources(i, out) {
+				s.finishRead(i, out)
+			}
+			return
+		}
+	}
+	out.Marks.Hit("store: read found corruption")
+	s.answerRead(i, message.Corrupt)
+}
+
+// answerRead reports a Read or Pull and ends its job.
+func (s *Store) answerRead(i int32, status message.Status) {
+	j := s.jobs.table[i]
+	res := Result{Kind: ReadDone, Status: status, Handle: Handle(j.handle), Token: j.token}
+	if j.kind == jobPull {
+		res.Kind, res.Content = PullDone, ChunkContent{Chunk: j.chunk, LastSeq: j.lastSeq}
+	}
+	if status == message.OK {
+		res.Payload = j.buffer
+		for b := j.first; b < j.first+j.count; b++ {
+			src := &j.sources[b]
+			if j.kind == jobRead {
+				res.Checksums[b-j.first] = src.sum
+				continue
+			}
+			switch src.kind {
+			case sourceDisk:
+				res.Content.Present |= 1 << b
+				res.Content.Checksums[b] = src.sum
+			case sourceZero:
+				res.Content.Zero |= 1 << b
+			case sourceNone, sourceBad, sourceSkip:
+			}
+		}
+	} else {
+		j.buffer.Release()
+	}
+	s.result(res)
+	s.endJob(i)
+}

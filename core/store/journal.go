@@ -1,0 +1,421 @@
+package store
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/invariant"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store/format"
+	"github.com/lagan-storage/lagan/core/store/index"
+)
+
+const (
+	// flightMax is how many batches are written at a time: while they are, the
+	// next one gathers.
+	flightMax = 2
+	// secondBatchRecords and secondBatchBytes are what must wait before a second
+	// batch is worth its header.
+	secondBatchRecords = 16
+	secondBatchBytes   = 64 << 10
+	// controlRingMax is the part of the ring that only control records may fill:
+	// a promise must be possible while data waits for room.
+	controlRingMax = 4 << 20
+	// unsyncedMax bounds what an open after a crash must write anew.
+	unsyncedMax = 128 << 20
+)
+
+// journal is the ring: batches in order of their sequence number.
+//
+//	tail ≤ sealed ≤ durable ≤ accepted ≤ head
+//
+// Invariant: a batch is accepted only after all before it; durable is covered by
+// a completed sync; sealed is what a durable header says is durable.
+type journal struct {
+	head      uint64 // position of the next batch
+	tail      uint64 // position recovery starts from
+	next      uint64 // sequence number of the next batch
+	prev      uint32 // crc of the last header
+	accepted  uint64
+	durable   uint64
+	durableAt uint64 // position behind the durable batch
+	sealed    mark   // the end of the last sealed batch
+	claimed   uint64 // the highest Durable any header carries
+	claimedBy uint64 // the first batch that carries it
+
+	flight    []*batch // being written, in order
+	unsealed  []*batch // accepted and not sealed, in order
+	spare     []*batch
+	stableDue []uint32 // replicas whose stable is not in the journal
+	barrier   uint64   // newest batch with a barrier record
+	newest    uint64   // newest batch with any record of a caller
+
+	blocks   int // of data that would have to be parked
+	records  int
+	reserved int // chunks with a slot kept for them
+}
+
+// mark is the end of a batch.
+type mark struct {
+	batch    uint64
+	position uint64
+	crc      uint32
+}
+
+// note is what a batch means for one replica once it is accepted, durable and sealed.
+type note struct {
+	handle   uint32
+	accepted bool // a stream record is among its records
+	last     block.Seq
+	stable   block.Seq
+}
+
+// done is a control record to be reported once it is durable.
+type done struct {
+	handle uint32
+	token  uint64
+}
+
+// batch is one journal batch from gathering until it is sealed.
+type batch struct {
+	header   format.Header
+	position uint64
+	bytes    int // of data
+	ops      []int32
+	notes    []note
+	done     []done
+	written  bool
+	barrier  bool                                          // holds a record that checkpoints wait for
+	space    [format.HeaderPagesMax * format.PageSize]byte // records are encoded here while it gathers
+}
+
+func (j *journal) used() int64 { return int64(j.head - j.tail) }
+
+func (b *batch) end() mark {
+	return mark{batch: b.header.Batch, position: b.position + uint64(b.header.Length), crc: b.header.CRC}
+}
+
+func (b *batch) note(h uint32) *note {
+	for i := range b.notes {
+		if b.notes[i].handle == h {
+			return &b.notes[i]
+		}
+	}
+	b.notes = append(b.notes, note{handle: h})
+	return &b.notes[len(b.notes)-1]
+}
+
+func (j *journal) newBatch() *batch {
+	if n := len(j.spare); n > 0 {
+		b := j.spare[n-1]
+		j.spare = j.spare[:n-1]
+		b.ops, b.notes, b.done = b.ops[:0], b.notes[:0], b.done[:0]
+		b.header, b.bytes, b.written, b.barrier = format.Header{}, 0, false, false
+		return b
+	}
+	return &batch{}
+}
+
+func (s *Store) ringAddress(position uint64) int64 {
+	return format.JournalOffset + int64(position%uint64(s.super.Journal.Length))
+}
+
+// batchBytes bounds the data of one batch: small rings take small batches.
+func (s *Store) batchBytes() int {
+	return max(block.PerChunk*s.blockSize, min(s.limits.BatchBytes, int(s.super.Journal.Length/16)))
+}
+
+func pageUp(n int) int { return (n + format.PageSize - 1) / format.PageSize * format.PageSize }
+
+// room returns how many bytes a batch may take now, the loss at the ring's end
+// counted.
+func (s *Store) room(control bool) int {
+	length := s.super.Journal.Length
+	room := length - s.journal.used() - 2*sealBytes
+	if !control {
+		room -= min(controlRingMax, length/8)
+	}
+	most := int64(format.HeaderPagesMax*format.PageSize + pageUp(s.batchBytes()+block.PerChunk*s.blockSize))
+	if toEnd := length - int64(s.journal.head%uint64(length)); toEnd < most {
+		room -= toEnd
+	}
+	return int(room)
+}
+
+// writeBatches emits as many batches as may be in flight.
+func (s *Store) writeBatches(out *step.Effects) {
+	for len(s.journal.flight) < flightMax {
+		if len(s.journal.flight) > 0 && s.queue.records < secondBatchRecords && s.queue.bytes < secondBatchBytes {
+			return
+		}
+		b := s.journal.newBatch()
+		s.gather(b, out)
+		if b.header.Records == 0 {
+			s.journal.spare = append(s.journal.spare, b)
+			return
+		}
+		s.writeBatch(b, out)
+	}
+}
+
+// gather takes waiting records into b, replica by replica in turn.
+func (s *Store) gather(b *batch, out *step.Effects) {
+	q := &s.queue
+	dataRoom, controlRoom := s.room(false), s.room(true)
+	kept, full := 0, false
+	for n, r := range q.active {
+		for !full && r.ops.head != index.None {
+			o := &q.ops[r.ops.head]
+			room := controlRoom
+			if o.record.InStream() || o.record.Kind == format.Resync {
+				room = dataRoom
+			}
+			if !s.mayEnter(r, o, out) {
+				break
+			}
+			switch s.fitsBatch(b, o, room) {
+			case fitsNot:
+				full = true
+				continue
+			case fitsRingNot:
+				s.ckpt.wanted = true
+				out.Marks.Hit("store: journal full")
+			case fitsYes:
+				if s.take(b, r) {
+					continue
+				}
+			}
+			break
+		}
+		if r.ops.head == index.None {
+			r.active = false
+			continue
+		}
+		if full && kept == 0 && n > 0 {
+			q.active = append(q.active[n:], q.active[:n]...) // the rest has its turn first next time
+			s.compactActive()
+			return
+		}
+		q.active[kept] = r
+		kept++
+	}
+	clear(q.active[kept:])
+	q.active = q.active[:kept]
+}
+
+// compactActive drops replicas without operations from the list of the active.
+func (s *Store) compactActive() {
+	kept := s.queue.active[:0]
+	for _, r := range s.queue.active {
+		if r.active && r.ops.head != index.None {
+			kept = append(kept, r)
+		}
+	}
+	clear(s.queue.active[len(kept):])
+	s.queue.active = kept
+}
+
+// mayEnter reports whether the state of the store lets o into the journal now.
+func (s *Store) mayEnter(r *replica, o *op, out *step.Effects) bool {
+	if !o.ready {
+		return false
+	}
+	if barrier(o.record.Kind) && s.ckpt.phase >= ckptSeal {
+		return false
+	}
+	if (o.record.Kind == format.Reset || o.record.Kind == format.Delete) && r.homing > 0 {
+		return false
+	}
+	if o.soft {
+		if s.slots.Free() < s.need() {
+			s.ckpt.wanted = true
+			return false
+		}
+		o.soft = false
+	}
+	return true
+}
+
+type fit uint8
+
+const (
+	fitsYes fit = iota
+	fitsNot
+	fitsRingNot
+)
+
+func (s *Store) fitsBatch(b *batch, o *op, room int) fit {
+	size, data := o.record.Size(), o.record.DataBlocks()*s.blockSize
+	if b.header.Records > 0 && (b.header.Records >= s.limits.BatchRecords || b.bytes+data > s.batchBytes()) ||
+		b.header.Bytes+size > format.RecordsRoom(format.HeaderPagesMax) {
+		return fitsNot
+	}
+	if format.HeaderPagesMax*format.PageSize+pageUp(b.bytes+data) > room {
+		return fitsRingNot
+	}
+	return fitsYes
+}
+
+// take moves the first operation of r into b. It reports whether the next one
+// may follow into the same batch: none may behind a barrier, so that what a
+// batch notes for a replica is of one side of it.
+func (s *Store) take(b *batch, r *replica) (more bool) {
+	i := s.dequeue(r)
+	o := &s.queue.ops[i]
+	s.queue.count(o, s.blockSize, -1)
+	s.journal.inFlight(o, 1)
+	o.record.Stable = r.stable
+	if r.resets > 0 {
+		o.record.Stable = 0 // stable is already of the life after the Reset
+	}
+	s.encode(b, &o.record)
+	b.bytes += o.record.DataBlocks() * s.blockSize
+	b.ops = append(b.ops, i)
+	n := b.note(r.handle)
+	n.stable = o.record.Stable
+	r.journaled = max(r.journaled, o.record.Stable)
+	switch {
+	case o.record.InStream():
+		n.accepted, n.last = true, o.record.Position.Seq
+	case o.record.Kind == format.Resync:
+	default:
+		if o.record.Kind == format.Continue {
+			n.last = o.record.Position.Seq
+		}
+		b.done = append(b.done, done{handle: r.handle, token: o.token})
+		if barrier(o.record.Kind) {
+			b.barrier = true
+			return false
+		}
+	}
+	return true
+}
+
+// inFlight keeps what o needs counted between the queue and the index.
+func (j *journal) inFlight(o *op, sign int) {
+	j.records += sign
+	j.blocks += sign * o.record.DataBlocks()
+	if o.reserve {
+		j.reserved += sign
+	}
+}
+
+func (s *Store) encode(b *batch, rec *format.Record) {
+	space := format.RecordSpace(b.space[:])
+	b.header.Bytes += rec.Encode(space[b.header.Bytes:])
+	b.header.Records++
+}
+
+// writeBatch completes b's header and emits its write, after a WRAP if the
+// ring's end is too near.
+func (s *Store) writeBatch(b *batch, out *step.Effects) {
+	j := &s.journal
+	b.header.Pages = 1
+	if b.header.Bytes > format.RecordsRoom(1) {
+		b.header.Pages = 2
+		out.Marks.Hit("store: batch header of two pages")
+	}
+	length := b.header.Pages*format.PageSize + pageUp(b.bytes)
+	if toEnd := int(s.super.Journal.Length) - int(j.head%uint64(s.super.Journal.Length)); length > toEnd {
+		out.Marks.Hit("store: WRAP")
+		w := j.newBatch()
+		s.encode(w, &format.Record{Kind: format.Wrap})
+		w.header.Pages = 1
+		s.emitBatch(w, toEnd, out)
+	}
+	s.emitBatch(b, length, out)
+}
+
+func (s *Store) emitBatch(b *batch, length int, out *step.Effects) {
+	j := &s.journal
+	h := &b.header
+	h.Prev, h.Generation, h.Batch, h.Durable, h.Length = j.prev, s.super.Journal.OpenCount, j.next, j.durable, uint32(length)
+	b.position = j.head
+	address := s.ringAddress(b.position)
+	header := s.params.Pool.Get(h.Pages * format.PageSize)
+	copy(format.RecordSpace(header.Bytes()), format.RecordSpace(b.space[:])[:h.Bytes])
+	h.Seal(header.Bytes(), s.super.Pool, address)
+	j.prev, j.next, j.head = h.CRC, j.next+1, j.head+uint64(length)
+	if h.Durable > j.claimed {
+		j.claimed, j.claimedBy = h.Durable, h.Batch
+	}
+	invariant.That(j.used() <= s.super.Journal.Length, "the journal's head never passes its tail")
+	io := s.begin(ioBatch, int32(uint32(h.Batch)))
+	s.piece(io, header)
+	for _, i := range b.ops {
+		o := &s.queue.ops[i]
+		s.pieces(io, o)
+	}
+	s.emit(io, step.DiskWrite, address, out)
+	if b.barrier {
+		j.barrier = h.Batch
+	}
+	if len(b.ops) > 0 {
+		j.newest = h.Batch
+	}
+	j.flight = append(j.flight, b)
+}
+
+// pieces adds the data of o to a batch's write and hands its reference over.
+func (s *Store) pieces(io int32, o *op) {
+	holds := o.record.Holds()
+	if o.record.DataBlocks() == 0 {
+		o.payload.Release()
+		o.payload = block.Buffer{}
+		return
+	}
+	if o.record.Kind == format.Write {
+		s.piece(io, o.payload)
+		o.payload = block.Buffer{}
+		return
+	}
+	for b := range block.PerChunk { // a push: present blocks are at their places in the chunk
+		if holds&(1<<b) != 0 {
+			s.piece(io, o.payload.Slice(b*s.blockSize, (b+1)*s.blockSize).Retain())
+		}
+	}
+	o.payload.Release()
+	o.payload = block.Buffer{}
+}
+
+// onBatchWritten accepts what is written in order.
+func (s *Store) onBatchWritten(ref uint64, out *step.Effects) {
+	j := &s.journal
+	for _, b := range j.flight {
+		if uint32(b.header.Batch) == uint32(ref) {
+			b.written = true
+		}
+	}
+	for len(j.flight) > 0 && j.flight[0].written {
+		b := j.flight[0]
+		n := copy(j.flight, j.flight[1:])
+		j.flight = j.flight[:n]
+		s.accept(b, out)
+	}
+}
+
+// accept applies the records of a written batch and reports them.
+func (s *Store) accept(b *batch, out *step.Effects) {
+	j := &s.journal
+	invariant.That(b.header.Batch == j.accepted+1, "batches are accepted in order")
+	j.accepted = b.header.Batch
+	j.unsealed = append(j.unsealed, b)
+	at := s.ringAddress(b.position) + int64(b.header.Pages*format.PageSize)
+	for _, i := range b.ops {
+		o := &s.queue.ops[i]
+		j.inFlight(o, -1)
+		s.apply(&o.record, applied{batch: b.header.Batch, at: at, reserve: o.reserve}, out)
+		at += int64(o.record.DataBlocks() * s.blockSize)
+		if o.record.Kind == format.Resync {
+			s.result(Result{Kind: PushDone, Handle: Handle(o.record.Handle), Token: o.token})
+		}
+		s.freeOp(i)
+	}
+	b.ops = b.ops[:0]
+	for _, n := range b.notes {
+		if r := s.byHandle[n.handle]; r != nil && n.accepted && !r.gone {
+			s.result(Result{Kind: Accepted, Handle: Handle(n.handle), Position: r.last})
+		}
+	}
+	if len(b.done) > 0 {
+		s.syncs.want = b.header.Batch
+	}
+}

@@ -1,0 +1,191 @@
+package store
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store/format"
+)
+
+type leafID struct {
+	tree uint64
+	leaf uint64
+}
+
+// leaf is one leaf page in memory.
+type leaf struct {
+	tree    *tree
+	number  uint64
+	content format.Leaf
+	loaded  bool
+	dirty   bool
+	busy    bool
+	pins    int     // jobs that hold it across disk operations
+	waiters []int32 // jobs that wait until it is loaded
+	buffer  block.Buffer
+	older   int32 // towards the least recently used
+	newer   int32
+}
+
+// leafCache keeps leaves in memory, the least recently used clean ones go first.
+type leafCache struct {
+	find   map[leafID]int32
+	leaves []*leaf
+	free   []int32
+	oldest int32
+	newest int32
+	dirty  int
+	limit  int
+	trees  uint64
+	listed []int32 // dirty ones, in the order they became so
+}
+
+func (c *leafCache) init(cacheBytes int) {
+	c.find = make(map[leafID]int32)
+	c.oldest, c.newest = -1, -1
+	c.limit = max(64, cacheBytes/format.PageSize)
+}
+
+// peek returns the descriptor of a chunk if it is in memory.
+func (c *leafCache) peek(t *tree, chunk block.Chunk) *format.Descriptor {
+	i, ok := c.find[leafID{t.id, uint64(chunk) / format.LeafChunks}]
+	if !ok || !c.leaves[i].loaded {
+		return nil
+	}
+	return &c.leaves[i].content[chunk%format.LeafChunks]
+}
+
+func (c *leafCache) unlink(i int32) {
+	l := c.leaves[i]
+	if l.older >= 0 {
+		c.leaves[l.older].newer = l.newer
+	} else {
+		c.oldest = l.newer
+	}
+	if l.newer >= 0 {
+		c.leaves[l.newer].older = l.older
+	} else {
+		c.newest = l.older
+	}
+}
+
+func (c *leafCache) link(i int32) {
+	l := c.leaves[i]
+	l.older, l.newer = c.newest, -1
+	if c.newest >= 0 {
+		c.leaves[c.newest].newer = i
+	} else {
+		c.oldest = i
+	}
+	c.newest = i
+}
+
+// get returns the leaf that describes chunk. If it is not in memory, it is read
+// and job is resumed then.
+func (s *Store) leafFor(t *tree, number uint64, job int32, out *step.Effects) (at int32, ready bool) {
+	c := &s.leaves
+	id := leafID{t.id, number}
+	if i, ok := c.find[id]; ok {
+		l := c.leaves[i]
+		if !l.loaded {
+			l.waiters = append(l.waiters, job)
+			return i, false
+		}
+		c.unlink(i)
+		c.link(i)
+		return i, true
+	}
+	i := s.newLeaf(t, number)
+	l := c.leaves[i]
+	child := t.child(number)
+	switch {
+	case t.lost:
+		l.loseAll()
+	case child.Page == 0 && child.AllZero:
+		l.content.FillZero(child.MaxSeq)
+	case child.Page != 0:
+		l.loaded = false
+		l.waiters = append(l.waiters, job)
+		l.buffer = s.params.Pool.Get(format.PageSize)
+		io := s.begin(ioLeaf, i)
+		s.piece(io, l.buffer.Retain())
+		s.emit(io, step.DiskRead, s.pageAddress(child.Page), out)
+	}
+	return i, l.loaded
+}
+
+// newLeaf takes an empty leaf into the cache and drops one too many.
+func (s *Store) newLeaf(t *tree, number uint64) int32 {
+	c := &s.leaves
+	for i := c.oldest; i >= 0 && len(c.find) >= c.limit; {
+		l := c.leaves[i]
+		newer := l.newer
+		if l.loaded && !l.dirty && l.pins == 0 {
+			c.remove(i)
+		}
+		i = newer
+	}
+	var i int32
+	if n := len(c.free); n > 0 {
+		i = c.free[n-1]
+		c.free = c.free[:n-1]
+	} else {
+		c.leaves = append(c.leaves, &leaf{})
+		i = int32(len(c.leaves) - 1)
+	}
+	l := c.leaves[i]
+	*l = leaf{tree: t, number: number, loaded: true, busy: true, waiters: l.waiters[:0]}
+	c.find[leafID{t.id, number}] = i
+	c.link(i)
+	return i
+}
+
+func (c *leafCache) remove(i int32) {
+	l := c.leaves[i]
+	c.unlink(i)
+	delete(c.find, leafID{l.tree.id, l.number})
+	l.busy = false
+	c.free = append(c.free, i)
+}
+
+// loseAll marks every block as bad: the page that described them is gone.
+func (l *leaf) loseAll() {
+	for i := range l.content {
+		l.content[i] = format.Descriptor{States: 0xffff_ffff}
+	}
+}
+
+func (s *Store) onLeafRead(i int32, err step.DiskError, out *step.Effects) {
+	l := s.leaves.leaves[i]
+	child := l.tree.child(l.number)
+	body, _, bad := format.OpenPage(l.buffer.Bytes(), format.PageLeaf, s.super.Pool, s.pageAddress(child.Page), child.CRC, l.number)
+	if bad == nil {
+		bad = format.DecodeLeaf(body, uint32(s.slots.Total()), &l.content)
+	}
+	if err != step.DiskOK || bad != nil {
+		out.Marks.Hit("store: leaf page lost")
+		l.loseAll()
+		for _, r := range s.replicas {
+			r.damaged = r.damaged || r.tree == l.tree
+		}
+	}
+	l.buffer.Release()
+	l.buffer = block.Buffer{}
+	l.loaded = true
+	l.pins++ // the first waiter must not lose it to the second's needs
+	waiters := l.waiters
+	for _, job := range waiters {
+		s.resume(job, out)
+	}
+	l.waiters = l.waiters[:0]
+	l.pins--
+}
+
+// dirtied lists a leaf for the next checkpoint.
+func (s *Store) dirtied(i int32) {
+	l := s.leaves.leaves[i]
+	if !l.dirty {
+		l.dirty = true
+		s.leaves.dirty++
+		s.leaves.listed = append(s.leaves.listed, i)
+	}
+}

@@ -1,0 +1,5 @@
+//go:build mutant_torn_tail
+
+package store
+
+const acceptTornTail = true

@@ -1,0 +1,299 @@
+package store
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store/format"
+	"github.com/lagan-storage/lagan/core/store/index"
+)
+
+// zeroBlocksMax bounds one OpZero: longer ones are cut by the coordinator.
+const zeroBlocksMax = 16_384
+
+// op is a record on its way into the journal.
+type op struct {
+	record  format.Record
+	payload block.Buffer
+	token   uint64
+	next    int32
+	ready   bool // false: its data is still being written to its slot
+	reserve bool // it may need a slot of its own when it goes home
+	soft    bool // it waits for a checkpoint to free the space it was promised
+}
+
+// opList is a replica's operations in order.
+type opList struct{ head, tail int32 }
+
+// queue is what waits for its journal batch, per replica in order.
+type queue struct {
+	ops     []op
+	free    []int32
+	active  []*replica // those with operations, in turn
+	records int
+	blocks  int // of data that goes into the ring
+	bytes   int
+	reserve int
+	leaves  int // metadata pages that the operations touch
+}
+
+// barrier reports whether a record changes what a checkpoint's cut took for
+// granted: such records and checkpoints wait for each other.
+func barrier(k format.Kind) bool {
+	return k == format.Truncate || k == format.Reset || k == format.Delete || k == format.Continue
+}
+
+// shrinks reports whether a record may take a chunk's slot away.
+func shrinks(k format.Kind) bool {
+	return k == format.ZeroRange || k == format.Resync || k == format.Reset || k == format.Delete
+}
+
+// enqueue puts a record at the end of its replica's line.
+func (s *Store) enqueue(r *replica, rec format.Record, payload block.Buffer, token uint64) int32 {
+	q := &s.queue
+	var i int32
+	if n := len(q.free); n > 0 {
+		i = q.free[n-1]
+		q.free = q.free[:n-1]
+	} else {
+		q.ops = append(q.ops, op{})
+		i = int32(len(q.ops) - 1)
+	}
+	rec.Handle = r.handle
+	q.ops[i] = op{record: rec, payload: payload, token: token, next: index.None, ready: true}
+	if r.ops.tail == index.None {
+		r.ops.head = i
+	} else {
+		q.ops[r.ops.tail].next = i
+	}
+	r.ops.tail = i
+	if !r.active {
+		r.active = true
+		q.active = append(q.active, r)
+	}
+	q.count(&q.ops[i], s.blockSize, 1)
+	return i
+}
+
+// count adds or takes away what o asks for.
+func (q *queue) count(o *op, blockSize, sign int) {
+	n := o.record.DataBlocks()
+	q.records += sign
+	q.blocks += sign * n
+	q.bytes += sign * n * blockSize
+	q.leaves += sign * o.leaves()
+	if o.reserve {
+		q.reserve += sign
+	}
+}
+
+// leaves returns how many metadata pages o touches at most.
+func (o *op) leaves() int {
+	const perLeaf = format.LeafChunks * block.PerChunk
+	if o.record.Range.Count == 0 {
+		return 0
+	}
+	return int(o.record.Range.Count)/perLeaf + 2
+}
+
+// dequeue takes the first operation of r's line; its slot is freed by the
+// caller with freeOp.
+func (s *Store) dequeue(r *replica) int32 {
+	i := r.ops.head
+	r.ops.head = s.queue.ops[i].next
+	if r.ops.head == index.None {
+		r.ops.tail = index.None
+	}
+	return i
+}
+
+func (s *Store) freeOp(i int32) {
+	s.queue.ops[i] = op{}
+	s.queue.free = append(s.queue.free, i)
+}
+
+// dropQueue releases everything that waits, when the store has failed.
+func (s *Store) dropQueue() {
+	for _, r := range s.queue.active {
+		for i := r.ops.head; i != index.None; i = s.queue.ops[i].next {
+			s.queue.ops[i].payload.Release()
+			s.queue.ops[i].payload = block.Buffer{}
+		}
+		r.ops, r.active = opList{head: index.None, tail: index.None}, false
+	}
+	s.queue = queue{}
+}
+
+// Append adds the next record of h's stream: rec.Position.Seq must be one above
+// the last appended. The data of an OpWrite is payload, whose reference is taken
+// over if the answer is OK. Results: Accepted, and Durable after a later sync.
+// NoSpace: nothing was changed.
+func (s *Store) Append(now step.Time, h Handle, rec message.Record, payload block.Buffer, out *step.Effects) message.Status {
+	s.now = max(s.now, now)
+	r := s.replica(h)
+	if r == nil {
+		return s.refusal()
+	}
+	if st := s.checkAppend(r, &rec, payload); st != message.OK {
+		return st
+	}
+	record := format.Record{Position: rec.Position, FUA: rec.FUA, Range: rec.Range}
+	st := message.OK
+	switch rec.Op {
+	case message.OpWrite:
+		record.Kind, record.Sums = format.Write, rec.Checksums
+		st = s.appendWrite(r, record, payload, 0, out)
+	case message.OpZero:
+		record.Kind = format.ZeroRange
+		s.enqueue(r, record, block.Buffer{}, 0)
+		r.shrinking++
+	default:
+		record.Kind, record.Range = format.Nop, block.Range{}
+		s.enqueue(r, record, block.Buffer{}, 0)
+	}
+	if st != message.OK {
+		return st
+	}
+	r.appended = rec.Position
+	s.timer.touched = s.now
+	s.pump(out)
+	return message.OK
+}
+
+// refusal is the answer to a call for a replica that cannot take it.
+func (s *Store) refusal() message.Status {
+	if s.phase == phaseFailed {
+		return message.DiskFailed
+	}
+	return message.NoReplica
+}
+
+// checkAppend refuses what breaks the rules of a stream.
+func (s *Store) checkAppend(r *replica, rec *message.Record, payload block.Buffer) message.Status {
+	if r.damaged || rec.Position.Seq != r.appended.Seq+1 || rec.Position.Era < r.appended.Era {
+		return message.WrongState
+	}
+	n := uint64(rec.Range.Count)
+	inside := n > 0 && uint64(rec.Range.First) < r.blocks && uint64(rec.Range.First)+n <= r.blocks
+	switch rec.Op {
+	case message.OpWrite:
+		if !inside || !rec.Range.InOneChunk() || payload.Len() != int(n)*s.blockSize {
+			return message.WrongState
+		}
+		for i := range int(n) {
+			if block.ChecksumOf(payload.Bytes()[i*s.blockSize:(i+1)*s.blockSize]) != rec.Checksums[i] {
+				return message.Corrupt
+			}
+		}
+	case message.OpZero:
+		if !inside || n > zeroBlocksMax || !s.fits(0, s.zeroSlack()) {
+			if inside && n <= zeroBlocksMax {
+				return message.NoSpace
+			}
+			return message.WrongState
+		}
+	case message.OpNop:
+	default:
+		return message.WrongState
+	}
+	return message.OK
+}
+
+// appendWrite queues a record with data: through a fresh slot if it covers a
+// chunk and one can be spared, else through the journal.
+func (s *Store) appendWrite(r *replica, rec format.Record, payload block.Buffer, token uint64, out *step.Effects) message.Status {
+	if rec.Holds() == 0xffff && s.slots.Free() > s.need() {
+		return s.appendMapped(r, rec, payload, token, out)
+	}
+	if rec.Holds() == 0xffff {
+		out.Marks.Hit("store: full chunk through the journal")
+	}
+	reserve := !s.hasRoomAtHome(r, rec.Range.First.Chunk())
+	i := s.enqueueData(r, rec, payload, token, reserve)
+	free, need := s.slots.Free(), s.need()
+	switch {
+	case free >= need:
+	case free+s.slots.Pending() >= need:
+		s.queue.ops[i].soft = true
+		s.ckpt.wanted = true
+		out.Marks.Hit("store: append waits for freed space")
+	default:
+		out.Marks.Hit("store: no space")
+		s.unqueue(r, i)
+		return message.NoSpace
+	}
+	return message.OK
+}
+
+func (s *Store) enqueueData(r *replica, rec format.Record, payload block.Buffer, token uint64, reserve bool) int32 {
+	i := s.enqueue(r, rec, payload, token)
+	if reserve {
+		s.queue.ops[i].reserve = true
+		s.queue.reserve++
+	}
+	return i
+}
+
+// unqueue takes back the operation that was queued last.
+func (s *Store) unqueue(r *replica, i int32) {
+	s.queue.count(&s.queue.ops[i], s.blockSize, -1)
+	if r.ops.head == i {
+		r.ops = opList{head: index.None, tail: index.None}
+	} else {
+		before := r.ops.head
+		for s.queue.ops[before].next != i {
+			before = s.queue.ops[before].next
+		}
+		s.queue.ops[before].next = index.None
+		r.ops.tail = before
+	}
+	s.freeOp(i)
+}
+
+// appendMapped writes a whole chunk to a fresh slot; the record follows once
+// that is done (rule 15).
+func (s *Store) appendMapped(r *replica, rec format.Record, payload block.Buffer, token uint64, out *step.Effects) message.Status {
+	slot, ok := s.slots.Alloc(r.hint)
+	if !ok {
+		return message.NoSpace
+	}
+	r.hint = slot + 1
+	if rec.Kind == format.Write {
+		rec.Kind = format.Map
+	}
+	rec.Slot = slot
+	i := s.enqueue(r, rec, payload, token)
+	s.queue.ops[i].ready = false
+	io := s.begin(ioMapData, i)
+	s.piece(io, payload.Retain())
+	s.emit(io, step.DiskWrite, s.slotAddress(slot), out)
+	return message.OK
+}
+
+// onMapWritten lets a record enter a batch now that its data is written.
+func (s *Store) onMapWritten(i int32) {
+	o := &s.queue.ops[i]
+	o.ready = true
+	o.payload.Release()
+	o.payload = block.Buffer{}
+}
+
+// hasRoomAtHome reports whether a write to the chunk needs no slot of its own
+// when it goes home.
+func (s *Store) hasRoomAtHome(r *replica, c block.Chunk) bool {
+	if r.shrinking > 0 {
+		return false
+	}
+	if i := s.index.Find(index.Key{Handle: r.handle, Chunk: c}); i != index.None {
+		for v := s.index.Chunk(i).Newest; v != index.None; v = s.index.Older(v) {
+			if k := s.index.Version(v).Kind; k == index.Zeroed || k == index.Cleared {
+				return false
+			}
+		}
+		if s.index.Chunk(i).Reserved {
+			return true
+		}
+	}
+	d := s.leaves.peek(r.tree, c)
+	return d != nil && d.Slot != 0
+}

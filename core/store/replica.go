@@ -1,0 +1,168 @@
+package store
+
+import (
+	"slices"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/store/format"
+	"github.com/lagan-storage/lagan/core/store/index"
+)
+
+// replica is one copy of a volume on this disk.
+//
+//	base ≤ homeable ≤ journaled ≤ stable      durable ≤ last ≤ appended
+type replica struct {
+	handle  uint32
+	id      block.ReplicaID
+	volume  block.VolumeID
+	blocks  uint64
+	damaged bool
+	cutOff  bool // recovery met a gap: the records behind it are not replayed
+	gone    bool // Delete was called
+	fenced  bool // a Reset or Delete is on its way: nothing goes home meanwhile
+
+	shrinking int    // queued records that may take slots away
+	resets    int    // queued Resets
+	hint      uint32 // the slot that suits its next chunk
+
+	appended  block.Position // of the last call of Append, Truncate or Continue
+	last      block.Position // accepted
+	durable   block.Seq
+	stable    block.Seq // as told by SetStable
+	journaled block.Seq // the stable that a written batch carries
+	homeable  block.Seq // the stable that a sealed batch carries: recovery will know it
+	limit     block.Seq // what destaging goes by: homeable, frozen during a checkpoint
+	want      block.Seq // Sync was asked up to here
+
+	meta    Meta // as of the last accepted record
+	rooted  Meta // as of the last sealed batch
+	metas   []pendingMeta
+	born    uint64 // batch of its Create; 0: in a root
+	tree    *tree
+	used    uint64 // slots at home
+	base    block.Position
+	records []record // accepted and still in the journal or parked, in journal order
+	first   int      // records[:first] are gone
+	cursor  int      // records[first:cursor] were offered to the destager
+	homing  int      // chunks on their way home
+	pages   []uint64 // of its parked records
+
+	ops       opList
+	active    bool // in the queue's list
+	stableDue bool // stable > journaled, listed for the next seal
+	cut       cutState
+}
+
+// pendingMeta is a Meta whose batch is not sealed yet.
+type pendingMeta struct {
+	batch uint64
+	meta  Meta
+}
+
+// record is what the store remembers of an accepted record.
+type record struct {
+	Position block.Position
+	Batch    uint64 // 0: parked
+	Kind     format.Kind
+	FUA      bool
+	Range    block.Range
+	Blocks   uint8 // of data in the ring
+	Lost     bool  // part of its data is bad
+}
+
+// cutState is what a checkpoint froze when it chose its cut.
+type cutState struct {
+	meta   Meta
+	last   block.Position
+	base   block.Position
+	stable block.Seq
+	parked format.Child
+	list   []int32 // its records to park, as indices into records
+	in     bool    // the replica existed at the cut
+}
+
+func (r *replica) live() []record { return r.records[r.first:] }
+
+// push remembers an accepted record.
+func (r *replica) push(rec record) {
+	if r.first > 64 && r.first*2 > len(r.records) {
+		n := copy(r.records, r.records[r.first:])
+		r.records = r.records[:n]
+		r.cursor -= r.first
+		r.first = 0
+	}
+	r.records = append(r.records, rec)
+}
+
+// record returns the remembered stream record of seq.
+func (r *replica) record(seq block.Seq) *record {
+	live := r.live()
+	for i := len(live) - 1; i >= 0; i-- {
+		if live[i].Position.Seq == seq && live[i].Kind != format.Resync {
+			return &live[i]
+		}
+	}
+	return nil
+}
+
+// info returns the replica's state as its caller sees it.
+func (r *replica) info() ReplicaInfo {
+	return ReplicaInfo{
+		Handle: Handle(r.handle), Replica: r.id, Volume: r.volume, Blocks: r.blocks, Meta: r.meta,
+		LastAccepted: r.last, Durable: r.durable, Stable: r.stable, Damaged: r.damaged, UsedChunks: r.used,
+	}
+}
+
+// Replicas appends what is on the disk to list, in handle order.
+func (s *Store) Replicas(list []ReplicaInfo) []ReplicaInfo {
+	for _, r := range s.replicas {
+		if !r.gone {
+			list = append(list, r.info())
+		}
+	}
+	return list
+}
+
+// Info returns one replica's state.
+func (s *Store) Info(h Handle) (ReplicaInfo, bool) {
+	r := s.byHandle[uint32(h)]
+	if r == nil || r.gone {
+		return ReplicaInfo{}, false
+	}
+	return r.info(), true
+}
+
+// replica returns what h names while the store is open.
+func (s *Store) replica(h Handle) *replica {
+	if s.phase != phaseOpen {
+		return nil
+	}
+	r := s.byHandle[uint32(h)]
+	if r == nil || r.gone {
+		return nil
+	}
+	return r
+}
+
+// addReplica makes the entry of a replica with an empty tree.
+func (s *Store) addReplica(handle uint32, id block.ReplicaID, vol block.VolumeID, blocks uint64, meta Meta) *replica {
+	r := &replica{handle: handle, id: id, volume: vol, blocks: blocks, meta: meta, rooted: meta}
+	r.ops = opList{head: index.None, tail: index.None}
+	r.tree = s.newTree(leavesOf(blocks))
+	at, _ := slices.BinarySearchFunc(s.replicas, handle, func(r *replica, h uint32) int { return int(r.handle) - int(h) })
+	s.replicas = slices.Insert(s.replicas, at, r)
+	s.byHandle[handle] = r
+	s.nextHandle = max(s.nextHandle, handle+1)
+	return r
+}
+
+func (s *Store) removeReplica(r *replica) {
+	delete(s.byHandle, r.handle)
+	s.replicas = slices.DeleteFunc(s.replicas, func(o *replica) bool { return o == r })
+}
+
+// leavesOf returns how many leaves describe that many blocks.
+func leavesOf(blocks uint64) uint64 {
+	const perLeaf = format.LeafChunks * block.PerChunk
+	return max(1, (blocks+perLeaf-1)/perLeaf)
+}

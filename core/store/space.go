@@ -1,0 +1,133 @@
+package store
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/store/format"
+)
+
+// spareSlots is kept for what no record pays for: the root page, and zeroing on
+// a full disk.
+const spareSlots = 4
+
+// need returns how many free slots everything accepted and queued may still
+// take: chunks going home, unstable data to be parked, and metadata pages.
+func (s *Store) need() int { return s.needSlack(0) + spareSlots }
+
+func (s *Store) zeroSlack() int { return 1 }
+
+func (s *Store) needSlack(slack int) int {
+	chunks := s.journal.reserved + s.queue.reserve
+	parked := (s.journal.blocks + s.queue.blocks + block.PerChunk - 1) / block.PerChunk
+	leaves := s.index.Leaves() + s.leaves.dirty + s.queue.leaves
+	records := s.journal.records + s.queue.records
+	const recordsPerPage = 28 // of the longest records
+	pages := 2*leaves + 3*len(s.replicas) + 2*s.slots.Groups() + records/recordsPerPage + 2*len(s.replicas)/format.TableVolumes + 8
+	return chunks + parked + (pages+s.pagesPerSlot()-1)/s.pagesPerSlot() + slack
+}
+
+// fits reports whether extra slots can be had beside all that is promised.
+func (s *Store) fits(extra, slack int) bool {
+	return s.slots.Free()+s.slots.Pending() >= s.needSlack(slack)+extra
+}
+
+func (s *Store) pagesPerSlot() int { return int(s.slotSize / format.PageSize) }
+
+// Space returns the bytes for data in all and those not reserved by anything.
+func (s *Store) Space() (capacity, free int64) {
+	if s.slots == nil {
+		return 0, 0
+	}
+	chunk := int64(block.PerChunk * s.blockSize)
+	spare := max(0, s.slots.Free()+s.slots.Pending()-s.need())
+	return int64(s.slots.Total()) * chunk, int64(spare) * chunk
+}
+
+// Pressure returns how full the journal is with what cannot leave it, 0 to 255.
+func (s *Store) Pressure() uint8 {
+	if s.phase != phaseOpen {
+		return 0
+	}
+	return uint8(min(255, s.journal.used()*256/s.super.Journal.Length))
+}
+
+// pageSpace hands out metadata pages: META slots are cut into pages.
+type pageSpace struct {
+	used    map[uint32]uint16 // META slot → its used pages
+	open    []uint32          // slots that had a free page when they were listed
+	pending []uint64          // pages freed since the last cut
+	cut     int
+}
+
+func (s *Store) pageAddress(page uint64) int64 { return int64(page) * format.PageSize }
+
+// allocPage returns a free page; false: the disk is full.
+func (s *Store) allocPage() (page uint64, ok bool) {
+	p, per := &s.pages, s.pagesPerSlot()
+	for {
+		n := len(p.open)
+		if n == 0 {
+			slot, ok := s.slots.Alloc(0)
+			if !ok {
+				return 0, false
+			}
+			p.used[slot] = 0
+			p.open = append(p.open, slot)
+			continue
+		}
+		slot := p.open[n-1]
+		mask, known := p.used[slot]
+		for i := range per {
+			if known && mask&(1<<i) == 0 {
+				p.used[slot] = mask | 1<<i
+				return uint64(s.slotAddress(slot)/format.PageSize) + uint64(i), true
+			}
+		}
+		p.open = p.open[:n-1]
+	}
+}
+
+// claimPage marks a page that recovery found in use.
+func (s *Store) claimPage(page uint64) bool {
+	address := s.pageAddress(page)
+	if address < s.slotBase || address >= s.slotBase+int64(s.slots.Total())*s.slotSize {
+		return false
+	}
+	slot := s.slotAt(address)
+	mask, known := s.pages.used[slot]
+	if !known && !s.slots.Claim(slot) {
+		return false
+	}
+	bit := uint16(1) << ((address - s.slotAddress(slot)) / format.PageSize)
+	s.pages.used[slot] = mask | bit
+	return mask&bit == 0
+}
+
+// dropPage ends the use of a page; it is handed out again after the checkpoint.
+func (s *Store) dropPage(page uint64) {
+	if page != 0 {
+		s.pages.pending = append(s.pages.pending, page)
+	}
+}
+
+// releasePages frees the pages that were pending at the cut.
+func (s *Store) releasePages() {
+	p := &s.pages
+	full := uint16(uint32(1)<<s.pagesPerSlot() - 1)
+	for _, page := range p.pending[:p.cut] {
+		address := s.pageAddress(page)
+		slot := s.slotAt(address)
+		mask := p.used[slot]
+		left := mask &^ (1 << ((address - s.slotAddress(slot)) / format.PageSize))
+		if left == 0 {
+			delete(p.used, slot)
+			s.slots.Return(slot)
+			continue
+		}
+		if mask == full {
+			p.open = append(p.open, slot)
+		}
+		p.used[slot] = left
+	}
+	p.pending = append(p.pending[:0], p.pending[p.cut:]...)
+	p.cut = 0
+}

@@ -1,0 +1,77 @@
+package store
+
+import (
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store/format"
+)
+
+// superPurpose says what goes on once a superblock is durable.
+type superPurpose uint8
+
+const (
+	superOpen superPurpose = iota
+	superCheckpoint
+	superClose
+	superFormat
+)
+
+// superWriter writes the four copies in two rounds with a sync after each. Two
+// copies of the old or of the new superblock are whole at any moment: a power
+// loss that tears both copies of a round cannot take the disk with it.
+type superWriter struct {
+	purpose superPurpose
+	order   [format.SuperblockCopies]int // which copies go first
+	round   int
+	pending int
+}
+
+// superRound is how many copies are written before a sync.
+const superRound = format.SuperblockCopies / 2
+
+func (s *Store) writeSuper(purpose superPurpose, out *step.Effects) {
+	s.super.Sequence++
+	s.superSlot.purpose, s.superSlot.round = purpose, 0
+	s.superRound(out)
+}
+
+func (s *Store) superRound(out *step.Effects) {
+	w := &s.superSlot
+	for _, copyNumber := range w.order[w.round*superRound : (w.round+1)*superRound] {
+		address := int64(copyNumber) * format.SuperblockStride
+		page := s.params.Pool.Get(format.PageSize)
+		s.super.Encode(page.Bytes(), address)
+		io := s.begin(ioSuper, 0)
+		s.piece(io, page)
+		s.emit(io, step.DiskWrite, address, out)
+		w.pending++
+	}
+}
+
+func (s *Store) onSuperWritten(out *step.Effects) {
+	w := &s.superSlot
+	if w.pending--; w.pending == 0 {
+		s.emit(s.begin(ioSuperSync, 0), step.DiskSync, 0, out)
+	}
+}
+
+func (s *Store) onSuperSynced(out *step.Effects) {
+	w := &s.superSlot
+	if w.round == 0 {
+		w.round = 1
+		s.superRound(out)
+		return
+	}
+	w.order = [format.SuperblockCopies]int{0, 1, 2, 3}
+	switch w.purpose {
+	case superOpen:
+		s.superOpened(out)
+	case superCheckpoint:
+		s.checkpointDurable(out)
+	case superClose:
+		s.phase = phaseClosed
+		s.result(Result{Kind: Closed})
+	case superFormat:
+		s.phase = phaseNew
+		s.result(Result{Kind: Formatted})
+	}
+}

@@ -1,0 +1,218 @@
+package store
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store/format"
+)
+
+// walk reads every metadata page but the leaves, from the root down.
+type walk struct {
+	items []walkItem
+	next  int // the first that is not being read
+}
+
+// walkItem is a page to be read and where its content goes.
+type walkItem struct {
+	kind   format.PageKind
+	ref    format.Child
+	index  uint64
+	level  uint8
+	tree   *tree // of an interior page; for the table its own
+	node   *node
+	volume int // entry of a parked page
+	buffer block.Buffer
+	what   format.PageKind // what the tree's leaves are
+}
+
+func (s *Store) startWalk(out *step.Effects) {
+	w := &s.opening.walk
+	w.items = append(w.items, walkItem{kind: format.PageRoot, ref: s.super.Root})
+	if s.super.Bitmap.Page != 0 {
+		s.walkTree(s.bitmap, s.super.Bitmap, format.PageBitmap)
+	}
+	s.driveWalk(out)
+}
+
+// walkTree lists the root page of a tree.
+func (s *Store) walkTree(t *tree, ref format.Child, leaves format.PageKind) {
+	t.page = ref
+	if ref.Page == 0 {
+		return
+	}
+	t.root = &node{}
+	s.opening.walk.items = append(s.opening.walk.items, walkItem{
+		kind: format.PageInterior, ref: ref, index: nodeIndex(t.height, 0), level: t.height, tree: t, node: t.root, what: leaves,
+	})
+}
+
+func (s *Store) driveWalk(out *step.Effects) {
+	o := s.opening
+	w := &o.walk
+	for w.next < len(w.items) && o.pending < openReads && s.phase != phaseFailed {
+		it := &w.items[w.next]
+		if !s.claimPage(it.ref.Page) {
+			s.fail(out, "disk %v: metadata page %d has two owners or lies outside: the pool's metadata is corrupt; format the disk, its replicas are made anew from the others", s.super.Disk, it.ref.Page)
+			return
+		}
+		it.buffer = s.params.Pool.Get(format.PageSize)
+		o.pending++
+		s.openRead(int32(w.next), it.buffer, s.pageAddress(it.ref.Page), out)
+		w.next++
+	}
+	if o.pending == 0 && s.phase != phaseFailed {
+		s.endWalk(out)
+	}
+}
+
+func (s *Store) onPageRead(ref int32, err step.DiskError, out *step.Effects) {
+	it := s.opening.walk.items[ref]
+	body, count, bad := format.OpenPage(it.buffer.Bytes(), it.kind, s.super.Pool, s.pageAddress(it.ref.Page), it.ref.CRC, it.index)
+	switch {
+	case bad == nil && err == step.DiskOK:
+		bad = s.takePage(&it, body, count)
+	case err != step.DiskOK:
+		bad = format.ErrContent
+	}
+	it.buffer.Release()
+	s.opening.walk.items[ref].buffer = block.Buffer{}
+	if bad != nil && !s.surviveLoss(&it, out) {
+		s.fail(out, "disk %v: metadata page %d: %v: the pool's metadata is corrupt; format the disk, its replicas are made anew from the others", s.super.Disk, it.ref.Page, bad)
+		return
+	}
+	s.driveWalk(out)
+}
+
+// surviveLoss gives up one volume's tree or parked records where a page is
+// lost that concerns no other volume.
+func (s *Store) surviveLoss(it *walkItem, out *step.Effects) bool {
+	if it.kind == format.PageInterior && it.what == format.PageLeaf {
+		it.tree.lost = true
+	} else if it.kind != format.PageParked {
+		return false
+	}
+	out.Marks.Hit("store: replica damaged by a lost page")
+	for _, r := range s.replicas {
+		r.damaged = r.damaged || r.tree == it.tree || it.kind == format.PageParked && uint64(r.handle) == it.index
+	}
+	return true
+}
+
+// takePage puts a page's content where it belongs and lists the pages below it.
+func (s *Store) takePage(it *walkItem, body []byte, count int) error {
+	switch it.kind {
+	case format.PageRoot:
+		root, err := format.DecodeRoot(body)
+		if err != nil {
+			return err
+		}
+		s.nextHandle = max(s.nextHandle, root.NextHandle)
+		s.ckpt.rootPage = it.ref.Page
+		s.ckpt.table = s.newTree(uint64(root.Pages))
+		s.ckpt.table.height = root.Height
+		s.walkTree(s.ckpt.table, root.Table, format.PageTable)
+	case format.PageInterior:
+		return s.takeInterior(it, body)
+	case format.PageBitmap:
+		format.DecodeBitmap(body, s.slots.Words(int(it.index)))
+	case format.PageTable:
+		volumes, err := format.DecodeTable(body, count, nil)
+		if err != nil {
+			return err
+		}
+		for i := range volumes {
+			s.takeVolume(&volumes[i])
+		}
+	case format.PageParked:
+		next, err := format.DecodeParked(body, count, func(p *format.Parked) { s.opening.parked = append(s.opening.parked, *p) })
+		if err != nil {
+			return err
+		}
+		if r := s.byHandle[uint32(it.index)]; r != nil {
+			r.pages = append(r.pages, it.ref.Page)
+		}
+		if next.Page != 0 {
+			s.opening.walk.items = append(s.opening.walk.items, walkItem{kind: format.PageParked, ref: next, index: it.index})
+		}
+	default:
+		return format.ErrContent
+	}
+	return nil
+}
+
+func (s *Store) takeInterior(it *walkItem, body []byte) error {
+	format.DecodeInterior(body, &it.node.child)
+	first := it.index & (1<<56 - 1)
+	span := uint64(1)
+	for range it.level - 1 {
+		span *= format.Fanout
+	}
+	for i := range it.node.child {
+		child := it.node.child[i]
+		if child.Page == 0 {
+			continue
+		}
+		index := first + uint64(i)*span
+		switch {
+		case it.level > 1:
+			it.node.kids[i] = &node{}
+			s.opening.walk.items = append(s.opening.walk.items, walkItem{
+				kind: format.PageInterior, ref: child, index: nodeIndex(it.level-1, index), level: it.level - 1,
+				tree: it.tree, node: it.node.kids[i], what: it.what,
+			})
+		case it.what == format.PageLeaf:
+			if !s.claimPage(child.Page) {
+				return format.ErrContent
+			}
+		case index >= it.tree.leaves:
+			return format.ErrContent
+		default:
+			s.opening.walk.items = append(s.opening.walk.items, walkItem{kind: it.what, ref: child, index: index})
+		}
+	}
+	return nil
+}
+
+// takeVolume makes the replica of a table entry.
+func (s *Store) takeVolume(v *format.Volume) {
+	if v.Dead {
+		t := s.newTree(v.Blocks)
+		t.height, t.dead = v.Height, true
+		s.dead = append(s.dead, t)
+		s.walkTree(t, v.Root, format.PageLeaf)
+		return
+	}
+	r := s.addReplica(v.Handle, v.Replica, v.Volume, v.Blocks, Meta(v.Meta))
+	r.tree.height = v.Height
+	r.damaged, r.cutOff, r.stable, r.used = v.Damaged, v.Damaged, v.Stable, v.Used
+	r.base, r.last = v.Base, v.Last
+	s.walkTree(r.tree, v.Root, format.PageLeaf)
+	if v.Parked.Page != 0 {
+		s.opening.walk.items = append(s.opening.walk.items, walkItem{kind: format.PageParked, ref: v.Parked, index: uint64(v.Handle)})
+	}
+}
+
+// endWalk takes over the bitmap and goes on to the journal.
+func (s *Store) endWalk(out *step.Effects) {
+	if !s.slots.Loaded() {
+		s.fail(out, "disk %v: the allocation bitmap names slots that do not exist: the pool's metadata is corrupt; format the disk", s.super.Disk)
+		return
+	}
+	for i := range s.slots.Groups() {
+		s.slots.Dirty(i)
+	}
+	s.opening.walk = walk{}
+	s.openPagesList()
+	s.opening.step = openScan
+	s.startScan(out)
+}
+
+// openPagesList lists the META slots with room, lowest last so that it is used first.
+func (s *Store) openPagesList() {
+	full := uint16(uint32(1)<<s.pagesPerSlot() - 1)
+	for slot := uint32(s.slots.Total()); slot > 0; slot-- {
+		if mask, ok := s.pages.used[slot]; ok && mask != full {
+			s.pages.open = append(s.pages.open, slot)
+		}
+	}
+}
