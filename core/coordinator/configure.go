@@ -49,8 +49,8 @@ func (c *Coordinator) verify(out *step.Effects) {
 func (c *Coordinator) onTransaction(tag step.Tag, res *metadata.Result, out *step.Effects) {
 	if tag.Slot != reissueSlot {
 		c.verifying = false
-		if res.Outcome == metadata.Applied {
-			c.adoptFrom(res, out)
+		if res.Outcome == metadata.Applied && c.proposed == nil {
+			c.adoptFrom(res, out) // else the proposal's own answer says what there is
 		}
 		return
 	}

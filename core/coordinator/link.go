@@ -184,7 +184,7 @@ func (c *Coordinator) onMemberBack(m *member, out *step.Effects) {
 		out.Marks.Hit("coordinator: restarted member repaired from the window")
 		m.repairing, m.repairTo = true, c.window.next-1
 	}
-	m.streaming = true
+	m.stream(at.Seq)
 	c.pump(m, out)
 	if m.repairing {
 		c.askSyncOf(m, m.repairTo, out)

@@ -50,6 +50,13 @@ type member struct {
 	resyncAfter step.Time // no resync is begun before
 }
 
+// stream begins to send m the operations above last, which it has accepted.
+func (m *member) stream(last block.Seq) {
+	m.streaming = true
+	m.sent, m.accepted, m.durable = last, last, min(m.durable, last)
+	m.syncAsked, m.refusedAt = 0, 0
+}
+
 func (m *member) prepared() bool { return m.link == linkPrepared }
 
 // alignMembers makes members follow the configuration, keeping what is known of

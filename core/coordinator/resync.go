@@ -242,8 +242,8 @@ func (c *Coordinator) goLive(out *step.Effects) {
 	c.askResync(r.target, resyncLive, message.Message{
 		Kind: message.ResyncLive, Position: block.Position{Era: c.era, Seq: last},
 	}, out)
-	r.target.streaming = true
-	r.target.sent, r.target.accepted, r.target.durable = last, last, 0
+	r.target.stream(last)
+	r.target.durable = 0 // what it has is not durable before the resync ends
 	c.askSyncTo(last, out)
 }
 

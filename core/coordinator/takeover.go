@@ -262,7 +262,7 @@ func (c *Coordinator) closeTail(out *step.Effects) {
 	c.window.push(entry{record: message.Record{Position: at, Op: message.OpNop}, op: noOp, sentAt: c.now})
 	for _, m := range c.members {
 		if m.State == volume.InSync {
-			m.streaming = true
+			m.stream(m.accepted)
 			c.pump(m, out)
 			c.askSyncOf(m, at.Seq, out)
 		}
