@@ -129,6 +129,7 @@ func newWorld(p *Plan, trace io.Writer, m makers) *World {
 		v := &volumeState{plan: &p.Volumes[i], id: block.VolumeID(id('v', i, 0)), name: fmt.Sprintf("v%d", i)}
 		v.members, v.eras = make(map[block.ReplicaID]*memberState), make(map[block.Session]block.Epoch)
 		v.proposed = make(map[uint64]proposal)
+		v.busy = make([]uint8, v.plan.Blocks)
 		v.history = linearizability.NewHistory(v.id)
 		w.volumes = append(w.volumes, v)
 	}

@@ -24,8 +24,9 @@ type volumeState struct {
 	servings   []*serving                    // coordinators that exist, oldest first
 	losses     int                           // how often every copy at once lost what was not flushed
 	takeovers  int
-	beyond     bool   // lost more than the protocol promises to survive: not judged
-	image      []byte // what the read-back returned
+	beyond     bool    // lost more than the protocol promises to survive: not judged
+	busy       []uint8 // by block: requests under way
+	image      []byte  // what the read-back returned
 }
 
 // memberState is what happened to one copy.

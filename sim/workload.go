@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -128,6 +129,9 @@ func (c *client) ask() {
 		count = c.rand.between(1, min(c.volume.plan.Blocks-first, 20))
 	}
 	rest := block.Range{First: block.Block(first), Count: uint32(count)}
+	if c.volume.crowded(rest) {
+		return
+	}
 	for !rest.Empty() { // the body cuts at chunks
 		r := rest
 		if over := int(r.First)%block.PerChunk + int(r.Count) - block.PerChunk; over > 0 {
@@ -135,6 +139,21 @@ func (c *client) ask() {
 		}
 		c.request(kind, fua, r)
 		rest.First, rest.Count = rest.First+block.Block(r.Count), rest.Count-r.Count
+	}
+}
+
+// crowdMax bounds the requests on one block that are under way at once: the
+// search for an order of more takes for ever.
+const crowdMax = 7
+
+func (v *volumeState) crowded(r block.Range) bool {
+	return slices.ContainsFunc(v.busy[r.First:r.End()], func(n uint8) bool { return n >= crowdMax })
+}
+
+// occupy counts a request on its blocks while it is under way.
+func (v *volumeState) occupy(r block.Range, by int) {
+	for b := r.First; b < r.End(); b++ {
+		v.busy[b] = uint8(int(v.busy[b]) + by)
 	}
 }
 
@@ -167,6 +186,7 @@ func (c *client) request(kind step.RequestKind, fua bool, r block.Range) *reques
 	if st.era != 0 {
 		h.Serve(q.op, st.era)
 	}
+	c.volume.occupy(r, 1)
 	st.requests = append(st.requests, q)
 	w.requests[q.id] = q
 	w.counts.Asked++
@@ -236,6 +256,7 @@ func (w *World) returnRead(q *request, data []byte) {
 
 func (w *World) finished(q *request, ok bool) {
 	delete(w.requests, q.id)
+	q.client.volume.occupy(q.blocks, -1)
 	list := q.mount.requests
 	for i, o := range list {
 		if o == q {
