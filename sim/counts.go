@@ -26,6 +26,7 @@ type Counts struct {
 	DisksStopped        int
 	StableAhead         int
 	BlindEvictions      int // a copy was put out while the last other one had just lost power
+	Probes              int // of acknowledged flushes on the disks
 	Stuck               int // volumes that rightly wait for a disk that is gone
 	Reattached          int // volumes that said they stopped, and were attached anew
 	Faults              [FaultCount]int
@@ -57,6 +58,7 @@ func (c *Counts) plus(o *Counts) {
 	c.DisksStopped += o.DisksStopped
 	c.StableAhead += o.StableAhead
 	c.BlindEvictions += o.BlindEvictions
+	c.Probes += o.Probes
 	c.Stuck += o.Stuck
 	c.Reattached += o.Reattached
 	for i := range c.Faults {

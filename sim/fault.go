@@ -92,7 +92,7 @@ func family(p Profile) []FaultKind {
 func (p *Plan) drawFaults() {
 	s := newStream(p.Seed, "faults", 0)
 	for _, k := range family(p.Profile) {
-		in := s.oneIn(3) || p.Profile != Swarm && s.oneIn(2)
+		in := s.oneIn(3) || p.Profile != Swarm && s.oneIn(2) || (k == IsolateHolder || k == LosePowerAll) && s.oneIn(3)
 		many := s.logBetween(1, 8)
 		if !in {
 			continue

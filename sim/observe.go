@@ -4,6 +4,7 @@ import (
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
 )
 
 // recordKey names a record for ever.
@@ -37,8 +38,57 @@ func (w *World) observe(s *shard, m *step.Send) {
 	} else if before != d {
 		w.fail("I4", "%s sends another operation as record %v of %s than was sent before", s, r.Position, w.volume(key.volume).name)
 	}
+	if r.Op == message.OpWrite && m.Message.Kind == message.Append {
+		w.place(c.hello.Volume, r.Position, m.Message.Payload.Bytes())
+	}
 	if m.Message.Kind == message.Append && m.Message.Stable > r.Position.Seq {
 		w.counts.StableAhead++
+	}
+}
+
+// place notes where in the volume's stream a client's write stands.
+func (w *World) place(id block.VolumeID, at block.Position, data []byte) {
+	v := w.volume(id)
+	q := v.writes[valueOf(data)]
+	if q != nil && q.at != at {
+		q.at = at
+		v.history.Place(q.op, at)
+	}
+}
+
+// acknowledged takes note of an acknowledged write or flush. What a flush, or a
+// write with FUA, promises is looked for, now and then, on the disks themselves:
+// every member in sync has it after any crash at this moment (I1).
+func (w *World) acknowledged(q *request) {
+	v := q.client.volume
+	if q.losses != v.losses {
+		return
+	}
+	floor := q.floor
+	if q.kind == step.WriteRequest {
+		v.acked = max(v.acked, q.at.Seq)
+		floor = q.at.Seq
+	}
+	if q.kind != step.FlushRequest && !q.fua || floor == 0 {
+		return
+	}
+	for _, strike := range w.onFlush {
+		w.after(0, callFault, strike)
+	}
+	w.onFlush = nil
+	if !w.probes.oneIn(w.plan.ProbeOneIn) {
+		return
+	}
+	w.counts.Probes++
+	for i := range v.config.Members {
+		m := &v.config.Members[i]
+		if state := v.member(m.Replica); m.State != volume.InSync || state.wounded || state.gone {
+			continue
+		}
+		d := w.bodyOf(m.Node).drives[0]
+		if last := w.lastAfterLoss(d, m.Replica); last < floor {
+			w.fail("I1", "a flush of %s up to %d is acknowledged; if %s lost power now it would come back with %d", v.name, floor, w.bodyOf(m.Node).name, last)
+		}
 	}
 }
 

@@ -40,6 +40,7 @@ type Plan struct {
 	WatchLag                 time.Duration
 	UnknownPPM               int // transactions whose outcome is not told, per million
 	TimerLateMax             time.Duration
+	ProbeOneIn               int           // acknowledged flushes whose promise is looked for on the disks
 	ReviveAfter              time.Duration // a node whose disk stopped is restarted
 	ClockPPM                 []int         // by node
 	ClocksOutside            bool          // rates beyond what the protocol tolerates: reads are not judged
@@ -137,6 +138,7 @@ func (p *Plan) drawDelays(s *stream) {
 	p.MetadataMax = p.MetadataMin + s.logSpan(100*time.Microsecond, 20*time.Millisecond)
 	p.WatchLag = s.logSpan(time.Millisecond, 50*time.Millisecond)
 	p.TimerLateMax = s.logSpan(time.Microsecond, 3*time.Millisecond)
+	p.ProbeOneIn = s.logBetween(2, 32)
 	p.ReviveAfter = s.logSpan(5*time.Second, 20*time.Second)
 }
 

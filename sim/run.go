@@ -112,6 +112,7 @@ func newWorld(p *Plan, trace io.Writer, m makers) *World {
 		plan: p, trace: trace, makers: m, marks: step.Marks{Counts: make(map[step.Mark]int)},
 		records: make(map[recordKey]digest), requests: make(map[uint64]*request),
 		crash: newStream(p.Seed, "crash", 0), late: newStream(p.Seed, "late", 0),
+		probes: newStream(p.Seed, "probe", 0),
 	}
 	w.hash.add(p.Seed)
 	w.metadata = newMetadata(w, p.Nodes)
@@ -128,6 +129,7 @@ func newWorld(p *Plan, trace io.Writer, m makers) *World {
 	for i := range p.Volumes {
 		v := &volumeState{plan: &p.Volumes[i], id: block.VolumeID(id('v', i, 0)), name: fmt.Sprintf("v%d", i)}
 		v.members, v.eras = make(map[block.ReplicaID]*memberState), make(map[block.Session]block.Epoch)
+		v.writes = make(map[uint64]*request)
 		v.proposed = make(map[uint64]proposal)
 		v.busy = make([]uint8, v.plan.Blocks)
 		v.history = linearizability.NewHistory(v.id)

@@ -79,32 +79,50 @@ func (w *World) format(d *drive) {
 	b.until(store.Formatted, nil)
 }
 
-// readDisk returns what a copy of a replica's disk, which lost power at this
-// moment, holds of it after recovery.
-func (w *World) readDisk(d *drive, replica block.ReplicaID, blocks int) []byte {
-	device := d.device.Clone(w.plan.Seed)
+// afterLoss opens a copy of a disk that lost power at this moment.
+func (w *World) afterLoss(d *drive, how disk.Loss) *bareStore {
+	device := d.device.Clone(w.plan.Seed ^ w.steps)
 	device.SetFaults(disk.Faults{})
-	device.PowerLoss(disk.LoseAll)
+	device.PowerLoss(how)
 	b := w.bare(device, 1)
 	b.store.Open(0, device.Size(), &b.out)
 	b.until(store.Opened, nil)
-	image := make([]byte, 0, blocks*w.plan.BlockSize)
+	return b
+}
+
+// find returns what an opened store knows of a replica.
+func (b *bareStore) find(replica block.ReplicaID) store.ReplicaInfo {
 	for _, info := range b.store.Replicas(nil) {
-		if info.Replica != replica {
-			continue
+		if info.Replica == replica {
+			return info
 		}
-		for first := 0; first < blocks; first += block.PerChunk {
-			r := block.Range{First: block.Block(first), Count: uint32(min(block.PerChunk, blocks-first))}
-			b.store.Read(b.now, info.Handle, r, 1, &b.out)
-			result := b.until(store.ReadDone, nil)
-			if result.Status != message.OK {
-				w.fail("I10", "a copy of a disk of a member in sync cannot be read: status %d", result.Status)
-			}
-			image = append(image, result.Payload.Bytes()...)
-			result.Payload.Release()
-		}
-		return image
 	}
-	w.fail("I10", "a disk does not hold the replica %v that is in sync on it", replica)
-	return nil
+	b.world.fail("I10", "a disk does not hold the replica %v that is in sync on it", replica)
+	return store.ReplicaInfo{}
+}
+
+// lastAfterLoss returns the last record that a replica would come back with if
+// its host lost power now.
+func (w *World) lastAfterLoss(d *drive, replica block.ReplicaID) block.Seq {
+	info := w.afterLoss(d, disk.LossDrawn).find(replica)
+	return info.LastAccepted.Seq
+}
+
+// readDisk returns what a copy of a replica's disk, which lost power at this
+// moment, holds of it after recovery.
+func (w *World) readDisk(d *drive, replica block.ReplicaID, blocks int) []byte {
+	b := w.afterLoss(d, disk.LoseAll)
+	info := b.find(replica)
+	image := make([]byte, 0, blocks*w.plan.BlockSize)
+	for first := 0; first < blocks; first += block.PerChunk {
+		r := block.Range{First: block.Block(first), Count: uint32(min(block.PerChunk, blocks-first))}
+		b.store.Read(b.now, info.Handle, r, 1, &b.out)
+		result := b.until(store.ReadDone, nil)
+		if result.Status != message.OK {
+			w.fail("I10", "a copy of a disk of a member in sync cannot be read: status %d", result.Status)
+		}
+		image = append(image, result.Payload.Bytes()...)
+		result.Payload.Release()
+	}
+	return image
 }

@@ -63,19 +63,6 @@ func (w *World) strikeProcess(f *Fault, b *body) {
 		w.stop(b, false, f.For)
 	case LosePower:
 		w.stop(b, true, f.For)
-	case LosePowerAll:
-		for i, o := range w.bodies {
-			late := time.Duration(0)
-			if f.Pick&1 != 0 {
-				late = time.Duration(scramble(f.Pick+uint64(i)) % uint64(f.For+1))
-			}
-			back := time.Duration(scramble(f.Pick^uint64(i)<<8) % uint64(4*time.Second))
-			w.after(late, callFault, func() {
-				if !w.healed {
-					w.stop(o, true, back)
-				}
-			})
-		}
 	case PauseProcess, PauseHolder:
 		if f.Kind == PauseHolder {
 			b = w.holder(f)
@@ -84,7 +71,32 @@ func (w *World) strikeProcess(f *Fault, b *body) {
 		w.counts.Pauses++
 	case EmptyDisk, OldDisk:
 		w.replaceDisk(f, b)
+	case LosePowerAll:
+		if f.Pick&2 != 0 { // right after a flush was acknowledged: now all depends on it
+			w.onFlush = append(w.onFlush, func() { w.blackout(f) })
+			return
+		}
+		w.blackout(f)
 	default:
+	}
+}
+
+// blackout takes the power from all hosts, at once or one after the other.
+func (w *World) blackout(f *Fault) {
+	if w.healed {
+		return
+	}
+	for i, o := range w.bodies {
+		late := time.Duration(0)
+		if f.Pick&1 != 0 {
+			late = time.Duration(scramble(f.Pick+uint64(i)) % uint64(f.For+1))
+		}
+		back := time.Duration(scramble(f.Pick^uint64(i)<<8) % uint64(4*time.Second))
+		w.after(late, callFault, func() {
+			if !w.healed {
+				w.stop(o, true, back)
+			}
+		})
 	}
 }
 

@@ -118,7 +118,7 @@ func (b *batch) add(r *Report) {
 // mean anything.
 var floors = map[string]int{
 	"takeover": 60, "power loss": 40, "crash in a step": 20, "eviction": 30, "resync": 20, "unknown transaction": 30,
-	"loss of every copy": 5, "partition or cut": 40, "fenced coordinator": 20,
+	"loss of every copy": 5, "partition or cut": 40, "fenced coordinator": 4,
 }
 
 const acknowledgedFloor = 50 // percent of all operations

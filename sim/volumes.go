@@ -24,9 +24,11 @@ type volumeState struct {
 	servings   []*serving                    // coordinators that exist, oldest first
 	losses     int                           // how often every copy at once lost what was not flushed
 	takeovers  int
-	beyond     bool    // lost more than the protocol promises to survive: not judged
-	busy       []uint8 // by block: requests under way
-	image      []byte  // what the read-back returned
+	beyond     bool                // lost more than the protocol promises to survive: not judged
+	writes     map[uint64]*request // by the value of their first block
+	acked      block.Seq           // of the newest record that a client was told of
+	busy       []uint8             // by block: requests under way
+	image      []byte              // what the read-back returned
 }
 
 // memberState is what happened to one copy.
@@ -125,6 +127,7 @@ func (w *World) checkLoss(v *volumeState, why string) {
 		return
 	}
 	v.losses++
+	v.acked = 0
 	w.counts.TotalLosses++
 	w.tracef(nil, "%s: no copy with every acknowledged write is left (%s)", v.name, why)
 	v.history.PowerLoss(w.now)

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"encoding/binary"
 	"slices"
 	"time"
 
@@ -38,6 +39,10 @@ type request struct {
 	blocks block.Range
 	mount  *serving
 	asked  int64
+	at     block.Position // of a write: its record, once it was seen
+	floor  block.Seq      // of a flush: every record up to here must be durable when it returns
+	losses int            // of the volume, when it was asked
+	fua    bool
 	reader func(ok bool) // of the read-back
 }
 
@@ -161,7 +166,8 @@ func (v *volumeState) occupy(r block.Range, by int) {
 func (c *client) request(kind step.RequestKind, fua bool, r block.Range) *request {
 	w, st := c.world, c.mount
 	w.requested++
-	q := &request{id: w.requested, client: c, epoch: c.epoch, kind: kind, blocks: r, mount: st, asked: w.now}
+	q := &request{id: w.requested, client: c, epoch: c.epoch, kind: kind, fua: fua, blocks: r, mount: st, asked: w.now}
+	q.floor, q.losses = c.volume.acked, c.volume.losses
 	h := c.volume.history
 	it := w.queue.push(w.now)
 	it.kind, it.body, it.life, it.shard = itemEvent, st.shard.body, st.shard.body.life, st.shard
@@ -178,6 +184,7 @@ func (c *client) request(kind step.RequestKind, fua bool, r block.Range) *reques
 			how = linearizability.WriteFUA
 		}
 		q.op = h.Call(w.now, c.index, how, r, values...)
+		c.volume.writes[values[0]] = q
 	case step.ZeroRequest:
 		q.op = h.Call(w.now, c.index, linearizability.Zero, r)
 	case step.FlushRequest:
@@ -208,6 +215,9 @@ func (c *client) stamps(r block.Range) ([]uint64, block.Buffer) {
 	return values, payload
 }
 
+// valueOf returns the value in a stamp (see linearizability.Stamp), unchecked.
+func valueOf(data []byte) uint64 { return binary.LittleEndian.Uint64(data[32:]) }
+
 // complete takes a coordinator's answer.
 func (w *World) complete(s *shard, c *step.Completion) {
 	q := w.requests[c.ID]
@@ -225,6 +235,7 @@ func (w *World) complete(s *shard, c *step.Completion) {
 			w.returnRead(q, c.Payload.Bytes())
 		} else {
 			h.Return(w.now, q.op)
+			w.acknowledged(q)
 		}
 	case step.RequestNoSpace:
 		w.fail("completions", "%s has no space for %v", s, q.blocks)

@@ -32,9 +32,11 @@ type World struct {
 	clients   []*client
 	requests  map[uint64]*request
 	requested uint64
-	healed    bool   // the safety phase is over: nothing breaks any more
-	crash     stream // subsets of effects
-	late      stream // timers of busy hosts
+	healed    bool     // the safety phase is over: nothing breaks any more
+	crash     stream   // subsets of effects
+	late      stream   // timers of busy hosts
+	probes    stream   // which acknowledgements are looked into
+	onFlush   []func() // faults that wait for the next acknowledged flush
 }
 
 // itemKind says what an item of the queue is.
