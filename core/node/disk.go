@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	spaceEvery  = 5 * time.Second // how often a change of free space is reported
-	reopenAfter = time.Second     // before a disk that could not be opened is tried again
-	reopensMax  = 8               // failed openings in a row before a disk is given up
+	spaceEvery  = 5 * time.Second  // how often a change of free space is reported
+	reopenAfter = time.Second      // before a disk that could not be opened is tried again,
+	reopenMax   = 30 * time.Second // twice as long each time, at most this
 )
 
 // The tags of a disk's shard: the store's effects carry owner storeOwner.
@@ -32,7 +32,8 @@ const (
 // that coordinators have to them.
 //
 //	[ opening ] ──Opened──▶ [ open ] ──write or sync error──▶ [ opening ], tainted
-//	     └── superblock or journal unreadable ──▶ [ unusable ], the node's other disks serve
+//	     └── superblock or journal unreadable ──▶ [ unusable ], tried again now and then;
+//	                                              the node's other disks serve
 type Disk struct {
 	node     Params
 	params   DiskParams
@@ -41,8 +42,8 @@ type Disk struct {
 	open     bool
 	failures int // openings that failed in a row
 	disk     block.DiskID
-	started  bool // the first opening is behind: later replicas are known to be new
-	tainted  bool
+	started  bool   // the first opening is behind: later replicas are known to be new
+	taint    uint32 // of the last failure of this boot
 	epoch    uint32 // of the store; timers and disk operations of an older one are late
 
 	replicas map[block.ReplicaID]*replica.Replica
@@ -65,7 +66,7 @@ type Disk struct {
 // EventStart and reports DiskReady or DiskUnusable.
 func NewDisk(p Params, d DiskParams) *Disk {
 	return &Disk{
-		node: p, params: d, tainted: d.Tainted,
+		node: p, params: d, taint: d.Taint,
 		random: derive(p.Seed, 3, uint64(d.Index)),
 	}
 }
@@ -87,6 +88,9 @@ func (d *Disk) Step(now step.Time, ev *step.Event, out *step.Effects) {
 	case step.EventTimer:
 		d.onTimer(now, ev, out)
 	case step.EventDiskDone:
+		if ev.Taint != 0 {
+			d.taint = ev.Taint
+		}
 		if ev.Tag.Owner == d.owner() {
 			d.store.Step(now, ev, out)
 		}
@@ -218,7 +222,7 @@ func (d *Disk) adopt(now step.Time, info store.ReplicaInfo, restarted bool) {
 		Info:        info,
 		Incarnation: block.Incarnation(derive(d.random, 5+uint64(d.epoch)<<8, d.tokens) | 1),
 		BootID:      d.node.Node.BootID,
-		Tainted:     d.tainted,
+		Taint:       d.taint,
 		Restarted:   restarted,
 	})
 	d.replicas[info.Replica] = r
@@ -229,20 +233,17 @@ func (d *Disk) adopt(now step.Time, info store.ReplicaInfo, restarted bool) {
 // nobody restarted; or the disk could not be opened at all.
 func (d *Disk) onFailed(now step.Time, res *store.Result, out *step.Effects) {
 	out.Closes = append(out.Closes, slices.Sorted(maps.Keys(d.conns))...)
-	wasOpen := d.open
+	if d.open {
+		out.Marks.Hit("disk: failed while open, opened anew")
+	}
 	d.open = false
 	clear(d.conns)
 	clear(d.replicas)
 	clear(d.handles)
-	if wasOpen {
-		out.Marks.Hit("disk: failed while open, opened anew")
-		d.tainted = true
-		d.tell(step.Control{Kind: step.DiskTainted}, out)
-	}
 	d.tell(step.Control{Kind: step.DiskUnusable, Text: res.Text}, out)
-	if d.failures++; d.failures < reopensMax {
-		out.After(now, reopenAfter, step.Tag{Owner: diskOwner, Slot: reopenSlot, Generation: d.epoch})
-	}
+	wait := min(reopenAfter<<min(d.failures, 8), reopenMax)
+	d.failures++
+	out.After(now, wait, step.Tag{Owner: diskOwner, Slot: reopenSlot, Generation: d.epoch})
 }
 
 func (d *Disk) tell(c step.Control, out *step.Effects) {
@@ -283,7 +284,7 @@ func (d *Disk) onControl(now step.Time, c *step.Control, out *step.Effects) {
 	case step.ConfigChanged:
 		for _, m := range c.Config.Members {
 			if r := d.replicas[m.Replica]; r != nil {
-				r.Learn(c.Config)
+				r.Learn(now, c.Config, out)
 			}
 		}
 	default:
@@ -299,10 +300,8 @@ func (d *Disk) makeReplica(now step.Time, c *step.Control, out *step.Effects) {
 		d.tell(step.Control{Kind: step.ReplicaMade, Replica: c.Replica, Volume: c.Volume}, out)
 		return
 	}
-	for _, id := range d.making { // any order: looks for one value
-		if id == c.Replica {
-			return
-		}
+	if d.underWay(c.Replica) {
+		return
 	}
 	member := c.Config.Member(c.Replica)
 	if member == nil || member.Disk != d.disk || c.Config.Tombstone {
@@ -315,8 +314,8 @@ func (d *Disk) makeReplica(now step.Time, c *step.Control, out *step.Effects) {
 	d.tokens++
 	_, status := d.store.Create(now, c.Replica, c.Volume, c.Config.Blocks, meta, d.tokens, out)
 	if status != message.OK {
-		d.tell(step.Control{Kind: step.DiskUnusable, Text: "no room for another replica"}, out)
-		return
+		out.Marks.Hit("disk: no room for another replica")
+		return // its other replicas are served; DiskSpace makes the orchestrator ask again
 	}
 	d.making[d.tokens] = c.Replica
 }
@@ -326,7 +325,9 @@ func (d *Disk) makeReplica(now step.Time, c *step.Control, out *step.Effects) {
 func (d *Disk) freeReplica(now step.Time, c *step.Control, out *step.Effects) {
 	r := d.replicas[c.Replica]
 	if r == nil {
-		d.tell(step.Control{Kind: step.ReplicaFreed, Replica: c.Replica, Volume: c.Volume}, out)
+		if !d.underWay(c.Replica) {
+			d.tell(step.Control{Kind: step.ReplicaFreed, Replica: c.Replica, Volume: c.Volume}, out)
+		}
 		return
 	}
 	if c.Config == nil || !r.MayBeFreed(c.Config) {
@@ -344,6 +345,22 @@ func (d *Disk) freeReplica(now step.Time, c *step.Control, out *step.Effects) {
 	d.tokens++
 	d.freeing[d.tokens] = r
 	d.store.Delete(now, r.Handle(), d.tokens, out)
+}
+
+// underWay reports whether a replica is being made or freed. The orchestrator
+// hears of it when that is done, and asks again if it wants the contrary.
+func (d *Disk) underWay(id block.ReplicaID) bool {
+	for _, made := range d.making { // any order: looks for one value
+		if made == id {
+			return true
+		}
+	}
+	for _, freed := range d.freeing { // any order: looks for one value
+		if freed.ID() == id {
+			return true
+		}
+	}
+	return false
 }
 
 // onRecordDone finishes a Create or Delete; ours is false for a replica's own
