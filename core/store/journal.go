@@ -392,6 +392,20 @@ func (s *Store) onBatchWritten(ref uint64, out *step.Effects) {
 	}
 }
 
+// tellAccepted reports how far r is accepted, in terms of what its caller knows
+// of: a Reset or Truncate that was called already drops what is still on its
+// way into the journal.
+func (s *Store) tellAccepted(r *replica) {
+	if r.gone || r.resets > 0 {
+		return
+	}
+	at := r.last
+	if at.Seq > r.appended.Seq {
+		at = r.appended
+	}
+	s.result(Result{Kind: Accepted, Handle: Handle(r.handle), Position: at})
+}
+
 // accept applies the records of a written batch and reports them.
 func (s *Store) accept(b *batch, out *step.Effects) {
 	j := &s.journal
@@ -411,8 +425,8 @@ func (s *Store) accept(b *batch, out *step.Effects) {
 	}
 	b.ops = b.ops[:0]
 	for _, n := range b.notes {
-		if r := s.byHandle[n.handle]; r != nil && n.accepted && !r.gone {
-			s.result(Result{Kind: Accepted, Handle: Handle(n.handle), Position: r.last})
+		if r := s.byHandle[n.handle]; r != nil && n.accepted {
+			s.tellAccepted(r)
 		}
 	}
 	if len(b.done) > 0 {

@@ -94,8 +94,8 @@ func (s *Store) durable(b *batch) {
 			continue
 		}
 		r.durable = n.last
-		if !r.gone {
-			s.result(Result{Kind: Durable, Handle: Handle(n.handle), Position: block.Position{Era: r.last.Era, Seq: r.durable}})
+		if !r.gone && r.resets == 0 {
+			s.result(Result{Kind: Durable, Handle: Handle(n.handle), Position: block.Position{Era: r.last.Era, Seq: min(r.durable, r.appended.Seq)}})
 		}
 	}
 	for _, d := range b.done {
