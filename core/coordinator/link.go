@@ -176,11 +176,6 @@ func (c *Coordinator) onMemberBack(m *member, out *step.Effects) {
 		return
 	}
 	if m.promise.Incarnation != m.Incarnation {
-		if m.promise.Tainted {
-			m.condemned = "its disk failed"
-			c.reconfigure(out)
-			return
-		}
 		out.Marks.Hit("coordinator: restarted member repaired from the window")
 		m.repairing, m.repairTo = true, c.window.next-1
 	}

@@ -96,8 +96,11 @@ func (r *Replica) Handle() store.Handle { return r.handle }
 // next promise: only freeing the replica depends on it.
 func (r *Replica) Learn(c *volume.Config) {
 	r.meta.KnownEpoch = max(r.meta.KnownEpoch, c.Epoch)
-	if c.Member(r.id) != nil {
+	if m := c.Member(r.id); m != nil {
 		r.meta.MemberEpoch = max(r.meta.MemberEpoch, c.Epoch)
+		if m.Incarnation == r.incarnation {
+			r.tainted = false // a coordinator that knew what must be there has looked
+		}
 	}
 }
 
