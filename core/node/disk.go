@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	spaceEvery  = 5 * time.Second // how often a change of free space is reported
-	reopenAfter = time.Second     // before a disk that could not be opened is tried again
-	reopensMax  = 8               // failed openings in a row before a disk is given up
+	spaceEvery  = 5 * time.Second  // how often a change of free space is reported
+	reopenAfter = time.Second      // before a disk that could not be opened is tried again,
+	reopenMax   = 30 * time.Second // twice as long each time, at most this
 )
 
 // The tags of a disk's shard: the store's effects carry owner storeOwner.
@@ -32,7 +32,8 @@ const (
 // that coordinators have to them.
 //
 //	[ opening ] ──Opened──▶ [ open ] ──write or sync error──▶ [ opening ], tainted
-//	     └── superblock or journal unreadable ──▶ [ unusable ], the node's other disks serve
+//	     └── superblock or journal unreadable ──▶ [ unusable ], tried again now and then;
+//	                                              the node's other disks serve
 type Disk struct {
 	node     Params
 	params   DiskParams
@@ -240,9 +241,9 @@ func (d *Disk) onFailed(now step.Time, res *store.Result, out *step.Effects) {
 		d.tell(step.Control{Kind: step.DiskTainted}, out)
 	}
 	d.tell(step.Control{Kind: step.DiskUnusable, Text: res.Text}, out)
-	if d.failures++; d.failures < reopensMax {
-		out.After(now, reopenAfter, step.Tag{Owner: diskOwner, Slot: reopenSlot, Generation: d.epoch})
-	}
+	wait := min(reopenAfter<<min(d.failures, 8), reopenMax)
+	d.failures++
+	out.After(now, wait, step.Tag{Owner: diskOwner, Slot: reopenSlot, Generation: d.epoch})
 }
 
 func (d *Disk) tell(c step.Control, out *step.Effects) {
