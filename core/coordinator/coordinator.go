@@ -190,7 +190,7 @@ func (c *Coordinator) onControl(control *step.Control, out *step.Effects) {
 	case step.StopCoordinator:
 		c.onStop(control.Force, out)
 	case step.ControlInvalid, step.DiskReady, step.DiskUnusable, step.ReplicaMade, step.ReplicaFreed, step.DiskSpace,
-		step.DiskTainted, step.MakeReplica, step.FreeReplica, step.StartCoordinator, step.VolumeServing,
+		step.MakeReplica, step.FreeReplica, step.StartCoordinator, step.VolumeServing,
 		step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
 		// not for coordinators
 	}

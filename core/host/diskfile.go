@@ -132,6 +132,7 @@ func skip(pieces [][]byte, n int) [][]byte {
 type diskFile struct {
 	*DiskFile
 	workers sync.WaitGroup
+	failed  func(path string) (taint uint32) // notes a failed write or sync
 
 	mu      sync.RWMutex // guards the closing of jobs
 	stopped bool
@@ -143,8 +144,8 @@ type diskJob struct {
 	shard *shard
 }
 
-func startDisk(d *DiskFile) *diskFile {
-	w := &diskFile{DiskFile: d, jobs: make(chan diskJob, diskQueue)}
+func startDisk(d *DiskFile, failed func(path string) uint32) *diskFile {
+	w := &diskFile{DiskFile: d, failed: failed, jobs: make(chan diskJob, diskQueue)}
 	for range diskWorkers {
 		w.workers.Go(w.work)
 	}
@@ -164,6 +165,9 @@ func (w *diskFile) work() {
 		err := w.perform(job.op.Kind, job.op.Offset, pieces)
 		clear(pieces)
 		ev = step.Event{Kind: step.EventDiskDone, Tag: job.op.Tag, DiskError: err}
+		if err != step.DiskOK && job.op.Kind != step.DiskRead {
+			ev.Taint = w.failed(w.Path)
+		}
 		job.shard.deliver(&ev, nil)
 	}
 }

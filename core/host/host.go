@@ -64,8 +64,10 @@ type Params struct {
 // Markers remembers, until the machine is booted anew, which disks may have
 // lost what they had accepted.
 type Markers interface {
-	Tainted(disk string) bool
-	SetTainted(disk string) error
+	// Taint returns what SetTaint noted last during this boot, or 0.
+	Taint(disk string) uint32
+	// SetTaint notes that a write or sync of the disk failed.
+	SetTaint(disk string, number uint32) error
 }
 
 // Host is a node at work.
@@ -124,10 +126,10 @@ func (h *Host) start(s *shard) { s.deliver(&step.Event{Kind: step.EventStart}, n
 
 func (h *Host) startDisk(index int, file *DiskFile) {
 	machine := node.NewDisk(h.machines, node.DiskParams{
-		Index: index, Capacity: file.Size, Tainted: h.params.Markers.Tainted(file.Path),
+		Index: index, Capacity: file.Size, Taint: h.params.Markers.Taint(file.Path),
 	})
 	s := newShard(h, slog.String("disk", file.Path), machine)
-	s.disk = startDisk(file)
+	s.disk = startDisk(file, h.noteFailure)
 	h.files = append(h.files, s.disk)
 	machine.Opened = func(id block.DiskID) {
 		h.mu.Lock()
@@ -164,8 +166,6 @@ func (h *Host) onControl(c *step.Control) {
 	switch c.Kind {
 	case step.StartCoordinator:
 		h.startVolume(c)
-	case step.DiskTainted:
-		h.taint(c.Disk)
 	case step.VolumeServing:
 		h.setVolume(c.Volume, func(s *Serving) { s.Serving, s.Lossless, s.Text = true, c.Lossless, "" })
 	case step.VolumeWaiting:
@@ -177,15 +177,15 @@ func (h *Host) onControl(c *step.Control) {
 	}
 }
 
-func (h *Host) taint(id block.DiskID) {
-	s := h.diskShard(id)
-	if s == nil {
-		return
+// noteFailure remembers, before any machine hears of it, that a write or sync
+// of a disk failed: what was accepted before may be lost.
+func (h *Host) noteFailure(path string) (number uint32) {
+	number = uint32(h.params.Clock()>>10) | 1
+	h.log.Error("disk failed a write or sync, it is opened anew", slog.String("disk", path))
+	if err := h.params.Markers.SetTaint(path, number); err != nil {
+		h.log.Error("disk failure could not be noted", slog.String("disk", path), slog.Any("error", err))
 	}
-	h.log.Error("disk failed and was opened anew", slog.String("disk", s.disk.Path))
-	if err := h.params.Markers.SetTainted(s.disk.Path); err != nil {
-		h.log.Error("disk failure could not be noted", slog.String("disk", s.disk.Path), slog.Any("error", err))
-	}
+	return number
 }
 
 func (h *Host) startVolume(c *step.Control) {

@@ -42,8 +42,8 @@ type Disk struct {
 	open     bool
 	failures int // openings that failed in a row
 	disk     block.DiskID
-	started  bool // the first opening is behind: later replicas are known to be new
-	tainted  bool
+	started  bool   // the first opening is behind: later replicas are known to be new
+	taint    uint32 // of the last failure of this boot
 	epoch    uint32 // of the store; timers and disk operations of an older one are late
 
 	replicas map[block.ReplicaID]*replica.Replica
@@ -66,7 +66,7 @@ type Disk struct {
 // EventStart and reports DiskReady or DiskUnusable.
 func NewDisk(p Params, d DiskParams) *Disk {
 	return &Disk{
-		node: p, params: d, tainted: d.Tainted,
+		node: p, params: d, taint: d.Taint,
 		random: derive(p.Seed, 3, uint64(d.Index)),
 	}
 }
@@ -88,6 +88,9 @@ func (d *Disk) Step(now step.Time, ev *step.Event, out *step.Effects) {
 	case step.EventTimer:
 		d.onTimer(now, ev, out)
 	case step.EventDiskDone:
+		if ev.Taint != 0 {
+			d.taint = ev.Taint
+		}
 		if ev.Tag.Owner == d.owner() {
 			d.store.Step(now, ev, out)
 		}
@@ -219,7 +222,7 @@ func (d *Disk) adopt(now step.Time, info store.ReplicaInfo, restarted bool) {
 		Info:        info,
 		Incarnation: block.Incarnation(derive(d.random, 5+uint64(d.epoch)<<8, d.tokens) | 1),
 		BootID:      d.node.Node.BootID,
-		Tainted:     d.tainted,
+		Taint:       d.taint,
 		Restarted:   restarted,
 	})
 	d.replicas[info.Replica] = r
@@ -230,16 +233,13 @@ func (d *Disk) adopt(now step.Time, info store.ReplicaInfo, restarted bool) {
 // nobody restarted; or the disk could not be opened at all.
 func (d *Disk) onFailed(now step.Time, res *store.Result, out *step.Effects) {
 	out.Closes = append(out.Closes, slices.Sorted(maps.Keys(d.conns))...)
-	wasOpen := d.open
+	if d.open {
+		out.Marks.Hit("disk: failed while open, opened anew")
+	}
 	d.open = false
 	clear(d.conns)
 	clear(d.replicas)
 	clear(d.handles)
-	if wasOpen {
-		out.Marks.Hit("disk: failed while open, opened anew")
-		d.tainted = true
-		d.tell(step.Control{Kind: step.DiskTainted}, out)
-	}
 	d.tell(step.Control{Kind: step.DiskUnusable, Text: res.Text}, out)
 	wait := min(reopenAfter<<min(d.failures, 8), reopenMax)
 	d.failures++
@@ -284,7 +284,7 @@ func (d *Disk) onControl(now step.Time, c *step.Control, out *step.Effects) {
 	case step.ConfigChanged:
 		for _, m := range c.Config.Members {
 			if r := d.replicas[m.Replica]; r != nil {
-				r.Learn(c.Config)
+				r.Learn(now, c.Config, out)
 			}
 		}
 	default:

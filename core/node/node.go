@@ -62,7 +62,7 @@ func Targets(c *step.Control) []Target {
 			return []Target{ToCoordinator}
 		}
 		return []Target{ToDisk}
-	case step.StartCoordinator, step.DiskTainted:
+	case step.StartCoordinator:
 		return []Target{ToBody}
 	case step.StopCoordinator:
 		return []Target{ToCoordinator}
@@ -75,9 +75,9 @@ func Targets(c *step.Control) []Target {
 
 // DiskParams describes a disk that a node was given.
 type DiskParams struct {
-	Index    int   // place among the node's disks
-	Capacity int64 // bytes of the device
-	Tainted  bool  // a former process of this boot saw a write or sync error on it
+	Index    int    // place among the node's disks
+	Capacity int64  // bytes of the device
+	Taint    uint32 // of the last write or sync that failed during this boot, 0: none; see step.Event
 }
 
 // NewOrchestrator returns the node's orchestrator.

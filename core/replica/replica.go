@@ -35,8 +35,8 @@ type Params struct {
 	Info        store.ReplicaInfo
 	Incarnation block.Incarnation
 	BootID      block.BootID
-	Tainted     bool // this boot saw a write or sync error on the disk
-	Restarted   bool // the replica existed before this process: it may have given a grant
+	Taint       uint32 // of the last write or sync error of this boot on the disk, 0: none
+	Restarted   bool   // the replica existed before this process: it may have given a grant
 }
 
 // Replica is one copy of a volume; see the package comment.
@@ -47,7 +47,8 @@ type Replica struct {
 	vol         block.VolumeID
 	incarnation block.Incarnation
 	boot        block.BootID
-	tainted     bool
+	taint       uint32
+	tainted     bool // accepted records may be lost, and nobody has looked yet
 
 	meta        store.Meta // as last handed to the store
 	metaPending int        // SetMeta records not yet durable
@@ -71,7 +72,8 @@ func New(now step.Time, p Params) *Replica {
 		vol:         p.Info.Volume,
 		incarnation: p.Incarnation,
 		boot:        p.BootID,
-		tainted:     p.Tainted || p.Info.Damaged,
+		taint:       p.Taint,
+		tainted:     p.Info.Damaged || p.Taint != 0 && p.Taint != p.Info.Meta.Overcome,
 		meta:        p.Info.Meta,
 		appended:    p.Info.LastAccepted.Seq,
 		accepted:    p.Info.LastAccepted.Seq,
@@ -92,17 +94,25 @@ func (r *Replica) Volume() block.VolumeID { return r.vol }
 // Handle returns what the store calls the replica.
 func (r *Replica) Handle() store.Handle { return r.handle }
 
-// Learn takes note of a newer configuration. It is written to the disk with the
-// next promise: only freeing the replica depends on it.
-func (r *Replica) Learn(c *volume.Config) {
+// Learn takes note of a newer configuration. What it says of this replica's
+// epochs is written to the disk with the next promise: only freeing the replica
+// depends on it. If it records this very incarnation, a coordinator that knew
+// what must be there has looked: a failure of the disk has cost nothing.
+func (r *Replica) Learn(now step.Time, c *volume.Config, out *step.Effects) {
 	r.meta.KnownEpoch = max(r.meta.KnownEpoch, c.Epoch)
-	if m := c.Member(r.id); m != nil {
-		r.meta.MemberEpoch = max(r.meta.MemberEpoch, c.Epoch)
-		if m.Incarnation == r.incarnation {
-			r.tainted = false // a coordinator that knew what must be there has looked
-		}
+	m := c.Member(r.id)
+	if m == nil {
+		return
+	}
+	r.meta.MemberEpoch = max(r.meta.MemberEpoch, c.Epoch)
+	if r.tainted && m.State == volume.InSync && m.Incarnation == r.incarnation {
+		out.Marks.Hit("replica: failure of the disk overcome")
+		r.overcome()
+		r.setMeta(now, request{}, out)
 	}
 }
+
+func (r *Replica) overcome() { r.tainted, r.meta.Overcome = false, r.taint }
 
 // MayBeFreed reports whether c proves that no configuration will ever list this
 // replica again: a tombstone, or one newer than every configuration that listed it.

@@ -67,7 +67,7 @@ func (r *Replica) onResyncBegin(now step.Time, l *link, m *message.Message, out 
 	r.meta.Complete, r.meta.Resync, r.meta.SyncTarget = false, m.Resync, block.Position{}
 	r.live = nil
 	r.appended, r.accepted, r.durable = 0, 0, 0
-	r.tainted = false // nothing that may have been lost is left
+	r.overcome() // nothing that may have been lost is left
 	r.metaPending++
 	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: m.Kind, era: m.Era, meta: true})
 	r.store.Reset(now, r.handle, r.meta, token, out)

@@ -18,7 +18,6 @@ const (
 	ReplicaMade  // Disk, Volume, Replica: the disk holds it: just made, made before, or found when the disk was opened
 	ReplicaFreed // Disk, Volume, Replica: the disk does not hold it; also the answer when it never did
 	DiskSpace    // Disk, Capacity, Free: now and then
-	DiskTainted  // Disk: to the body: note until the next boot that accepted records may be lost
 
 	// From the orchestrator to a disk's shard.
 	MakeReplica   // Replica, Volume, Config: create it if it does not exist

@@ -127,6 +127,7 @@ type Event struct {
 	Kind      EventKind
 	ConnError ConnError
 	DiskError DiskError
+	Taint     uint32 // of a write or sync that failed: the body has noted the failure under this number, until the next boot
 	Tag       Tag
 	Conn      Conn
 	Hello     message.Hello

@@ -50,6 +50,7 @@ type Meta struct {
 	Complete    bool        // content is whole up to the last accepted record
 	Resync      uint64      // the open resync, 0 = none
 	SyncTarget  block.Position
+	Overcome    uint32 // the failure of the disk that has cost this replica nothing after all; see step.Event.Taint
 }
 
 // ReplicaInfo is a replica as recovery found it, or as it is now.

@@ -14,6 +14,7 @@ type Meta struct {
 	Complete    bool
 	Resync      uint64
 	SyncTarget  block.Position
+	Overcome    uint32
 }
 
 const metaSize = 64
@@ -30,6 +31,7 @@ func (m *Meta) encode(b []byte) {
 	if m.Complete {
 		b[56] = 1
 	}
+	le.PutUint32(b[60:], m.Overcome)
 }
 
 func (m *Meta) decode(b []byte) {
@@ -39,6 +41,7 @@ func (m *Meta) decode(b []byte) {
 		Resync:     le.Uint64(b[32:]),
 		SyncTarget: block.Position{Era: block.Epoch(le.Uint64(b[40:])), Seq: block.Seq(le.Uint64(b[48:]))},
 		Complete:   b[56] == 1,
+		Overcome:   le.Uint32(b[60:]),
 	}
 }
 
