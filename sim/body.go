@@ -244,7 +244,7 @@ func (b *body) die() {
 	}
 	b.life, b.pausedUntil, b.armed = 0, 0, nil
 	b.coordinators, b.disks, b.orchestrator = nil, nil, nil
-	b.world.metadata.silent(b)
+	b.world.metadata.died(b)
 }
 
 // powerOn boots the host: a new boot id, a clock that starts anew.
@@ -271,6 +271,7 @@ func (b *body) pause(until int64) {
 	if b.life != 0 {
 		b.stood += until - b.world.now
 		b.pausedUntil = max(b.pausedUntil, until)
+		b.world.metadata.paused(b)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/step"
@@ -17,7 +16,7 @@ import (
 // in sync.
 func (w *World) recoverAll() {
 	w.run(w.now+int64(w.plan.Liveness), w.recovered)
-	w.run(w.now+int64(transactionDeadline+4*time.Second), nil) // requests that are decided late are decided
+	w.run(w.now+int64(transactionDeadline+lateMax), nil) // requests that are decided late are decided
 	w.run(w.now+int64(w.plan.Liveness), w.recovered)
 	if !w.recovered() {
 		w.fail("liveness", "%v after the last fault: %s", w.plan.Liveness, w.missing())

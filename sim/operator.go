@@ -62,7 +62,7 @@ func (o *operator) look(v *volumeState, want *want) {
 	}
 	st := v.servingAt(b)
 	switch {
-	case b.life == 0 || w.metadata.watches[b.index].cuts > 0:
+	case b.life == 0 || w.metadata.views[b.index].cuts > 0:
 		o.moveTo(v, want, o.another(v, want.node))
 	case want.detaching && v.attachment.Node != (block.NodeID{}):
 		want.detaching = false // it did not work in time: by force
@@ -101,7 +101,7 @@ func (v *volumeState) servingAt(b *body) *serving {
 func (o *operator) another(v *volumeState, not int) int {
 	var list, copies []int
 	for i, b := range o.world.bodies {
-		if i != not && b.life != 0 && o.world.metadata.watches[i].cuts == 0 {
+		if i != not && b.life != 0 && o.world.metadata.views[i].cuts == 0 {
 			list = append(list, i)
 			if slices.Contains(v.plan.Members, i) {
 				copies = append(copies, i)
