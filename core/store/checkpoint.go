@@ -87,7 +87,7 @@ func (s *Store) checkpointDue(out *step.Effects) bool {
 	used, length := j.used(), s.super.Journal.Length
 	pending := s.slots.Pending()
 	switch {
-	case s.ckpt.wanted && (used > 0 || pending > 0), used >= length/2:
+	case s.ckpt.wanted && s.unfinished(), used >= length/2:
 		return true
 	case pending > 0 && s.slots.Free() < pending+s.need():
 		out.Marks.Hit("store: checkpoint for space")

@@ -19,7 +19,7 @@ func (s *Store) Create(now step.Time, replica block.ReplicaID, vol block.VolumeI
 			return 0, message.WrongState
 		}
 	}
-	if s.slots.Free() < s.need()+1 {
+	if s.slots.Free() < s.need()+s.reserve()+1 {
 		return 0, message.NoSpace
 	}
 	r := s.addReplica(s.nextHandle, replica, vol, blocks, meta)

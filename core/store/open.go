@@ -100,12 +100,13 @@ func (s *Store) chooseSuper(out *step.Effects) {
 	o := s.opening
 	var copies [format.SuperblockCopies]format.Superblock
 	var errs [format.SuperblockCopies]error
-	best, newest := -1, uint64(0)
+	best, newest, settled := -1, uint64(0), uint64(0)
 	for i := range copies {
 		copies[i], errs[i] = format.DecodeSuperblock(o.supers[i].Bytes(), int64(i)*format.SuperblockStride)
 		o.supers[i].Release()
 		if errs[i] == nil {
 			newest = max(newest, copies[i].Sequence)
+			settled = max(settled, copies[i].Settled)
 		}
 	}
 	agree := func(i, k int) bool {
@@ -122,15 +123,15 @@ func (s *Store) chooseSuper(out *step.Effects) {
 	case best < 0:
 		s.failSuper(errs, out)
 		return
-	case newest > copies[best].Sequence+1:
-		s.fail(out, "disk %v: a superblock copy is of sequence %d, but no two copies are newer than %d: the others are from an older image of the disk; restore them or format it", copies[best].Disk, newest, copies[best].Sequence)
+	case settled > copies[best].Sequence:
+		s.fail(out, "disk %v: sequence %d of the superblock was once in all copies, but no two are newer than %d: they are from an older image of the disk; restore them or format it", copies[best].Disk, settled, copies[best].Sequence)
 		return
 	case copies[best].Capacity > o.capacity:
 		s.fail(out, "disk %v: it was formatted with %d bytes, the device has %d: it was cut short", copies[best].Disk, copies[best].Capacity, o.capacity)
 		return
 	}
 	s.super = copies[best]
-	s.super.Sequence = newest
+	s.super.Sequence = newest // whatever was begun and not finished is older than what comes now
 	s.superSlot.order = superOrder(func(i int) bool { return agree(i, best) || i == best })
 	s.geometry()
 	s.prepare()

@@ -202,7 +202,7 @@ func (s *Store) checkAppend(r *replica, rec *message.Record, payload block.Buffe
 // appendWrite queues a record with data: through a fresh slot if it covers a
 // chunk and one can be spared, else through the journal.
 func (s *Store) appendWrite(r *replica, rec format.Record, payload block.Buffer, token uint64, out *step.Effects) message.Status {
-	if rec.Holds() == 0xffff && s.slots.Free() > s.need() {
+	if rec.Holds() == 0xffff && s.slots.Free() > s.need()+s.reserve() {
 		return s.appendMapped(r, rec, payload, token, out)
 	}
 	if rec.Holds() == 0xffff {
@@ -210,14 +210,13 @@ func (s *Store) appendWrite(r *replica, rec format.Record, payload block.Buffer,
 	}
 	reserve := !s.hasRoomAtHome(r, rec.Range.First.Chunk())
 	i := s.enqueueData(r, rec, payload, token, reserve)
-	free, need := s.slots.Free(), s.need()
-	switch {
-	case free >= need:
-	case free+s.slots.Pending() >= need:
+	switch s.admit(reserve) {
+	case admitNow:
+	case admitSoft:
 		s.queue.ops[i].soft = true
 		s.ckpt.wanted = true
 		out.Marks.Hit("store: append waits for freed space")
-	default:
+	case admitNever:
 		out.Marks.Hit("store: no space")
 		s.unqueue(r, i)
 		return message.NoSpace

@@ -17,7 +17,8 @@ type memoryDisk struct {
 	data    []byte // what a read sees
 	pending []change
 	sector  int
-	badRead map[int64]bool // offsets of pages that answer EIO
+	badRead map[int64]bool            // offsets of pages that answer EIO
+	fail    func(op step.DiskOp) bool // answers EIO; may be nil
 	log     []step.DiskOp
 }
 
@@ -28,6 +29,10 @@ type change struct {
 }
 
 func (d *memoryDisk) do(op step.DiskOp) step.DiskError {
+	if d.fail != nil && d.fail(op) {
+		return step.DiskEIO
+	}
+	d.log = append(d.log, step.DiskOp{Kind: op.Kind, Offset: op.Offset})
 	at := op.Offset
 	switch op.Kind {
 	case step.DiskSync:
@@ -107,12 +112,17 @@ func (r *rig) fresh() {
 // reopen recovers the disk with a new store.
 func (r *rig) reopen() {
 	r.t.Helper()
-	r.fresh()
-	r.store.Open(r.now, int64(len(r.disk.data)), &r.out)
-	r.settle()
+	r.open()
 	r.expect(Opened)
 	r.size = r.store.BlockSize()
 	r.check()
+}
+
+// open starts a new store over the disk and lets it come to rest.
+func (r *rig) open() {
+	r.fresh()
+	r.store.Open(r.now, int64(len(r.disk.data)), &r.out)
+	r.settle()
 }
 
 // collect takes over what the store emitted.

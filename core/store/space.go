@@ -15,6 +15,40 @@ func (s *Store) need() int { return s.needSlack(0) + spareSlots }
 
 func (s *Store) zeroSlack() int { return 1 }
 
+// reserve returns how many slots no new chunk may take: they keep overwriting
+// possible, whose data may have to be parked, when the disk is full.
+func (s *Store) reserve() int {
+	return min(int(s.super.Journal.Length/s.slotSize), s.slots.Total()/16)
+}
+
+// admission is the answer to a record with data.
+type admission uint8
+
+const (
+	admitNow admission = iota
+	admitSoft
+	admitNever
+)
+
+// admit decides about the record queued last. Space that a checkpoint will free
+// counts, but the record waits for it.
+func (s *Store) admit(reserve bool) admission {
+	free, need, soon := s.slots.Free(), s.need(), s.slots.Pending()
+	if reserve {
+		need += s.reserve()
+	} else {
+		soon += (s.journal.blocks + block.PerChunk - 1) / block.PerChunk // at home they need no place to be parked
+	}
+	switch {
+	case free >= need:
+		return admitNow
+	case free+soon >= need:
+		return admitSoft
+	default:
+		return admitNever
+	}
+}
+
 func (s *Store) needSlack(slack int) int {
 	chunks := s.journal.reserved + s.queue.reserve
 	parked := (s.journal.blocks + s.queue.blocks + block.PerChunk - 1) / block.PerChunk
@@ -38,7 +72,7 @@ func (s *Store) Space() (capacity, free int64) {
 		return 0, 0
 	}
 	chunk := int64(block.PerChunk * s.blockSize)
-	spare := max(0, s.slots.Free()+s.slots.Pending()-s.need())
+	spare := max(0, s.slots.Free()+s.slots.Pending()-s.need()-s.reserve())
 	return int64(s.slots.Total()) * chunk, int64(spare) * chunk
 }
 

@@ -62,6 +62,7 @@ func (s *Store) onSuperSynced(out *step.Effects) {
 		return
 	}
 	w.order = [format.SuperblockCopies]int{0, 1, 2, 3}
+	s.super.Settled = s.super.Sequence
 	switch w.purpose {
 	case superOpen:
 		s.superOpened(out)

@@ -38,8 +38,8 @@ func (s *Store) driveSync(out *step.Effects) {
 		return
 	}
 	due := s.syncs.want > j.durable && j.accepted >= s.syncs.want
-	for _, r := range s.syncs.waiting {
-		due = due || r.last.Seq >= r.want
+	for _, r := range s.syncs.waiting { // the rest of what was asked for may wait for this very sync to make room
+		due = due || r.last.Seq >= r.want || len(j.flight) == 0 && r.last.Seq > r.durable
 	}
 	unsynced := int64(j.head - j.durableAt)
 	due = due || unsynced > min(unsyncedMax, s.super.Journal.Length/8)

@@ -20,6 +20,7 @@ type Superblock struct {
 	Pool      block.ID // drawn at format; in every structure
 	Disk      block.DiskID
 	Sequence  uint64 // of the superblock; the newest wins
+	Settled   uint64 // the newest sequence known to be durable in all copies when this was written
 	Capacity  int64
 	BlockSize uint32
 	Journal   Journal
@@ -65,6 +66,7 @@ func (s *Superblock) Encode(page []byte, address int64) {
 	le.PutUint64(page[128:], s.Journal.Durable)
 	s.Root.encode(page[136:])
 	s.Bitmap.encode(page[160:])
+	le.PutUint64(page[184:], s.Settled)
 	le.PutUint32(page[8:], crcWithout(page[:PageSize], 8))
 }
 
@@ -93,6 +95,7 @@ func DecodeSuperblock(page []byte, address int64) (Superblock, error) {
 	}
 	s.Root.decode(page[136:])
 	s.Bitmap.decode(page[160:])
+	s.Settled = le.Uint64(page[184:])
 	if !s.sound(page) {
 		return Superblock{}, ErrContent
 	}

@@ -1,0 +1,67 @@
+package store
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
+)
+
+func TestFullDiskRefusesWritesAndComesBack(t *testing.T) {
+	refused := 0
+	for seed := range uint64(60) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			g := Geometry{Capacity: 4<<20 + 512<<10 + 256*4096, BlockSize: 64, JournalBytes: 512 << 10}
+			o := &oracle{rig: newRig(t, seed, g)}
+			o.random = rand.New(rand.NewPCG(seed, 4))
+			m := &model{blocks: 16 * 512, era: 1, meta: Meta{Complete: true}}
+			m.h = o.create(1, m.blocks)
+			o.models = []*model{m}
+			for n := range 700 {
+				before := len(m.records)
+				first := block.Block(n * 16 % int(m.blocks))
+				if st := o.write(m.h, block.Position{Era: 1, Seq: block.Seq(before + 1)}, first+block.Block(n%16), 1); st == message.OK {
+					m.records = append(m.records, modelRecord{at: block.Position{Era: 1, Seq: block.Seq(before + 1)}, op: message.OpWrite, first: first + block.Block(n%16), count: 1})
+				} else {
+					refused++
+				}
+				o.act()
+			}
+			o.sync(m.h)
+			o.settle()
+			o.results()
+			o.check()
+			o.verify(m, block.Seq(len(m.records)))
+			if m.accepted != block.Seq(len(m.records)) {
+				t.Fatalf("%d of %d records were accepted", m.accepted, len(m.records))
+			}
+			// Zeroing must be possible on a full disk, and gives the space back.
+			at := block.Position{Era: m.era, Seq: block.Seq(len(m.records) + 1)}
+			if st := o.zero(m.h, at, 0, uint32(m.blocks)); st != message.OK {
+				t.Fatalf("zero on a full disk: status %d", st)
+			}
+			m.records = append(m.records, modelRecord{at: at, op: message.OpZero, first: 0, count: uint32(m.blocks)})
+			o.sync(m.h)
+			o.settle()
+			m.stable = block.Seq(len(m.records))
+			o.stable(m.h, m.stable)
+			o.wait(3 * time.Minute)
+			o.results()
+			o.check()
+			if _, free := o.store.Space(); free < 100*16*64 {
+				t.Fatalf("%d bytes are free after everything was zeroed", free)
+			}
+			o.append(m)
+			o.settle()
+			o.results()
+			o.verify(m, block.Seq(len(m.records)))
+		})
+	}
+	if refused == 0 {
+		t.Fatal("the disk was never full")
+	}
+	t.Logf("%d writes were refused", refused)
+}
