@@ -300,10 +300,8 @@ func (d *Disk) makeReplica(now step.Time, c *step.Control, out *step.Effects) {
 		d.tell(step.Control{Kind: step.ReplicaMade, Replica: c.Replica, Volume: c.Volume}, out)
 		return
 	}
-	for _, id := range d.making { // any order: looks for one value
-		if id == c.Replica {
-			return
-		}
+	if d.underWay(c.Replica) {
+		return
 	}
 	member := c.Config.Member(c.Replica)
 	if member == nil || member.Disk != d.disk || c.Config.Tombstone {
@@ -316,8 +314,8 @@ func (d *Disk) makeReplica(now step.Time, c *step.Control, out *step.Effects) {
 	d.tokens++
 	_, status := d.store.Create(now, c.Replica, c.Volume, c.Config.Blocks, meta, d.tokens, out)
 	if status != message.OK {
-		d.tell(step.Control{Kind: step.DiskUnusable, Text: "no room for another replica"}, out)
-		return
+		out.Marks.Hit("disk: no room for another replica")
+		return // its other replicas are served; DiskSpace makes the orchestrator ask again
 	}
 	d.making[d.tokens] = c.Replica
 }
@@ -327,7 +325,9 @@ func (d *Disk) makeReplica(now step.Time, c *step.Control, out *step.Effects) {
 func (d *Disk) freeReplica(now step.Time, c *step.Control, out *step.Effects) {
 	r := d.replicas[c.Replica]
 	if r == nil {
-		d.tell(step.Control{Kind: step.ReplicaFreed, Replica: c.Replica, Volume: c.Volume}, out)
+		if !d.underWay(c.Replica) {
+			d.tell(step.Control{Kind: step.ReplicaFreed, Replica: c.Replica, Volume: c.Volume}, out)
+		}
 		return
 	}
 	if c.Config == nil || !r.MayBeFreed(c.Config) {
@@ -345,6 +345,22 @@ func (d *Disk) freeReplica(now step.Time, c *step.Control, out *step.Effects) {
 	d.tokens++
 	d.freeing[d.tokens] = r
 	d.store.Delete(now, r.Handle(), d.tokens, out)
+}
+
+// underWay reports whether a replica is being made or freed. The orchestrator
+// hears of it when that is done, and asks again if it wants the contrary.
+func (d *Disk) underWay(id block.ReplicaID) bool {
+	for _, made := range d.making { // any order: looks for one value
+		if made == id {
+			return true
+		}
+	}
+	for _, freed := range d.freeing { // any order: looks for one value
+		if freed.ID() == id {
+			return true
+		}
+	}
+	return false
 }
 
 // onRecordDone finishes a Create or Delete; ours is false for a replica's own

@@ -82,7 +82,7 @@ type DiskParams struct {
 
 // NewOrchestrator returns the node's orchestrator.
 func NewOrchestrator(p Params) *orchestrator.Orchestrator {
-	return orchestrator.New(orchestrator.Params{Node: p.Node, Seed: derive(p.Seed, 1, 0)})
+	return orchestrator.New(orchestrator.Params{Node: p.Node, Seed: derive(p.Seed, 1, 0), BlockSize: p.BlockSize})
 }
 
 // NewCoordinator returns the machine that serves the volume of a

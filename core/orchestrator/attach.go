@@ -39,10 +39,10 @@ func (o *Orchestrator) attach(op *operation, out *step.Effects) decision {
 	if missing != nil {
 		return *missing
 	}
-	l := o.local(id)
+	l := o.volumes[id]
 	a := v.Attachment.Value
 	switch {
-	case op.volume == id && op.number != 0 && a != nil && a.Node == o.p.Node.ID && a.Number == op.number:
+	case op.volume == id && o.applied(op):
 		out.Marks.Hit("orchestrator: refused attachment turned out to be applied")
 		return succeed(id)
 	case o.attachedHere(&v, l) && l.coordinator != stopping:
@@ -51,6 +51,7 @@ func (o *Orchestrator) attach(op *operation, out *step.Effects) decision {
 		return refuse(o.attachedElsewhere("attach", op.command.Name, a.Node), volume.AttachmentKey(id))
 	}
 	op.volume, op.number = id, uint64(o.view.Newest())+1 // above that of any attachment seen
+	l = o.local(id)
 	l.mine, l.attaching = op.number, true
 	next := volume.Attachment{Format: volume.Format, Node: o.p.Node.ID, Number: op.number}
 	name := volume.NameKey(v.Spec.Value.Name)

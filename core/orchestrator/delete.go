@@ -1,7 +1,6 @@
 package orchestrator
 
 import (
-	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/metadata"
 	"github.com/lagan-storage/lagan/core/volume"
 )
@@ -10,10 +9,8 @@ import (
 // coordinator may claim it, and every node frees its replicas (see
 // shrinkTombstone).
 func (o *Orchestrator) delete(op *operation) decision {
-	if op.volume != (block.VolumeID{}) {
-		if c := o.view.Volume(op.volume).Config; c.Revision == 0 || c.Value != nil && c.Value.Tombstone {
-			return succeed(op.volume) // by this operation, or by another one meanwhile
-		}
+	if o.applied(op) {
+		return succeed(op.volume) // by this operation, or by another one meanwhile
 	}
 	id, v, missing := o.find("delete", op.command.Name)
 	if missing != nil {

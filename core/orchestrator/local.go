@@ -57,7 +57,7 @@ type replica struct {
 // reconcileDirty brings every changed volume up to date.
 func (o *Orchestrator) reconcileDirty(out *step.Effects) {
 	ids := slices.SortedFunc(maps.Keys(o.dirty), func(a, b block.VolumeID) int { return slices.Compare(a[:], b[:]) })
-	clear(o.dirty)
+	o.dirty = map[block.VolumeID]bool{} // not cleared: a map stays as large as the snapshot made it
 	for _, id := range ids {
 		v := o.view.Volume(id)
 		l := o.volumes[id]
@@ -102,10 +102,11 @@ func (l *local) idle() bool {
 }
 
 // attachedHere reports whether v is attached to this node by this process and
-// its coordinator has not ended: one that was fenced never tries again.
+// its coordinator has not ended: one that was fenced never tries again. l may be
+// nil.
 func (o *Orchestrator) attachedHere(v *view.Volume, l *local) bool {
 	a := v.Attachment.Value
-	return a != nil && a.Node == o.p.Node.ID && a.Number == l.mine && (l.started != a.Number || l.coordinator != absent)
+	return a != nil && l != nil && a.Node == o.p.Node.ID && a.Number == l.mine && (l.started != a.Number || l.coordinator != absent)
 }
 
 // reconcileCoordinator starts and stops the coordinator as the attachment says.
@@ -113,9 +114,10 @@ func (o *Orchestrator) attachedHere(v *view.Volume, l *local) bool {
 // stale: its device died with a former process, or was torn down.
 func (o *Orchestrator) reconcileCoordinator(id block.VolumeID, v *view.Volume, l *local, out *step.Effects) {
 	a, c := v.Attachment.Value, v.Config.Value
+	named := a != nil && a.Node == o.p.Node.ID
 	here := o.attachedHere(v, l)
 	switch {
-	case l.coordinator != absent && !here, l.coordinator == running && a.Number != l.started:
+	case l.coordinator != absent && !named:
 		if l.coordinator == running {
 			out.Marks.Hit("orchestrator: coordinator stopped because the attachment moved")
 		}
@@ -135,16 +137,19 @@ func (o *Orchestrator) reconcileCoordinator(id block.VolumeID, v *view.Volume, l
 			Kind: step.ConfigChanged, Volume: id, Config: c, Revision: int64(v.Config.Revision),
 		})
 	}
-	if a != nil && a.Node == o.p.Node.ID && !here && l.coordinator == absent {
+	if l.attaching {
+		return // what is recorded is about to be replaced
+	}
+	if !named {
+		l.mine = 0
+	}
+	if named && !here && l.coordinator == absent {
 		out.Marks.Hit("orchestrator: stale attachment removed")
 		key := volume.AttachmentKey(id)
 		o.write(key, id, metadata.Txn{
 			Guards: []metadata.Guard{{Key: key, Revision: v.Attachment.Revision}},
 			Ops:    []metadata.Op{{Key: key, Delete: true}},
 		}, out)
-	}
-	if (a == nil || a.Node != o.p.Node.ID) && !l.attaching {
-		l.mine = 0
 	}
 }
 
@@ -164,13 +169,12 @@ func (o *Orchestrator) onCoordinator(c *step.Control) {
 		return
 	}
 	l.status = c.Text
-	switch c.Kind {
-	case step.VolumeServing:
+	if c.Kind == step.VolumeServing {
 		l.serving, l.lossless = true, c.Lossless
-	case step.VolumeFenced, step.VolumeDetached:
+	}
+	if c.Kind == step.VolumeFenced || c.Kind == step.VolumeDetached {
 		l.coordinator, l.serving = absent, false
 		o.dirty[c.Volume] = true
-	default: // VolumeWaiting: only the reason is news
 	}
 }
 
@@ -201,6 +205,9 @@ func (o *Orchestrator) reconcileReplicas(id block.VolumeID, v *view.Volume, l *l
 		}
 		if kind := held.next(listed && !c.Tombstone, v.Config.Revision); kind != step.ControlInvalid {
 			held.told = v.Config.Revision
+			if kind == step.MakeReplica {
+				o.disks[held.disk].making[r] = id
+			}
 			out.Controls = append(out.Controls, step.Control{
 				Kind: kind, Disk: held.disk, Volume: id, Replica: r, Config: c, Revision: int64(v.Config.Revision),
 			})
@@ -209,12 +216,10 @@ func (o *Orchestrator) reconcileReplicas(id block.VolumeID, v *view.Volume, l *l
 }
 
 // next is what the disk is to be told about the replica, if anything. A disk
-// that does not free a replica yet is asked again with the next configuration;
-// one that is just making it is not asked before it has.
+// that does not free a replica yet is asked again with the next configuration,
+// and when it says that it has just made it.
 func (r *replica) next(wanted bool, revision metadata.Revision) step.ControlKind {
 	switch {
-	case !wanted && r.asked == askedMake && !r.held:
-		return step.ControlInvalid
 	case !wanted && !r.freed && (r.asked != askedFree || revision > r.told):
 		r.asked = askedFree
 		return step.FreeReplica
@@ -236,7 +241,13 @@ func (o *Orchestrator) onReplica(c *step.Control) {
 		r = &replica{disk: c.Disk}
 		l.replicas[c.Replica] = r
 	}
+	if d := o.disks[c.Disk]; d != nil {
+		delete(d.making, c.Replica)
+	}
 	r.held, r.freed = c.Kind == step.ReplicaMade, c.Kind == step.ReplicaFreed
+	if r.held && r.asked == askedFree {
+		r.asked = askedNothing // it was being made when it was to be freed: once more
+	}
 	o.dirty[c.Volume] = true
 }
 
@@ -269,24 +280,13 @@ func (o *Orchestrator) shrinkTombstone(id block.VolumeID, v *view.Volume, l *loc
 	o.write(key, id, txn, out)
 }
 
-// forgetReplicas drops what was known of a disk that cannot be reached.
+// forgetReplicas drops what was known of a disk that ceased to be reached, or
+// that begins a new life.
 func (o *Orchestrator) forgetReplicas(id block.DiskID) {
 	for v, l := range o.volumes { // any order: each is changed alone
 		for r, held := range l.replicas { // any order: each is judged alone
 			if held.disk == id {
 				delete(l.replicas, r)
-				o.dirty[v] = true
-			}
-		}
-	}
-}
-
-// askAgain makes reconciliation repeat what a disk's shard may not have heard.
-func (o *Orchestrator) askAgain(id block.DiskID) {
-	for v, l := range o.volumes { // any order: each is changed alone
-		for _, held := range l.replicas { // any order: each is changed alone
-			if held.disk == id {
-				held.asked, held.told = askedNothing, 0
 				o.dirty[v] = true
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/metadata"
@@ -11,6 +12,10 @@ import (
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/volume"
 )
+
+// missingAfter is when a recorded disk that this node has not opened since it
+// started is taken for lost: longer than any recovery of a journal.
+const missingAfter = time.Minute
 
 // freeShareMin: the record of a disk is written anew when what is free has
 // changed by this part of the capacity. Every writer of a volume makes its disks
@@ -23,6 +28,7 @@ type disk struct {
 	capacity int64 // bytes
 	free     int64 // bytes
 	problem  string
+	making   map[block.ReplicaID]block.VolumeID // asked to be made and not yet there
 }
 
 // reconcileMachines makes the records of this node and its disks say what is.
@@ -50,6 +56,25 @@ func (o *Orchestrator) reconcileMachines(out *step.Effects) {
 		if next, differs := o.disks[id].record(id, o.p.Node.ID, item.Value); differs {
 			o.put(volume.DiskKey(id), item.Revision, volume.Encode(next), out)
 		}
+	}
+	o.reportMissing(out)
+}
+
+// reportMissing records that disks of this node cannot be used because they did
+// not turn up: a disk that cannot be opened cannot say which one it is.
+func (o *Orchestrator) reportMissing(out *step.Effects) {
+	if o.now.Sub(o.started) < missingAfter {
+		return
+	}
+	for _, d := range o.view.Disks() {
+		if d.Node != o.p.Node.ID || d.Unusable != "" || o.disks[d.ID] != nil {
+			continue
+		}
+		d.Unusable = "its node has not found it since it started"
+		if o.nameless != "" {
+			d.Unusable += "; of a disk it could not open: " + o.nameless
+		}
+		o.put(volume.DiskKey(d.ID), o.view.Disk(d.ID).Revision, volume.Encode(d), out)
 	}
 }
 
@@ -80,11 +105,12 @@ func (o *Orchestrator) put(key string, at metadata.Revision, value []byte, out *
 // onDisk takes what a disk's shard says of the disk itself.
 func (o *Orchestrator) onDisk(c *step.Control) {
 	if c.Disk == (block.DiskID{}) {
-		return // no identity could be read: there is no record to keep
+		o.nameless = c.Text // no identity could be read; see reportMissing
+		return
 	}
 	d := o.disks[c.Disk]
 	if d == nil {
-		d = &disk{}
+		d = &disk{making: map[block.ReplicaID]block.VolumeID{}}
 		o.disks[c.Disk] = d
 	}
 	o.machines = true
@@ -95,13 +121,26 @@ func (o *Orchestrator) onDisk(c *step.Control) {
 	}
 	d.capacity, d.free = c.Capacity, c.Free
 	if c.Kind == step.DiskSpace {
+		o.makeAgain(d)
 		return
 	}
 	d.ready, d.problem = true, ""
-	o.askAgain(c.Disk)
+	d.making = map[block.ReplicaID]block.VolumeID{}
+	o.forgetReplicas(c.Disk) // it says next which ones it holds
 	for _, id := range o.view.OnDisk(c.Disk) {
 		o.dirty[id] = true
 	}
+}
+
+// makeAgain asks again for the replicas that a disk had no room for.
+func (o *Orchestrator) makeAgain(d *disk) {
+	for r, id := range d.making { // any order: each is changed alone
+		if l := o.volumes[id]; l != nil && l.replicas[r] != nil && !l.replicas[r].held {
+			l.replicas[r].asked = askedNothing
+			o.dirty[id] = true
+		}
+	}
+	d.making = map[block.ReplicaID]block.VolumeID{}
 }
 
 // placeable returns all nodes with their disks, as placement takes them.

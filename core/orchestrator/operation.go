@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -27,7 +28,6 @@ type operation struct {
 	confirmed map[string]bool // keys that were read since the command came
 
 	volume  block.VolumeID // that it is about, once known; of a creation: drawn
-	change  uint64         // of a deletion: names the tombstone
 	number  uint64         // of an attachment
 	reasons []string       // of a placement
 }
@@ -62,10 +62,16 @@ func succeed(id block.VolumeID, restsOn ...string) decision {
 // and deletions share one lane: all of them change the records of disks.
 func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 	op := &operation{command: *c, deadline: o.now.Add(answerWithin), confirmed: map[string]bool{}}
+	op.command.Spec = c.Spec.Clone()
 	switch c.Kind {
 	case volume.CreateVolume, volume.DeleteVolume:
 	case volume.AttachVolume, volume.DetachVolume, volume.MarkFormatted:
 		op.lane = c.Name
+	}
+	if err := volume.CheckName(nameOf(op)); err != nil {
+		err = fmt.Errorf("cannot %s the volume: %w", verbOf(op), err)
+		out.Answers = append(out.Answers, volume.Answer{ID: c.ID, Err: err})
+		return
 	}
 	if o.operations >= operationsMax {
 		out.Marks.Hit("orchestrator: command refused because too many are under way")
@@ -204,10 +210,39 @@ func (o *Orchestrator) expire(out *step.Effects) {
 			if o.now < op.deadline {
 				continue
 			}
-			out.Marks.Hit("orchestrator: command given up")
 			delete(o.flights, op.flight)
 			op.flight = 0
+			if o.applied(op) {
+				out.Marks.Hit("orchestrator: outcome learnt from the watch")
+				o.finish(op, &answer{volumeID: op.volume, reasons: op.reasons}, out)
+				continue
+			}
+			out.Marks.Hit("orchestrator: command given up")
 			o.finish(op, &answer{err: o.late(op)}, out)
 		}
 	}
+}
+
+// applied reports whether the view shows that the transaction of an operation
+// was applied although its answer never came.
+func (o *Orchestrator) applied(op *operation) bool {
+	if op.volume == (block.VolumeID{}) {
+		return false
+	}
+	v := o.view.Volume(op.volume)
+	switch op.command.Kind {
+	case volume.CreateVolume:
+		named := o.view.Name(op.command.Spec.Name).Value
+		return named != nil && *named == op.volume
+	case volume.AttachVolume:
+		a := v.Attachment.Value
+		return a != nil && a.Node == o.p.Node.ID && a.Number == op.number
+	case volume.DetachVolume:
+		return v.Attachment.Revision == 0
+	case volume.DeleteVolume:
+		return v.Config.Revision == 0 || v.Config.Value != nil && v.Config.Value.Tombstone
+	case volume.MarkFormatted:
+		return v.Spec.Value != nil && v.Spec.Value.Formatted
+	}
+	return false
 }

@@ -53,8 +53,10 @@ type Orchestrator struct {
 	life   string // written under the alive key: tells this process from a former one
 	view   *view.View
 
-	disks   map[block.DiskID]*disk
-	volumes map[block.VolumeID]*local // those that this node has something to do with
+	started  step.Time
+	disks    map[block.DiskID]*disk
+	nameless string                    // why a disk could not be opened whose identity is not known
+	volumes  map[block.VolumeID]*local // those that this node has something to do with
 
 	flights    map[uint32]*flight
 	lastFlight uint32
@@ -93,6 +95,7 @@ func (o *Orchestrator) Step(now step.Time, ev *step.Event, out *step.Effects) {
 	o.now = now
 	switch ev.Kind {
 	case step.EventStart:
+		o.started = now
 		out.After(now, tickEvery, step.Tag{})
 	case step.EventTimer:
 		o.onTimer(ev.Tag, out)

@@ -77,12 +77,9 @@ type Config struct {
 
 // ParseConfig reads what Encode wrote and refuses what breaks its rules.
 func ParseConfig(data []byte) (*Config, error) {
-	var c Config
-	if err := json.Unmarshal(data, &c); err != nil {
+	c, err := Parse[Config](data)
+	if err != nil {
 		return nil, fmt.Errorf("volume configuration: %w", err)
-	}
-	if c.Format > Format {
-		return nil, fmt.Errorf("volume configuration of format %d, this version reads up to %d: upgrade this node", c.Format, Format)
 	}
 	return &c, nil
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/lagan-storage/lagan/core/block"
 )
 
-// Record is what is kept under a key of its own, besides configurations.
+// Record is what is kept under a key of its own.
 type Record interface {
-	Spec | Attachment | Node | Disk
+	Config | Spec | Attachment | Node | Disk
 }
 
 // Encode writes a record as JSON: equal records give equal bytes.

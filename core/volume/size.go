@@ -66,7 +66,7 @@ func RoundSize(bytes int64) string {
 		if bytes < u.bytes {
 			continue
 		}
-		whole, tenth := bytes/u.bytes, bytes%u.bytes/((u.bytes+9)/10)
+		whole, tenth := bytes/u.bytes, bytes%u.bytes*10/u.bytes
 		if tenth == 0 {
 			return fmt.Sprintf("%d %siB", whole, u.letter)
 		}

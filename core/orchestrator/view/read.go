@@ -69,7 +69,7 @@ func (v *View) Disks() []volume.Disk {
 // TakeChanged returns the volumes that changed since the last call.
 func (v *View) TakeChanged() []block.VolumeID {
 	changed := sortedIDs(v.changed)
-	clear(v.changed)
+	v.changed = map[block.VolumeID]bool{} // not cleared: a map stays as large as the snapshot made it
 	return changed
 }
 
