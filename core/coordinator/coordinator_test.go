@@ -150,6 +150,38 @@ func TestTakeoverWaitsForAllWhenNoneIsCertain(t *testing.T) {
 	w.expectState(0, volume.Out)
 }
 
+// A disk that failed may still hold the newest record; one that merely lost
+// power may not. Neither is certain, so both count.
+func TestUncertainTakeoverEndsAtTheNewestRecordOfAll(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	w.write(1, 5)
+	w.members[0].incarnation, w.members[0].boot = 500, block.BootID{50}
+	w.members[0].last.Seq-- // lost power and the newest record
+	w.members[1].incarnation, w.members[1].tainted = 501, true
+	w.c = w.newCoordinator(2)
+	w.timers, w.conns = nil, map[step.Conn]*fakeMember{}
+	w.step(step.Event{Kind: step.EventStart})
+	if got, want := w.config.History[len(w.config.History)-1].First, block.Seq(3); got != want {
+		t.Fatalf("the new era begins at %d, want %d: behind the newest record", got, want)
+	}
+}
+
+func TestTakeoverTrustsNoCopyIfEveryDiskFailed(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	for _, m := range w.members {
+		m.incarnation, m.tainted = m.incarnation+500, true
+	}
+	w.c = w.newCoordinator(2)
+	w.timers, w.conns = nil, map[step.Conn]*fakeMember{}
+	w.step(step.Event{Kind: step.EventStart})
+	w.pass(time.Minute)
+	if w.c.Serving() {
+		t.Fatal("serving although every copy may have lost acknowledged writes unnoticed")
+	}
+}
+
 func TestReplacedSessionFailsWhatItHolds(t *testing.T) {
 	w := newWorld(t, 2)
 	w.start()

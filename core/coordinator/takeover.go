@@ -61,10 +61,13 @@ func (c *Coordinator) isExcluded(m *member) bool {
 	return slices.Contains(c.takeover.excluded, m.Replica)
 }
 
-// usable reports whether m may be a source of the last record when no member is
-// certain to hold everything.
-func (c *Coordinator) usable(m *member) bool {
-	return m.promise.Complete && !m.promise.Tainted && !c.isExcluded(m)
+// usable reports whether m may be among the sources of the last record when no
+// member is certain to hold everything. One whose disk failed may, since its
+// records count as much as any, but not if all are of that kind.
+func (c *Coordinator) usable(m *member) bool { return m.promise.Complete && !c.isExcluded(m) }
+
+func allTainted(members []*member) bool {
+	return !slices.ContainsFunc(members, func(m *member) bool { return !m.promise.Tainted })
 }
 
 // decide looks whether enough promises are there to say where the stream ends,
@@ -96,11 +99,11 @@ func (c *Coordinator) decide(out *step.Effects) {
 		// a little longer: the tick comes back here
 	case len(recoverable) > 0:
 		c.decideOn(recoverable, true, out)
-	case len(usable) > 0:
+	case !allTainted(usable):
 		out.Marks.Hit("coordinator: takeover without a valid member")
 		c.decideOn(usable, false, out)
 	default:
-		c.reportWaiting("no copy is whole: each was damaged or is half-filled: ", promised, out)
+		c.reportWaiting("no copy can be trusted: each lacks a part, or its disk failed a write since it last held everything: ", promised, out)
 	}
 }
 
