@@ -41,12 +41,13 @@ type body struct {
 
 // drive is a device of a host.
 type drive struct {
-	id      block.DiskID
-	device  *disk.Disk
-	tainted bool // the marker that outlives the process, and is gone with the boot
-	old     disk.Image
-	hasOld  bool
-	lives   int // disks that were put into this slot
+	id     block.DiskID
+	device *disk.Disk
+	taint  uint32 // the marker of the last failed write or sync: outlives the process, gone with the boot
+	taints uint32 // numbers them
+	old    disk.Image
+	hasOld bool
+	lives  int // disks that were put into this slot
 }
 
 type shardKind uint8
@@ -229,7 +230,7 @@ func (b *body) powerLoss() {
 	b.powered = false
 	for i, d := range b.drives {
 		how := d.device.PowerLoss(disk.LossDrawn)
-		d.tainted = false
+		d.taint = 0
 		w.tracef(b, "power loss: disk %d %v", i, how)
 	}
 	w.network.died(b, false)
@@ -285,7 +286,9 @@ func (b *body) complete(it *item) {
 	}
 	b.world.tracef(b, "disk %d: operation fails: error %d", it.disk, it.event.DiskError)
 	if it.label != uint32(step.DiskRead)+1 {
-		d.tainted = true
+		d.taints++
+		d.taint = d.taints
+		it.event.Taint = d.taint
 		b.world.wound(b, int(it.disk), "disk error")
 	}
 }

@@ -97,7 +97,7 @@ func coreMachines() makers {
 	return makers{
 		orchestrator: func(b *body) node.Machine { return node.NewOrchestrator(b.params) },
 		disk: func(b *body, d *drive, index int) node.Machine {
-			return node.NewDisk(b.params, node.DiskParams{Index: index, Capacity: d.device.Size(), Tainted: d.tainted})
+			return node.NewDisk(b.params, node.DiskParams{Index: index, Capacity: d.device.Size(), Taint: d.taint})
 		},
 		coordinator: func(b *body, c *step.Control) node.Machine {
 			return node.NewCoordinator(b.params, c, b.started)

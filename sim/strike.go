@@ -152,7 +152,7 @@ func (v *volumeState) solid(w *World, without *body) bool {
 		m := &v.config.Members[i]
 		b := w.bodyOf(m.Node)
 		state := v.member(m.Replica)
-		if b != without && m.State == volume.InSync && !state.wounded && !state.gone && b.life != 0 && m.BootID == b.boot && !b.drives[0].tainted {
+		if b != without && m.State == volume.InSync && !state.wounded && !state.gone && b.life != 0 && m.BootID == b.boot && b.drives[0].taint == 0 {
 			return true
 		}
 	}
@@ -256,6 +256,6 @@ func (w *World) insertDisk(b *body, slot int) {
 	d.device = disk.New(disk.Params{
 		Size: w.plan.DiskSize, Seed: scramble(w.plan.Seed ^ uint64(b.index)<<16 ^ uint64(d.lives)), Faults: w.plan.DiskFaults,
 	})
-	d.tainted, d.hasOld = false, false
+	d.taint, d.hasOld = 0, false
 	w.makers.format(w, d)
 }

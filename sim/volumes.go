@@ -310,8 +310,6 @@ func (w *World) hear(s *shard, c *step.Control) {
 		s.ready = false
 		w.counts.DisksStopped++
 		w.revive(s)
-	case step.DiskTainted:
-		s.body.drives[s.disk].tainted = true
 	case step.VolumeServing:
 		w.serves(s, c)
 	case step.VolumeWaiting:
