@@ -26,6 +26,7 @@ type Counts struct {
 	DisksStopped        int
 	StableAhead         int
 	BlindEvictions      int // a copy was put out while the last other one had just lost power
+	Reboots             int // of hosts with a tainted disk that a volume waited for
 	Probes              int // of acknowledged flushes on the disks
 	Stuck               int // volumes that rightly wait for a disk that is gone
 	Reattached          int // volumes that said they stopped, and were attached anew
@@ -58,6 +59,7 @@ func (c *Counts) plus(o *Counts) {
 	c.DisksStopped += o.DisksStopped
 	c.StableAhead += o.StableAhead
 	c.BlindEvictions += o.BlindEvictions
+	c.Reboots += o.Reboots
 	c.Probes += o.Probes
 	c.Stuck += o.Stuck
 	c.Reattached += o.Reattached

@@ -71,10 +71,31 @@ func (o *operator) look(v *volumeState, want *want) {
 		want.detaching = false
 		o.attach(v, want)
 	case !st.ready && waited > int64(giveUpAfter):
+		o.rebootTainted(v)
 		o.moveTo(v, want, o.another(v, want.node))
 	case st.ready && st.text != "" && w.now-st.waits > int64(giveUpAfter) && !v.lost():
 		w.counts.Reattached++
+		o.rebootTainted(v)
 		o.moveTo(v, want, o.another(v, want.node))
+	}
+}
+
+// rebootTainted turns the hosts off and on again whose disks failed during this
+// boot and which a volume waits for: what they hold is not trusted before. In
+// the safety phase people sleep.
+func (o *operator) rebootTainted(v *volumeState) {
+	w := o.world
+	if !w.healed || v.lost() {
+		return
+	}
+	for i := range v.config.Members {
+		m := &v.config.Members[i]
+		b := w.bodyOf(m.Node)
+		if m.State == volume.InSync && b.powered && b.drives[0].taint != 0 {
+			w.counts.Reboots++
+			w.tracef(b, "somebody turns it off and on again")
+			w.stop(b, true, time.Second)
+		}
 	}
 }
 

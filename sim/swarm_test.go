@@ -135,6 +135,17 @@ func (b *batch) String() string {
 	return s.String()
 }
 
+// markTable lists how often every mark was hit, rarest first.
+func (b *batch) markTable() string {
+	marks := sortedKeys(b.marks)
+	slices.SortStableFunc(marks, func(x, y step.Mark) int { return b.marks[x] - b.marks[y] })
+	var s strings.Builder
+	for _, m := range marks {
+		fmt.Fprintf(&s, "  %8d  %s\n", b.marks[m], m)
+	}
+	return s.String()
+}
+
 func percent(n, of int) int {
 	if of == 0 {
 		return 0
@@ -186,7 +197,7 @@ func TestSwarm(t *testing.T) {
 		}
 	}
 	b := runBatch(*firstFlag, seeds, Profile(*profileFlag), 5)
-	t.Logf("%s", b)
+	t.Logf("%s%s", b, b.markTable())
 	b.fail(t)
 	if t.Failed() || seeds < 100 || Profile(*profileFlag) != Swarm {
 		return
