@@ -73,7 +73,7 @@ const clockBoundPPM = 45_000
 // NewPlan draws a plan from a seed.
 func NewPlan(seed uint64, profile Profile) *Plan {
 	s := newStream(seed, "plan", 0)
-	p := &Plan{Seed: seed, Profile: profile, Nodes: 3 + s.below(3), BlockSize: 64, DiskSize: 64 << 20, JournalBytes: 1 << 20}
+	p := &Plan{Seed: seed, Profile: profile, Nodes: 3 + s.below(3), BlockSize: 64, DiskSize: 16 << 20}
 	if s.oneIn(3) {
 		p.Nodes = 3
 	}
@@ -81,7 +81,12 @@ func NewPlan(seed uint64, profile Profile) *Plan {
 		p.Nodes = 7
 	}
 	if s.oneIn(8) {
-		p.BlockSize = 4096
+		p.BlockSize, p.DiskSize = 4096, 64<<20
+	}
+	p.JournalBytes = int64(s.logBetween(64<<10, 2<<20))
+	p.Limits = store.Limits{
+		BatchRecords: s.logBetween(1, 64), BatchBytes: s.logBetween(4<<10, 256<<10),
+		IndexEntries: s.logBetween(16, 4096), CacheBytes: s.logBetween(64<<10, 4<<20),
 	}
 	p.Safety = s.logSpan(8*time.Second, 40*time.Second)
 	p.Liveness = 120 * time.Second
