@@ -37,17 +37,20 @@ func (p *pool) Get(length int) block.Buffer {
 
 // spoil overwrites data; of large memory only samples, for speed.
 func spoil(data []byte) {
-	const all, sample, stride = 4096, 64, 1024
+	const all, sample, stride = 4096, 64, 4096
 	if len(data) <= all {
-		for i := range data {
-			data[i] = poison
+		for n := copy(data, poisoned); n < len(data); n *= 2 {
+			copy(data[n:], data[:n])
 		}
 		return
 	}
 	for at := 0; at < len(data); at += stride {
-		spoil(data[at : at+sample])
+		copy(data[at:at+sample], poisoned)
 	}
 }
+
+const poisoned = "\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb" +
+	"\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb"
 
 // copyOf returns a buffer that holds data.
 func (p *pool) copyOf(data []byte) block.Buffer {

@@ -20,7 +20,7 @@ type bareStore struct {
 }
 
 func (w *World) bare(d *disk.Disk, seed uint64) *bareStore {
-	return &bareStore{world: w, device: d, store: store.New(store.Params{Pool: &pool{}, Seed: seed, Owner: 1, Limits: w.plan.Limits})}
+	return &bareStore{world: w, device: d, store: store.New(store.Params{Pool: &w.spare, Seed: seed, Owner: 1, Limits: w.plan.Limits})}
 }
 
 // until performs what the store wants until it gives a result of a kind; other

@@ -22,7 +22,8 @@ var (
 	seedFlag      = flag.Uint64("seed", 0, "the seed that TestSeed runs")
 	profileFlag   = flag.String("profile", string(Swarm), "the profile of TestSeed and TestSwarm")
 	seedsFlag     = flag.Int("seeds", 0, "how many seeds TestSwarm runs")
-	firstFlag     = flag.Uint64("first", 1, "the first seed of TestSwarm")
+	firstFlag     = flag.Uint64("first", 0, "the first seed that TestSwarm runs; 0: one never seen before")
+	mostFlag      = flag.Int("most", 5, "after how many failures TestSwarm stops")
 	withoutFlag   = flag.String("without", "", "kinds of fault, by name and separated by commas, that are taken out of the plans of TestSeed and TestSwarm")
 	historiesFlag = flag.String("histories", "", "a folder in which TestSeed leaves the histories of its volumes")
 	traceFlag     = flag.Bool("log", false, "TestSeed prints one line an event")
@@ -51,6 +52,7 @@ type batch struct {
 	Counts
 	share  map[string]int // runs in which something happened at all
 	marks  map[step.Mark]int
+	runs   map[step.Mark]int // in which a mark was hit
 	failed []*Report
 	events uint64
 	took   time.Duration
@@ -79,7 +81,7 @@ func runBatch(first uint64, seeds int, profile Profile, most int) *batch {
 		})
 	}
 	group.Wait()
-	b := &batch{share: map[string]int{}, marks: map[step.Mark]int{}, took: time.Since(began)}
+	b := &batch{share: map[string]int{}, marks: map[step.Mark]int{}, runs: map[step.Mark]int{}, took: time.Since(began)}
 	for _, r := range reports {
 		if r != nil {
 			b.add(r)
@@ -93,6 +95,7 @@ func (b *batch) add(r *Report) {
 	b.events += r.Steps
 	for m, n := range r.Marks {
 		b.marks[m] += n
+		b.runs[m]++
 	}
 	if r.Violation != nil {
 		b.failed = append(b.failed, r)
@@ -138,10 +141,10 @@ func (b *batch) String() string {
 // markTable lists how often every mark was hit, rarest first.
 func (b *batch) markTable() string {
 	marks := sortedKeys(b.marks)
-	slices.SortStableFunc(marks, func(x, y step.Mark) int { return b.marks[x] - b.marks[y] })
+	slices.SortStableFunc(marks, func(x, y step.Mark) int { return b.runs[x] - b.runs[y] })
 	var s strings.Builder
 	for _, m := range marks {
-		fmt.Fprintf(&s, "  %8d  %s\n", b.marks[m], m)
+		fmt.Fprintf(&s, "  %8d times in %5d runs: %s\n", b.marks[m], b.runs[m], m)
 	}
 	return s.String()
 }
@@ -186,26 +189,35 @@ func TestPureProfiles(t *testing.T) {
 	}
 }
 
+// fixedSeeds is how many seeds TestSwarm runs if nothing else is asked for: what
+// fits into half a minute beside other tests.
+const fixedSeeds = 400
+
 // TestSwarm runs a fixed list of seeds, so that an unrelated change does not
 // roll the dice anew; -seeds and -first choose others.
 func TestSwarm(t *testing.T) {
-	seeds, fixed := *seedsFlag, *seedsFlag == 0
-	if fixed {
-		seeds = 120
-		if testing.Short() {
-			seeds = 16
-		}
+	first, seeds := *firstFlag, *seedsFlag
+	switch {
+	case seeds == 0 && testing.Short():
+		first, seeds = 1, 16
+	case seeds == 0:
+		first, seeds = 1, fixedSeeds
+	case first == 0:
+		first = uint64(time.Now().UnixNano()) &^ 0xffff
 	}
-	b := runBatch(*firstFlag, seeds, Profile(*profileFlag), 5)
+	b := runBatch(first, seeds, Profile(*profileFlag), *mostFlag)
 	t.Logf("%s%s", b, b.markTable())
 	b.fail(t)
-	if t.Failed() || seeds < 100 || Profile(*profileFlag) != Swarm {
+	if t.Failed() || seeds < fixedSeeds || Profile(*profileFlag) != Swarm {
 		return
 	}
 	for _, name := range sortedKeys(floors) {
 		if share := percent(b.share[name], b.Runs); share < floors[name] {
 			t.Errorf("only %d %% of runs had a %s, at least %d %% should", share, name, floors[name])
 		}
+	}
+	for _, m := range missedMarks(b.marks, seeds) {
+		t.Errorf("the mark %q was never hit", m)
 	}
 	if share := percent(b.Acknowledged, b.Asked); share < acknowledgedFloor {
 		t.Errorf("only %d %% of operations were acknowledged, at least %d %% should be: the faults are too harsh", share, acknowledgedFloor)

@@ -36,6 +36,7 @@ type World struct {
 	crash     stream   // subsets of effects
 	late      stream   // timers of busy hosts
 	probes    stream   // which acknowledgements are looked into
+	spare     pool     // of stores that run by themselves
 	onFlush   []func() // faults that wait for the next acknowledged flush
 }
 
