@@ -22,6 +22,7 @@ type volumeState struct {
 	proposed   map[uint64]proposal           // by change
 	eras       map[block.Session]block.Epoch // of every session that ever was in the configuration
 	servings   []*serving                    // coordinators that exist, oldest first
+	era        block.Epoch                   // of the newest session that came to serve
 	losses     int                           // how often every copy at once lost what was not flushed
 	takeovers  int
 	beyond     bool                // lost more than the protocol promises to survive: not judged
@@ -343,6 +344,7 @@ func (w *World) serves(s *shard, c *step.Control) {
 		v.history.Serve(r.op, era)
 	}
 	v.history.Attach(w.now, era)
+	v.era = max(v.era, era)
 	w.counts.Served++
 }
 

@@ -233,6 +233,10 @@ func (w *World) complete(s *shard, c *step.Completion) {
 				w.fail("completions", "%s answers a read of %v with %d bytes", s, q.blocks, c.Payload.Len())
 			}
 			w.returnRead(q, c.Payload.Bytes())
+		} else if q.kind == step.FlushRequest && s.state.era < q.client.volume.era {
+			// A device whose volume another node took over meanwhile speaks of its
+			// own writes, which the takeover made durable; not of that node's.
+			h.Ambiguous(q.op)
 		} else {
 			h.Return(w.now, q.op)
 			w.acknowledged(q)
