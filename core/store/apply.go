@@ -92,9 +92,8 @@ func (s *Store) remember(r *replica, rec *format.Record, a applied) {
 	}
 	s.journal.records++
 	s.journal.blocks += n
-	r.push(record{
-		Position: rec.Position, Batch: a.batch, Kind: rec.Kind, FUA: rec.FUA, Range: rec.Range,
-		Blocks: uint8(n), Lost: a.bad != 0,
+	r.records = append(r.records, record{
+		Position: rec.Position, Batch: a.batch, Kind: rec.Kind, FUA: rec.FUA, Range: rec.Range, Blocks: uint8(n),
 	})
 }
 
@@ -164,7 +163,7 @@ func (s *Store) applyPush(r *replica, rec *format.Record, a applied) {
 // applyTruncate drops r's records above to that are of an older era (rule 5).
 func (s *Store) applyTruncate(r *replica, era block.Epoch, to block.Seq) {
 	dropped := false
-	for i := len(r.records) - 1; i >= r.first; i-- {
+	for i := len(r.records) - 1; i >= 0; i-- {
 		rec := r.records[i]
 		if rec.Kind == format.Resync {
 			continue
@@ -181,12 +180,12 @@ func (s *Store) applyTruncate(r *replica, era block.Epoch, to block.Seq) {
 		return
 	}
 	r.last = r.base
-	for _, rec := range r.live() {
+	for _, rec := range r.records {
 		if rec.Kind != format.Resync && r.last.Seq < rec.Position.Seq {
 			r.last = rec.Position
 		}
 	}
-	r.durable = min(r.durable, to)
+	r.durable, r.want = min(r.durable, to), min(r.want, to)
 	s.clampNotes(r.handle, to, false)
 }
 
@@ -267,11 +266,11 @@ func (s *Store) applyReset(r *replica) {
 		s.tidyChunk(i)
 		i = next
 	}
-	for _, rec := range r.live() {
+	for _, rec := range r.records {
 		s.journal.records--
 		s.journal.blocks -= int(rec.Blocks)
 	}
-	r.records, r.first, r.cursor = r.records[:0], 0, 0
+	r.records, r.cursor = r.records[:0], 0
 	if !r.tree.empty() {
 		r.tree.dead = true
 		s.dead = append(s.dead, r.tree)
@@ -279,6 +278,6 @@ func (s *Store) applyReset(r *replica) {
 	r.tree = s.newTree(leavesOf(r.blocks))
 	r.used, r.base, r.last, r.durable = 0, block.Position{}, block.Position{}, 0
 	r.journaled, r.homeable, r.limit = 0, 0, 0
-	r.fenced = false
+	r.fenced, r.want = false, 0
 	s.clampNotes(r.handle, 0, true)
 }

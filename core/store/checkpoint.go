@@ -106,7 +106,7 @@ func (s *Store) cutCheckpoint() {
 	s.destage.frozen = true
 	for _, r := range s.replicas {
 		r.cut = cutState{in: r.born <= c.cut.batch, meta: r.rooted, stable: r.limit, base: r.base, last: r.base, list: r.cut.list[:0]}
-		for _, rec := range r.live() {
+		for _, rec := range r.records {
 			if rec.Batch <= c.cut.batch && rec.Kind != format.Resync && rec.Position.Seq > r.cut.last.Seq {
 				r.cut.last = rec.Position
 			}
@@ -133,8 +133,8 @@ func (s *Store) checkpointDurable(out *step.Effects) {
 
 // popRecords forgets the records before the cut that are at home.
 func (s *Store) popRecords(r *replica) {
-	kept := r.first
-	for i := r.first; i < len(r.records); i++ {
+	kept := 0
+	for i := range r.records {
 		rec := r.records[i]
 		if rec.Batch <= s.ckpt.cut.batch && rec.Batch != 0 || rec.Batch == 0 && rec.Position.Seq <= r.cut.stable {
 			s.journal.records--
@@ -148,7 +148,7 @@ func (s *Store) popRecords(r *replica) {
 		kept++
 	}
 	r.records = r.records[:kept]
-	r.cursor = r.first
+	r.cursor = 0
 }
 
 // releaseCheckpoint ends a checkpoint.
@@ -190,7 +190,7 @@ func (s *Store) onCheckpointWritten(out *step.Effects) {
 // drivePages emits page writes, neighbours in one.
 func (s *Store) drivePages(out *step.Effects) {
 	c := &s.ckpt
-	for c.pending < ckptWrites && c.next < len(c.writes) {
+	for c.pending < ckptWrites && c.next < len(c.writes) && s.phase != phaseFailed {
 		io := s.begin(ioCkptWrite, 0)
 		first := c.writes[c.next].page
 		for n := uint64(0); c.next < len(c.writes) && c.writes[c.next].page == first+n && n < block.PerChunk; n++ {
@@ -201,7 +201,7 @@ func (s *Store) drivePages(out *step.Effects) {
 		s.emit(io, step.DiskWrite, s.pageAddress(first), out)
 		c.pending++
 	}
-	if c.pending == 0 {
+	if c.pending == 0 && s.phase != phaseFailed {
 		c.phase = ckptSync
 		s.emit(s.begin(ioCkptSync, 0), step.DiskSync, 0, out)
 	}

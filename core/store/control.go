@@ -119,7 +119,7 @@ func (s *Store) Truncate(now step.Time, h Handle, era block.Epoch, to block.Seq,
 // positionAt returns the position of the appended record of r with that seq.
 func (s *Store) positionAt(r *replica, seq block.Seq) block.Position {
 	at := r.base
-	for _, rec := range r.live() {
+	for _, rec := range r.records {
 		if rec.Kind != format.Resync && rec.Position.Seq <= seq {
 			at = rec.Position
 		}

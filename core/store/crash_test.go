@@ -59,7 +59,7 @@ func (o *oracle) crashTrace(limit int) (finished bool) {
 
 func TestCrashAtEveryDiskOperation(t *testing.T) {
 	crashes := 0
-	for seed := range uint64(6) {
+	for seed := range uint64(2) {
 		for limit := 0; ; limit++ {
 			if limit > 5000 {
 				t.Fatal("the trace never ends")
@@ -92,7 +92,7 @@ func TestCrashAtEveryDiskOperation(t *testing.T) {
 }
 
 func TestCrashDuringRecoveryLosesNothing(t *testing.T) {
-	for seed := range uint64(5) {
+	for seed := range uint64(2) {
 		for limit := 0; ; limit++ {
 			o := &oracle{rig: newRig(t, seed, small())}
 			o.random = rand.New(rand.NewPCG(seed, 6))

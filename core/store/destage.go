@@ -53,7 +53,7 @@ func (s *Store) ripen() {
 	for _, r := range s.replicas {
 		r.limit = r.homeable
 		if r.cursor < r.first {
-			r.cursor = r.first
+			r.cursor = 0
 		}
 		for r.cursor < len(r.records) {
 			rec := &r.records[r.cursor]

@@ -178,7 +178,7 @@ func (s *Store) blockOf(j *job, b int) []byte {
 func (s *Store) Read(now step.Time, h Handle, rng block.Range, token uint64, out *step.Effects) {
 	s.now = max(s.now, now)
 	r := s.replica(h)
-	if r == nil || !rng.InOneChunk() || uint64(rng.End()) > r.blocks {
+	if r == nil || uint64(rng.First) >= r.blocks || !rng.InOneChunk() || uint64(rng.End()) > r.blocks {
 		st := s.refusal()
 		if r != nil {
 			st = message.WrongState
@@ -197,7 +197,7 @@ func (s *Store) Read(now step.Time, h Handle, rng block.Range, token uint64, out
 func (s *Store) Pull(now step.Time, h Handle, c block.Chunk, token uint64, out *step.Effects) {
 	s.now = max(s.now, now)
 	r := s.replica(h)
-	if r == nil || uint64(c.First()) >= r.blocks {
+	if r == nil || !r.has(c) {
 		st := s.refusal()
 		if r != nil {
 			st = message.WrongState

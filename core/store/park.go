@@ -49,7 +49,7 @@ func (s *Store) startPark(out *step.Effects) {
 
 // listParked collects r's records to park, in order.
 func (s *Store) listParked(r *replica, out *step.Effects) {
-	for i := r.first; i < len(r.records); i++ {
+	for i := range r.records {
 		rec := &r.records[i]
 		if rec.Batch > s.ckpt.cut.batch || rec.Kind == format.Resync {
 			continue

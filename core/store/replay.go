@@ -117,7 +117,7 @@ func (s *Store) judgeReplicas(out *step.Effects) {
 	}
 	for _, r := range s.replicas {
 		newest := uint64(0)
-		for _, rec := range r.live() {
+		for _, rec := range r.records {
 			newest = max(newest, rec.Batch)
 		}
 		if sc.endLost || newest <= hole {

@@ -43,7 +43,7 @@ type replica struct {
 	base    block.Position
 	records []record // accepted and still in the journal or parked, in journal order
 	first   int      // records[:first] are gone
-	cursor  int      // records[first:cursor] were offered to the destager
+	cursor  int      // records[:cursor] were offered to the destager
 	homing  int      // chunks on their way home
 	pages   []uint64 // of its parked records
 
@@ -67,7 +67,6 @@ type record struct {
 	FUA      bool
 	Range    block.Range
 	Blocks   uint8 // of data in the ring
-	Lost     bool  // part of its data is bad
 }
 
 // cutState is what a checkpoint froze when it chose its cut.
@@ -81,25 +80,11 @@ type cutState struct {
 	in     bool    // the replica existed at the cut
 }
 
-func (r *replica) live() []record { return r.records[r.first:] }
-
-// push remembers an accepted record.
-func (r *replica) push(rec record) {
-	if r.first > 64 && r.first*2 > len(r.records) {
-		n := copy(r.records, r.records[r.first:])
-		r.records = r.records[:n]
-		r.cursor -= r.first
-		r.first = 0
-	}
-	r.records = append(r.records, rec)
-}
-
 // record returns the remembered stream record of seq.
 func (r *replica) record(seq block.Seq) *record {
-	live := r.live()
-	for i := len(live) - 1; i >= 0; i-- {
-		if live[i].Position.Seq == seq && live[i].Kind != format.Resync {
-			return &live[i]
+	for i := len(r.records) - 1; i >= 0; i-- {
+		if rec := &r.records[i]; rec.Position.Seq == seq && rec.Kind != format.Resync {
+			return rec
 		}
 	}
 	return nil
@@ -159,6 +144,11 @@ func (s *Store) addReplica(handle uint32, id block.ReplicaID, vol block.VolumeID
 func (s *Store) removeReplica(r *replica) {
 	delete(s.byHandle, r.handle)
 	s.replicas = slices.DeleteFunc(s.replicas, func(o *replica) bool { return o == r })
+}
+
+// has reports whether the volume reaches into chunk c.
+func (r *replica) has(c block.Chunk) bool {
+	return uint64(c) < (r.blocks+block.PerChunk-1)/block.PerChunk
 }
 
 // leavesOf returns how many leaves describe that many blocks.

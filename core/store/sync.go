@@ -71,7 +71,7 @@ func (s *Store) onSynced(out *step.Effects) {
 	s.seal(sealed)
 	kept := s.syncs.waiting[:0]
 	for _, r := range s.syncs.waiting {
-		if r.durable < r.want {
+		if r.durable < r.want && s.byHandle[r.handle] == r {
 			kept = append(kept, r)
 		} else {
 			r.want = 0

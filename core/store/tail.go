@@ -135,7 +135,7 @@ func (s *Store) Push(now step.Time, h Handle, apply uint16, content ChunkContent
 		return s.refusal()
 	}
 	holds := apply & content.Present
-	if content.Present&content.Zero != 0 || uint64(content.Chunk.First()) >= r.blocks ||
+	if content.Present&content.Zero != 0 || !r.has(content.Chunk) ||
 		holds != 0 && payload.Len() != block.PerChunk*s.blockSize {
 		return message.WrongState
 	}
