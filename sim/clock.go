@@ -1,8 +1,6 @@
 package sim
 
 import (
-	"time"
-
 	"github.com/lagan-storage/lagan/core/step"
 )
 
@@ -27,9 +25,4 @@ func (c *clock) world(t step.Time) int64 {
 	d := int64(t - c.start)
 	rate := million + c.ppm
 	return c.booted + d/rate*million + (d%rate*million+rate-1)/rate + 1
-}
-
-// toWorld returns how long a local duration is in world time.
-func (c *clock) toWorld(d time.Duration) time.Duration {
-	return time.Duration(int64(d) / (million + c.ppm) * million)
 }

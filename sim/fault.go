@@ -43,13 +43,13 @@ const (
 	FaultCount
 )
 
-var faultNames = [FaultCount]string{
-	"none", "crash in a step", "kill", "power loss", "power loss of all", "pause", "empty disk", "old disk", "slow disk", "stalled disk",
-	"failing sync", "failing write", "one-way cut", "partition", "clog", "flapping link", "isolated holder", "paused holder", "reset", "bit flip", "metadata outage",
-	"metadata cut", "unknown transactions", "watch lag", "compaction", "early lease end", "forced move", "detach and attach", "attach again",
+func (k FaultKind) String() string {
+	return [FaultCount]string{
+		"none", "crash in a step", "kill", "power loss", "power loss of all", "pause", "empty disk", "old disk", "slow disk", "stalled disk",
+		"failing sync", "failing write", "one-way cut", "partition", "clog", "flapping link", "isolated holder", "paused holder", "reset", "bit flip", "metadata outage",
+		"metadata cut", "unknown transactions", "watch lag", "compaction", "early lease end", "forced move", "detach and attach", "attach again",
+	}[k]
 }
-
-func (k FaultKind) String() string { return faultNames[k] }
 
 // Fault is one thing that goes wrong at a certain time.
 type Fault struct {

@@ -170,14 +170,19 @@ func (o *operator) detach(v *volumeState, want *want, node int) {
 func (o *operator) send(b *body, c volume.Command) uint64 {
 	o.command++
 	c.ID = o.command
-	o.world.tracef(b, "command %d: %s %s", c.ID, commandNames[c.Kind], c.Name)
+	o.world.tracef(b, "command %d: %s %s", c.ID, commandText(&c), c.Name)
 	it := o.world.queue.push(o.world.now)
 	it.kind, it.body, it.life, it.shard = itemEvent, b, b.life, b.orchestrator
 	it.event.Kind, it.event.Command = step.EventCommand, &c
 	return c.ID
 }
 
-var commandNames = map[volume.CommandKind]string{volume.AttachVolume: "attach", volume.DetachVolume: "detach"}
+func commandText(c *volume.Command) string {
+	if c.Kind == volume.DetachVolume {
+		return "detach"
+	}
+	return "attach"
+}
 
 // answered takes the answer to a command.
 func (o *operator) answered(b *body, a *volume.Answer) {

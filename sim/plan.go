@@ -159,8 +159,3 @@ func (p *Plan) drawClocks(s *stream) {
 		p.ClockPPM = append(p.ClockPPM, s.between(-bound, bound))
 	}
 }
-
-// has reports whether a kind of fault is among the planned ones.
-func (p *Plan) has(k FaultKind) bool {
-	return slices.ContainsFunc(p.Faults, func(f Fault) bool { return f.Kind == k })
-}

@@ -51,10 +51,3 @@ func spoil(data []byte) {
 
 const poisoned = "\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb" +
 	"\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb\xdb"
-
-// copyOf returns a buffer that holds data.
-func (p *pool) copyOf(data []byte) block.Buffer {
-	buffer := p.Get(len(data))
-	copy(buffer.Bytes(), data)
-	return buffer
-}

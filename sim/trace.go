@@ -11,27 +11,6 @@ import (
 	"github.com/lagan-storage/lagan/core/volume"
 )
 
-var eventNames = [...]string{
-	"invalid", "start", "timer", "disk done", "connected", "accepted", "message", "closed", "transaction", "watch", "request", "control", "command",
-}
-
-var messageNames = [message.KindCount]string{
-	message.Prepare: "PREPARE", message.Append: "APPEND", message.Sync: "SYNC", message.Read: "READ", message.Grant: "GRANT",
-	message.FetchTail: "FETCHTAIL", message.Truncate: "TRUNCATE", message.ListChanged: "LISTCHANGED", message.Pull: "PULL", message.Push: "PUSH",
-	message.ResyncBegin: "RESYNCBEGIN", message.ResyncLive: "RESYNCLIVE", message.ResyncEnd: "RESYNCEND", message.Promise: "PROMISE",
-	message.Ack: "ACK", message.Data: "DATA", message.Granted: "GRANTED", message.Tail: "TAIL", message.Done: "DONE", message.Changed: "CHANGED",
-	message.Pulled: "PULLED", message.Fenced: "FENCED", message.Unprepared: "UNPREPARED",
-}
-
-var controlNames = map[step.ControlKind]string{
-	step.DiskReady: "disk ready", step.DiskUnusable: "disk unusable", step.ReplicaMade: "replica made", step.ReplicaFreed: "replica freed",
-	step.DiskSpace: "disk space", step.MakeReplica: "make replica", step.FreeReplica: "free replica", step.ConfigChanged: "config changed",
-	step.StartCoordinator: "start coordinator", step.StopCoordinator: "stop coordinator", step.VolumeServing: "volume serving",
-	step.VolumeWaiting: "volume waiting", step.VolumeFenced: "volume fenced", step.VolumeDetached: "volume detached",
-}
-
-var requestNames = [...]string{"read", "write", "zero", "flush"}
-
 // traceEvent writes the line of an event.
 func (w *World) traceEvent(s *shard, ev *step.Event) {
 	text := ""
@@ -46,7 +25,7 @@ func (w *World) traceEvent(s *shard, ev *step.Event) {
 		text = fmt.Sprintf("conn %s reason %d", connText(ev.Conn), ev.ConnError)
 	case step.EventRequest:
 		r := &ev.Request
-		text = fmt.Sprintf("%d %s %v fua %v", r.ID, requestNames[r.Kind], r.Range, r.FUA)
+		text = fmt.Sprintf("%d %s %v fua %v", r.ID, requestText(r.Kind), r.Range, r.FUA)
 	case step.EventControl:
 		text = controlText(&ev.Control)
 	case step.EventTransaction:
@@ -57,7 +36,7 @@ func (w *World) traceEvent(s *shard, ev *step.Event) {
 		text = fmt.Sprintf("revision %d, %d changes, snapshot %v", ev.Update.Revision, len(ev.Update.Changes), ev.Update.Snapshot)
 	default:
 	}
-	w.tracef(s.body, "%-12s ◀ %-11s %s", shardText(s), eventNames[ev.Kind], text)
+	w.tracef(s.body, "%-12s ◀ %-11s %s", shardText(s), eventText(ev.Kind), text)
 }
 
 // traceEffects writes a line for each effect.
@@ -115,7 +94,7 @@ func connText(c step.Conn) string {
 // messageText shows the fields of a message that are set.
 func messageText(m *message.Message) string {
 	var b strings.Builder
-	b.WriteString(messageNames[m.Kind])
+	b.WriteString(kindText(m.Kind))
 	field := func(name string, v uint64) {
 		if v != 0 {
 			fmt.Fprintf(&b, " %s %d", name, v)
@@ -157,7 +136,7 @@ func messageText(m *message.Message) string {
 }
 
 func controlText(c *step.Control) string {
-	text := controlNames[c.Kind]
+	text := controlName(c.Kind)
 	if c.Config != nil {
 		text += " " + configText(c.Config)
 	}

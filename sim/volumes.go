@@ -44,7 +44,6 @@ type memberState struct {
 type serving struct {
 	shard    *shard
 	volume   *volumeState
-	number   int
 	ready    bool        // it said that it serves
 	text     string      // why requests wait, if it said so
 	waits    int64       // since when

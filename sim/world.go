@@ -161,7 +161,7 @@ type Violation struct {
 	Stack     string // of a broken invariant in core
 }
 
-func (v *Violation) Error() string {
+func (v *Violation) String() string {
 	return fmt.Sprintf("step %d (%v): %s: %s", v.Step, v.At, v.Invariant, v.Text)
 }
 
@@ -179,7 +179,9 @@ func (w *World) tracef(b *body, format string, values ...any) {
 	if b != nil {
 		column = fmt.Sprintf("%-5s", b.name)
 	}
-	fmt.Fprintf(w.trace, "%14.6f %8d %s %s\n", float64(w.now)/1e6, w.steps, column, fmt.Sprintf(format, values...))
+	if _, err := fmt.Fprintf(w.trace, "%14.6f %8d %s %s\n", float64(w.now)/1e6, w.steps, column, fmt.Sprintf(format, values...)); err != nil {
+		w.trace = nil // nobody reads on
+	}
 }
 
 // id makes a readable identity: kind and number at its ends.
