@@ -1,11 +1,13 @@
 package sim
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/transport"
 )
 
 // network joins the bodies by streams like TCP's: what arrives does so in
@@ -18,6 +20,7 @@ type network struct {
 	world *World
 	rand  stream
 	links [][]link // [from][to], one direction each
+	wire  []byte   // one frame, in runs that use frames
 	conns []*conn  // oldest first; those with an open end
 	made  uint64
 }
@@ -154,6 +157,9 @@ func (n *network) deliver(c *conn, to int, f *frame) {
 	case frameMessage:
 		it.Kind, it.Message = step.EventMessage, f.message
 		it.Message.Payload = n.handOver(c, e, f)
+		if n.world.plan.Wire && !c.local {
+			it.Message = n.overWire(e, &it.Message)
+		}
 	case frameClosed:
 		n.shut(c, to)
 		it.Kind, it.ConnError = step.EventClosed, f.reason
@@ -178,6 +184,22 @@ func (n *network) handOver(c *conn, e *end, f *frame) block.Buffer {
 	copy(mine.Bytes(), p.Bytes())
 	p.Release()
 	return mine
+}
+
+// overWire sends a message through the frames of the production network: what
+// machines say must be what peers read.
+func (n *network) overWire(e *end, m *message.Message) (read message.Message) {
+	var err error
+	n.wire, err = transport.Append(n.wire[:0], m)
+	if err != nil {
+		n.world.fail("wire", "%s cannot be sent: %v", messageText(m), err)
+	}
+	n.wire = append(n.wire, m.Payload.Bytes()...)
+	m.Payload.Release()
+	if err := transport.NewReader(bytes.NewReader(n.wire), e.body.pool, n.world.plan.BlockSize).Next(&read); err != nil {
+		n.world.fail("wire", "%s cannot be read: %v", messageText(m), err)
+	}
+	return read
 }
 
 // resetFromDead answers a frame for a connection that this host does not know

@@ -84,7 +84,7 @@ func (idle) Step(step.Time, *step.Event, *step.Effects) {}
 func wire(t *testing.T, seed uint64, messages int) (*World, *talker, *listener) {
 	t.Helper()
 	p := NewPlan(seed, Quiet)
-	p.Faults, p.TailOneIn, p.UnknownPPM = nil, 16, 0
+	p.Faults, p.TailOneIn, p.UnknownPPM, p.Wire = nil, 16, 0, false
 	talk := &talker{most: uint64(messages), pool: &pool{}}
 	listen := &listener{t: t, number: map[step.Conn]uint64{}, got: map[uint64][]uint64{}}
 	w := newWorld(p, nil, makers{

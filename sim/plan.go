@@ -35,6 +35,7 @@ type Plan struct {
 
 	LatencyMin, LatencyMax   time.Duration // of one frame, before tails
 	TailOneIn                int           // frames that take 10 to 100 times as long; 0: none
+	Wire                     bool          // messages are encoded and decoded on their way
 	Keepalive                time.Duration // after which a silent connection is broken
 	MetadataMin, MetadataMax time.Duration // of one way to the metadata store
 	WatchLag                 time.Duration
@@ -143,6 +144,7 @@ func (p *Plan) drawDelays(s *stream) {
 	p.MetadataMax = p.MetadataMin + s.logSpan(100*time.Microsecond, 20*time.Millisecond)
 	p.WatchLag = s.logSpan(time.Millisecond, 50*time.Millisecond)
 	p.TimerLateMax = s.logSpan(time.Microsecond, 3*time.Millisecond)
+	p.Wire = s.oneIn(4)
 	p.ProbeOneIn = s.logBetween(2, 32)
 	p.ReviveAfter = s.logSpan(5*time.Second, 20*time.Second)
 }
