@@ -4,9 +4,11 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -260,10 +262,11 @@ func TestSameSeedGivesTheSameHashAndAnotherSeedAnother(t *testing.T) {
 	seen := map[uint64]uint64{}
 	for seed := uint64(1); seed <= 6; seed++ {
 		a := Run(NewPlan(seed, Swarm), Options{})
-		for _, procs := range []int{1, 4} {
-			before := runtime.GOMAXPROCS(procs)
-			b := Run(NewPlan(seed, Swarm), Options{})
-			runtime.GOMAXPROCS(before)
+		for _, with := range []struct{ procs, gc int }{{1, 20}, {4, 400}} {
+			procs, gc := runtime.GOMAXPROCS(with.procs), debug.SetGCPercent(with.gc)
+			b := Run(NewPlan(seed, Swarm), Options{Trace: io.Discard})
+			runtime.GOMAXPROCS(procs)
+			debug.SetGCPercent(gc)
 			if a.Hash != b.Hash || a.Steps != b.Steps {
 				t.Errorf("seed %d: hashes %x and %x, %d and %d steps", seed, a.Hash, b.Hash, a.Steps, b.Steps)
 			}
