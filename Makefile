@@ -69,12 +69,12 @@ e2e:
 
 .PHONY: sim
 sim: ## simulate SEEDS=2000 clusters never seen before
-	$(GO) test ./sim -count=1 -timeout=0 -seeds=$(SEEDS)
+	$(GO) test ./sim -count=1 -v -timeout=0 -run '^TestSwarm$$' -seeds=$(SEEDS)
 
 .PHONY: replay
 replay: ## run SEED=0x… of the simulation again, with its trace
 	@[[ -n "$(SEED)" ]] || { echo 'which one? make replay SEED=0x…' >&2; exit 2; }
-	$(GO) test ./sim -count=1 -v -run '^TestSeed$$' -seed=$(SEED)
+	$(GO) test ./sim -count=1 -v -run '^TestSeed$$' -seed=$(SEED) -log
 
 .PHONY: mutants
 mutants: ## plant each known bug and see the simulation catch it

@@ -70,7 +70,6 @@ func (h *Host) Attach(ctx context.Context, name string, force bool) (*Volume, er
 	if err != nil {
 		return nil, err
 	}
-	v.name = name
 	return v, v.AwaitServing(ctx)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/step"
 )
 
@@ -23,8 +24,9 @@ const diskQueue = 4096
 // preallocated file.
 type DiskFile struct {
 	Path   string
-	Size   int64 // bytes
-	Direct bool  // opened with O_DIRECT; otherwise the file system refused that
+	ID     block.DiskID // whose store must be on it; zero: whichever it is
+	Size   int64        // bytes
+	Direct bool         // opened with O_DIRECT; otherwise the file system refused that
 	file   *os.File
 }
 

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/node"
@@ -59,6 +60,7 @@ func (h *Host) transact(s *shard, t step.Transaction) {
 
 // handOn brings one control to whom it is for.
 func (h *Host) handOn(c *step.Control) {
+	h.note(c)
 	for _, target := range node.Targets(c) {
 		switch target {
 		case node.ToBody:
@@ -71,6 +73,30 @@ func (h *Host) handOn(c *step.Control) {
 			h.tell(h.volumeShard(c.Volume), c)
 		}
 	}
+}
+
+// note logs what becomes of disks: nobody else says it where a person looks.
+func (h *Host) note(c *step.Control) {
+	switch c.Kind {
+	case step.DiskReady:
+		h.log.Info("disk serves", slog.String("disk", h.diskPath(c.Disk)),
+			slog.Int64("capacity_bytes", c.Capacity), slog.Int64("free_bytes", c.Free))
+	case step.DiskUnusable:
+		h.log.Error("disk does not serve, the others of this node do",
+			slog.String("disk", h.diskPath(c.Disk)), slog.String("reason", c.Text))
+	default:
+		// said elsewhere, or no news
+	}
+}
+
+// diskPath is what people call a disk of this node.
+func (h *Host) diskPath(id block.DiskID) string {
+	for _, d := range h.params.Disks {
+		if d.ID == id {
+			return d.Path
+		}
+	}
+	return id.String()
 }
 
 func (h *Host) tell(s *shard, c *step.Control) {

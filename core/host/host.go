@@ -49,7 +49,8 @@ type Metadata interface {
 // Params is what a node is opened with.
 type Params struct {
 	Node      volume.Node
-	Disks     []*DiskFile // formatted; owned by the host from Open on
+	Disks     []*DiskFile    // formatted; owned by the host from Open on
+	Unusable  []UnusableDisk // disks of this node that could not be opened at all
 	Transport transport.Transport
 	Metadata  Metadata
 	Clock     func() step.Time // CLOCK_BOOTTIME
@@ -59,6 +60,13 @@ type Params struct {
 	Limits    store.Limits
 	Markers   Markers
 	Log       *slog.Logger
+}
+
+// UnusableDisk is a disk that the node was given and cannot use.
+type UnusableDisk struct {
+	ID     block.DiskID // zero if it never had one
+	Path   string
+	Reason string
 }
 
 // Markers remembers, until the machine is booted anew, which disks may have
@@ -118,6 +126,10 @@ func Open(ctx context.Context, p Params) *Host {
 	for i, file := range p.Disks {
 		h.startDisk(i, file)
 	}
+	for _, d := range p.Unusable {
+		h.log.Error("disk cannot be used, the others of this node serve", slog.String("disk", d.Path), slog.String("reason", d.Reason))
+		h.tell(h.orchestrator, &step.Control{Kind: step.DiskUnusable, Disk: d.ID, Text: d.Reason})
+	}
 	h.running.Go(func() { h.watch(life) })
 	return h
 }
@@ -126,7 +138,7 @@ func (h *Host) start(s *shard) { s.deliver(&step.Event{Kind: step.EventStart}, n
 
 func (h *Host) startDisk(index int, file *DiskFile) {
 	machine := node.NewDisk(h.machines, node.DiskParams{
-		Index: index, Capacity: file.Size, Taint: h.params.Markers.Taint(file.Path),
+		Index: index, Disk: file.ID, Capacity: file.Size, Taint: h.params.Markers.Taint(file.Path),
 	})
 	s := newShard(h, slog.String("disk", file.Path), machine)
 	s.disk = startDisk(file, h.noteFailure)
@@ -189,11 +201,17 @@ func (h *Host) noteFailure(path string) (number uint32) {
 }
 
 func (h *Host) startVolume(c *step.Control) {
+	name := c.Volume.String()
+	h.View(func(o *orchestrator.Orchestrator) {
+		if known, found := o.Volume(name); found {
+			name = known.Spec.Name
+		}
+	})
 	h.mu.Lock()
 	h.started++
 	machine := node.NewCoordinator(h.machines, c, h.started)
 	v := &Volume{
-		host: h, id: c.Volume, name: c.Text, blocks: c.Config.Blocks, free: -1,
+		host: h, id: c.Volume, name: name, blocks: c.Config.Blocks, free: -1,
 		shard:   newShard(h, slog.String("volume", c.Volume.String()), machine),
 		changed: make(chan struct{}),
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -66,7 +67,7 @@ type Disk struct {
 // EventStart and reports DiskReady or DiskUnusable.
 func NewDisk(p Params, d DiskParams) *Disk {
 	return &Disk{
-		node: p, params: d, taint: d.Taint,
+		node: p, params: d, taint: d.Taint, disk: d.Disk,
 		random: derive(p.Seed, 3, uint64(d.Index)),
 	}
 }
@@ -196,6 +197,10 @@ func (d *Disk) onResult(now step.Time, res *store.Result, out *step.Effects) {
 }
 
 func (d *Disk) onOpened(now step.Time, out *step.Effects) {
+	if found := d.store.Disk(); d.params.Disk != (block.DiskID{}) && found != d.params.Disk {
+		d.tell(step.Control{Kind: step.DiskUnusable, Text: fmt.Sprintf("it carries the store of disk %v, not of disk %v", found, d.params.Disk)}, out)
+		return
+	}
 	d.open, d.failures = true, 0
 	d.disk = d.store.Disk()
 	if d.Opened != nil {

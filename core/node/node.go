@@ -75,9 +75,10 @@ func Targets(c *step.Control) []Target {
 
 // DiskParams describes a disk that a node was given.
 type DiskParams struct {
-	Index    int    // place among the node's disks
-	Capacity int64  // bytes of the device
-	Taint    uint32 // of the last write or sync that failed during this boot, 0: none; see step.Event
+	Index    int          // place among the node's disks
+	Disk     block.DiskID // whose store must be on it; zero: whichever it is
+	Capacity int64        // bytes of the device
+	Taint    uint32       // of the last write or sync that failed during this boot, 0: none; see step.Event
 }
 
 // NewOrchestrator returns the node's orchestrator.

@@ -25,6 +25,16 @@ var (
 	ErrBusy              = errors.New("busy")
 	ErrOutcomeUnknown    = errors.New("outcome-unknown")
 	ErrDetachPending     = errors.New("detach-pending")
+	ErrNotAttached       = errors.New("not-attached")
+	ErrInUse             = errors.New("in-use")
+	ErrNotServed         = errors.New("not-served")
+	ErrNoSpace           = errors.New("no-space")
+	ErrDamaged           = errors.New("damaged")
+	ErrInvalidRange      = errors.New("invalid-range")
+	ErrForeignData       = errors.New("foreign-data")
+	ErrNotReady          = errors.New("not-ready")
+	ErrInvalidRequest    = errors.New("invalid-request")
+	ErrNodeNotFound      = errors.New("node-not-found")
 )
 
 // Explanation is a row of the catalogue of errors.
@@ -54,6 +64,16 @@ func Catalogue() []Explanation {
 		{ErrBusy, "the node has as many requests under way as it takes", "try again in a moment"},
 		{ErrOutcomeUnknown, "the metadata store did not answer in time: the change was made, or it was not", "see that a majority of the voting nodes is up, then give the same command again: it is not done twice"},
 		{ErrDetachPending, "the volume is to be detached, but its last writes are not on all copies yet", "wait and give the command again, or give them up with --force"},
+		{ErrNotAttached, "the volume is not attached to the node that was asked", "ask the node that it is attached to, or attach it: lagan volume attach NAME"},
+		{ErrInUse, "the volume's device or file system is in use on this node", "stop what uses it and unmount it: lagan volume unmount NAME"},
+		{ErrNotServed, "the volume is attached, but requests are not answered yet", "the message says what it waits for; see that the nodes with its copies are up"},
+		{ErrNoSpace, "no disk with a copy of the volume has room for the data", "delete volumes or add a disk; reading goes on meanwhile"},
+		{ErrDamaged, "no good copy of the data could be read", "restore it from a backup; the message has the place"},
+		{ErrInvalidRange, "the bytes asked for do not lie in the volume or are not aligned to its blocks of 4096 bytes", "correct offset and length"},
+		{ErrForeignData, "the volume was to get a file system, but carries data of another kind", "use it without a file system, or create another volume"},
+		{ErrNotReady, "the node has not heard from the cluster's metadata store since it was started", "see that a majority of the voting nodes is up, then try again"},
+		{ErrInvalidRequest, "the request has not the form that the API asks for", "correct what the message names"},
+		{ErrNodeNotFound, "no node has that name or identity", "look at: lagan node ls"},
 	}
 }
 

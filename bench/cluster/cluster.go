@@ -1,0 +1,201 @@
+// Package cluster starts real nodes as processes on this machine, on loopback
+// and with mutual TLS, kills them and cleans up after them. The demonstration
+// and the end-to-end tests call it. It promises that no process, mount or loop
+// device of its nodes is left after Close, whatever happened before.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lagan-storage/lagan/plugin/device/fuse"
+	"github.com/lagan-storage/lagan/plugin/device/mounts"
+)
+
+const (
+	// upWithin bounds the start of all nodes together on a busy machine.
+	upWithin = 60 * time.Second
+	// downWithin bounds an orderly stop; a node takes less than that itself.
+	downWithin = 60 * time.Second
+	// lookEvery is how often something is looked at that says nothing by itself.
+	lookEvery = 50 * time.Millisecond
+)
+
+// Params says what cluster to make.
+type Params struct {
+	Binary string   // the program lagan
+	Dir    string   // made when missing; removed by Close
+	Nodes  []string // names
+	Disk   string   // size of every node's disk, as in 2GiB
+	Plain  bool     // without TLS
+	Env    []string // more of the program's environment
+	// Pause waits for d or the end of ctx.
+	Pause func(ctx context.Context, d time.Duration) error
+}
+
+// Cluster is a set of nodes.
+type Cluster struct {
+	p     Params
+	nodes map[string]*Node
+}
+
+// New makes the certificates and directories of a cluster. No node runs yet.
+func New(ctx context.Context, p Params) (*Cluster, error) {
+	c := &Cluster{p: p, nodes: map[string]*Node{}}
+	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the cluster's directory: %w", err)
+	}
+	ports, err := freePorts(ctx, 3*len(p.Nodes))
+	if err != nil {
+		return nil, err
+	}
+	scheme := "https"
+	if p.Plain {
+		scheme = "http"
+	}
+	var peers []string
+	for i, name := range p.Nodes {
+		dir := filepath.Join(p.Dir, name)
+		n := &Node{
+			Name: name, cluster: c, dir: dir, Socket: filepath.Join(dir, "run", "lagan.sock"),
+			data: ports[3*i], client: ports[3*i+2], disks: []string{filepath.Join(dir, "disk") + ":" + p.Disk},
+		}
+		peers = append(peers, fmt.Sprintf("%s=%s://%s", name, scheme, ports[3*i+1]))
+		c.nodes[name] = n
+	}
+	for _, n := range c.nodes { // any order: each alone
+		n.peers = strings.Join(peers, ",")
+	}
+	if p.Plain {
+		return c, nil
+	}
+	return c, c.issue(ctx)
+}
+
+// issue makes the certificates, as an operator would.
+func (c *Cluster) issue(ctx context.Context) error {
+	authority := filepath.Join(c.p.Dir, "ca")
+	if _, err := c.lagan(ctx, nil, "ca", "init", authority); err != nil {
+		return err
+	}
+	for _, name := range c.p.Nodes {
+		out := filepath.Join(c.nodes[name].dir, "tls")
+		if _, err := c.lagan(ctx, nil, "ca", "issue", "--ca", authority, "--out", out, "--host", "127.0.0.1"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// freePorts returns addresses on loopback that nobody listens on right now.
+func freePorts(ctx context.Context, n int) (addresses []string, err error) {
+	config := net.ListenConfig{}
+	for range n {
+		l, listenErr := config.Listen(ctx, "tcp", "127.0.0.1:0")
+		if listenErr != nil {
+			return nil, errors.Join(fmt.Errorf("look for a free port: %w", listenErr), err)
+		}
+		defer func() { err = errors.Join(err, l.Close()) }() // all at the end, or one could come twice
+		addresses = append(addresses, l.Addr().String())
+	}
+	return addresses, nil
+}
+
+// Node returns the node of that name.
+func (c *Cluster) Node(name string) *Node { return c.nodes[name] }
+
+// Up starts all nodes together and returns when each can do its part.
+func (c *Cluster) Up(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, upWithin)
+	defer cancel()
+	for _, name := range c.p.Nodes {
+		if err := c.nodes[name].Start(ctx); err != nil {
+			return err
+		}
+	}
+	for _, name := range c.p.Nodes {
+		if err := c.nodes[name].AwaitReady(ctx); err != nil {
+			return err
+		}
+	}
+	for _, name := range c.p.Nodes {
+		if err := c.awaitAll(ctx, c.nodes[name]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// awaitAll returns when n has heard of all nodes and their disks.
+func (c *Cluster) awaitAll(ctx context.Context, n *Node) error {
+	return c.Until(ctx, "node "+n.Name+" knows all nodes and disks", func() (bool, error) {
+		status, err := n.Client().Status(ctx)
+		return len(status.Nodes) == len(c.p.Nodes) && len(status.Disks) == len(c.p.Nodes), err
+	})
+}
+
+// Until looks until holds says yes, and no longer than ctx.
+func (c *Cluster) Until(ctx context.Context, what string, holds func() (bool, error)) error {
+	var last error
+	for {
+		done, err := holds()
+		if done && err == nil {
+			return nil
+		}
+		if err != nil {
+			last = err
+		}
+		if err := c.p.Pause(ctx, lookEvery); err != nil {
+			return errors.Join(fmt.Errorf("waited in vain until %s: %w", what, err), last)
+		}
+	}
+}
+
+// Close ends all nodes and removes all that they made. It returns an error if
+// one that ran did not stop in order, or if something was left.
+func (c *Cluster) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), downWithin)
+	defer cancel()
+	var errs []error
+	for _, name := range c.p.Nodes {
+		errs = append(errs, c.nodes[name].signal(unix.SIGCONT), c.nodes[name].signal(unix.SIGTERM))
+	}
+	for _, name := range c.p.Nodes {
+		errs = append(errs, c.nodes[name].awaitEnd(ctx))
+	}
+	errs = append(errs, c.leftovers())
+	for _, name := range c.p.Nodes {
+		if _, err := fuse.Cleanup(ctx, c.nodes[name].devices()); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(append(errs, os.RemoveAll(c.p.Dir))...)
+}
+
+// leftovers names what is still mounted below the cluster's directory from
+// nodes that stopped in order. What a killed node left is fine: the next start,
+// or Close, removes it.
+func (c *Cluster) leftovers() error {
+	table, err := mounts.List()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range c.p.Nodes {
+		n := c.nodes[name]
+		for _, m := range table {
+			if !n.killed && m.Below(n.dir) {
+				errs = append(errs, fmt.Errorf("node %s stopped in order and left %s mounted", name, m.Point))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,120 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"go.uber.org/fx"
+
+	"github.com/lagan-storage/lagan/core/host/usecase"
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/rest"
+)
+
+const (
+	headerWithin = 10 * time.Second // a client that sends its request byte by byte is none
+	idleWithin   = 2 * time.Minute
+	// detachWithin bounds the detaching of all volumes at a stop.
+	detachWithin = 30 * time.Second
+	// drainWithin bounds the wait for requests under way at a stop.
+	drainWithin = 3 * time.Second
+)
+
+func newUseCases(life fx.Lifecycle, c Config, node volume.Node, b body, d disks, devs *devices, log *slog.Logger) *usecase.Node {
+	p := usecase.Params{
+		Host: b.host, Node: node, NoDevices: devs.missing, Filesystem: filesystems{},
+		Disks: d.opened, Unusable: d.unusable, Pool: b.pool, Now: time.Now, Log: log,
+	}
+	if devs.attacher != nil {
+		p.Attacher = devs
+	}
+	n := usecase.New(p)
+	life.Append(fx.StopHook(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, detachWithin)
+		defer cancel()
+		if err := n.Close(ctx); err != nil {
+			log.Error("not everything was detached in order: the next start cleans up", slog.Any("error", err))
+		}
+	}))
+	return n
+}
+
+func newAPI(c Config, node volume.Node, n *usecase.Node, log *slog.Logger) http.Handler {
+	return rest.New(rest.Params{
+		Volumes: n, Blocks: n, Machines: n, Node: node.Name, Version: c.Version, Log: log.With(slog.String("part", "api")),
+	})
+}
+
+// serveAPI puts the API on the node's socket and, if asked for, on a port where
+// only holders of a certificate of the cluster are heard.
+func serveAPI(ctx context.Context, life fx.Lifecycle, c Config, with credentials, handler http.Handler, log *slog.Logger) error {
+	socket, err := listenSocket(ctx, c.Socket())
+	if err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler: handler, ReadHeaderTimeout: headerWithin, IdleTimeout: idleWithin,
+		ErrorLog:    slog.NewLogLogger(log.With(slog.String("part", "api")).Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	listeners := []net.Listener{socket}
+	serve := []func() error{func() error { return server.Serve(socket) }}
+	if c.API != "" {
+		config := net.ListenConfig{}
+		port, err := config.Listen(ctx, "tcp", c.API)
+		if err != nil {
+			return errors.Join(fmt.Errorf("listen for the API: %w", err), socket.Close())
+		}
+		listeners = append(listeners, port)
+		if with.identity != nil {
+			server.TLSConfig = with.identity.Server()
+			serve = append(serve, func() error { return server.ServeTLS(port, "", "") })
+		} else {
+			serve = append(serve, func() error { return server.Serve(port) })
+		}
+	}
+	life.Append(fx.StartStopHook(
+		func() {
+			for i, run := range serve {
+				go func() {
+					if err := run(); !errors.Is(err, http.ErrServerClosed) {
+						log.Error("API is not served any more", slog.String("address", listeners[i].Addr().String()), slog.Any("error", err))
+					}
+				}()
+			}
+		},
+		func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, drainWithin)
+			defer cancel()
+			if err := server.Shutdown(ctx); err != nil {
+				return server.Close()
+			}
+			return nil
+		},
+	))
+	return nil
+}
+
+// listenSocket makes the socket for local root. One that a killed daemon left is
+// removed: the lock of the runtime directory says that it is not another's.
+func listenSocket(ctx context.Context, path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("remove the socket of a former daemon: %w", err)
+	}
+	config := net.ListenConfig{}
+	socket, err := config.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen for local commands: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		return nil, errors.Join(fmt.Errorf("protect the socket: %w", err), socket.Close())
+	}
+	return socket, nil
+}

@@ -1,0 +1,95 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+
+	"go.uber.org/fx"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/host"
+	"github.com/lagan-storage/lagan/core/host/datadir"
+	"github.com/lagan-storage/lagan/core/orchestrator"
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/transport/etcd"
+	"github.com/lagan-storage/lagan/transport/tcp"
+)
+
+// bodyParams is what the host and its transport are made from.
+type bodyParams struct {
+	fx.In
+
+	Context     context.Context
+	Config      Config
+	Credentials credentials
+	Node        volume.Node
+	Disks       disks
+	Markers     *datadir.Markers
+	Store       *etcd.Store
+	Log         *slog.Logger
+	Life        fx.Lifecycle
+	Down        fx.Shutdowner
+}
+
+// body is the node's machines at work and the memory that they share.
+type body struct {
+	host *host.Host
+	pool *host.Pool
+}
+
+// openBody opens the data port and the host. Each needs the other: the transport
+// learns the addresses of nodes from the host.
+func openBody(p bodyParams) (body, error) {
+	seed, err := newSeed()
+	if err != nil {
+		return body{}, err
+	}
+	pool := host.NewPool()
+	var opened atomic.Pointer[host.Host]
+	peers, err := tcp.New(p.Context, tcp.Params{
+		Node: p.Node.ID, Listen: p.Config.Listen, Identity: p.Credentials.identity, Plain: p.Config.Plain,
+		Address: func(id block.NodeID) (string, bool) { return addressOf(opened.Load(), id) },
+		Pool:    pool, BlockSize: block.Size, Log: p.Log.With(slog.String("part", "transport")),
+	})
+	if err != nil {
+		return body{}, err
+	}
+	h := host.Open(p.Context, host.Params{
+		Node: p.Node, Disks: p.Disks.opened, Unusable: p.Disks.unusable, Transport: peers, Metadata: p.Store,
+		Clock: host.Boottime, Seed: seed, BlockSize: block.Size, Pool: pool, Markers: p.Markers, Log: p.Log,
+	})
+	opened.Store(h)
+	life, end := context.WithCancel(context.WithoutCancel(p.Context))
+	ended := make(chan struct{})
+	go func() {
+		err := peers.Run(life, h)
+		if err != nil {
+			p.Log.Error("data port failed", slog.Any("error", err))
+			_ = p.Down.Shutdown(fx.ExitCode(1)) // an error says that it is stopping already
+		}
+		close(ended)
+	}()
+	p.Life.Append(fx.StopHook(func() error {
+		err := h.Close()
+		end()
+		<-ended
+		return err
+	}))
+	return body{h, pool}, nil
+}
+
+// addressOf returns where the cluster says that a node listens.
+func addressOf(h *host.Host, id block.NodeID) (address string, known bool) {
+	if h == nil {
+		return "", false
+	}
+	h.View(func(o *orchestrator.Orchestrator) {
+		for _, n := range o.Nodes() {
+			if n.ID == id {
+				address, known = n.Address, true
+			}
+		}
+	})
+	return address, known
+}

@@ -1,0 +1,153 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/lagan-storage/lagan/core/host"
+	"github.com/lagan-storage/lagan/core/host/datadir"
+	"github.com/lagan-storage/lagan/core/host/usecase"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/plugin/device"
+	"github.com/lagan-storage/lagan/plugin/device/fuse"
+	"github.com/lagan-storage/lagan/plugin/filesystem"
+)
+
+// devices shows volumes to the kernel, if this machine can.
+type devices struct {
+	attacher device.Attacher
+	missing  string // why there is none
+}
+
+// openDevices removes what a killed daemon left and makes the driver. The lock of
+// the runtime directory says that no other daemon uses the devices.
+func openDevices(ctx context.Context, c Config, _ *datadir.Markers, log *slog.Logger) (*devices, error) {
+	if missing := missingForDevices(); missing != "" {
+		log.Warn("volumes cannot be shown as devices on this machine", slog.String("reason", missing))
+		return &devices{missing: missing}, nil
+	}
+	dir := filepath.Join(c.Run, "devices")
+	left, err := fuse.Cleanup(ctx, dir)
+	for _, l := range left {
+		log.Warn("device that a killed daemon left was removed: containers that had it must be restarted",
+			slog.String("volume", l.VolumeID), slog.Any("devices", l.Devices), slog.Any("mounts", l.Mounts), slog.Bool("in_use", l.InUse))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("remove what a killed daemon left: %w", err)
+	}
+	attacher, err := fuse.New(fuse.Params{Dir: dir, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	return &devices{attacher: attacher}, nil
+}
+
+// missingForDevices says what this machine lacks, "" for nothing.
+func missingForDevices() string {
+	if uid := os.Geteuid(); uid != 0 {
+		return fmt.Sprintf("the daemon runs as user %d: run it as root", uid)
+	}
+	for _, name := range []string{"/dev/fuse", "/dev/loop-control"} {
+		file, err := os.OpenFile(name, os.O_RDWR, 0)
+		if err != nil {
+			return fmt.Sprintf("%v: load its kernel module, or pass the device in", err)
+		}
+		_ = file.Close() // nothing was written
+	}
+	return ""
+}
+
+// Attach implements usecase.Attacher.
+func (d *devices) Attach(ctx context.Context, name string, v *host.Volume) (usecase.Device, error) {
+	shown, err := d.attacher.Attach(ctx, device.Volume{Name: name, ID: v.ID(), Size: v.Size()}, backend{v})
+	if err != nil {
+		return nil, err
+	}
+	return shown, nil
+}
+
+// backend serves a volume to a driver.
+type backend struct{ volume *host.Volume }
+
+// operation is what a request of a driver becomes. It stays with the request, so
+// that nothing is allocated when that comes again.
+type operation struct {
+	host.Operation
+	request *device.Request
+}
+
+// Submit implements device.Backend.
+func (b backend) Submit(r *device.Request) {
+	o, made := r.Scratch.(*operation)
+	if !made {
+		o = &operation{}
+		o.Done = o.done
+		r.Scratch = o
+	}
+	o.request = r
+	o.FUA, o.Offset, o.Length, o.Buffer = r.FUA, r.Offset, r.Length, r.Buffer
+	switch r.Kind {
+	case device.Read:
+		o.Kind = step.ReadRequest
+	case device.Write:
+		o.Kind = step.WriteRequest
+	case device.Flush:
+		o.Kind = step.FlushRequest
+	case device.Zero:
+		o.Kind = step.ZeroRequest
+	}
+	b.volume.Submit(&o.Operation)
+}
+
+// done gives the request back; nothing of it may be touched afterwards.
+func (o *operation) done(_ *host.Operation, err error) {
+	r := o.request
+	o.request = nil
+	switch {
+	case err == nil:
+	case errors.Is(err, host.ErrNoSpace):
+		err = device.ErrNoSpace
+	case errors.Is(err, host.ErrGone):
+		err = device.ErrGone
+	}
+	r.Done(r, err)
+}
+
+// filesystems implements usecase.Filesystem.
+type filesystems struct{}
+
+// Probe says what a device carries, "" for nothing.
+func (filesystems) Probe(path string) (string, error) {
+	content, err := filesystem.Probe(path)
+	if content.Blank || err != nil {
+		return "", err
+	}
+	return content.String(), nil
+}
+
+// Make makes a file system on a blank device.
+func (filesystems) Make(ctx context.Context, path, kind string) error {
+	return filesystem.Make(ctx, path, filesystem.Type(kind))
+}
+
+// Erase makes a device blank whose Make was interrupted.
+func (filesystems) Erase(ctx context.Context, path string) error { return filesystem.Erase(ctx, path) }
+
+// Check makes a file system fit for mounting.
+func (filesystems) Check(ctx context.Context, path, kind string) error {
+	return filesystem.Check(ctx, path, filesystem.Type(kind))
+}
+
+// Mount mounts a device at a directory.
+func (filesystems) Mount(ctx context.Context, path, target, kind string, options ...string) error {
+	return filesystem.Mount(ctx, path, target, filesystem.Type(kind), options...)
+}
+
+// Unmount unmounts a directory.
+func (filesystems) Unmount(ctx context.Context, target string) error {
+	return filesystem.Unmount(ctx, target)
+}

@@ -1,0 +1,100 @@
+package daemon
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+
+	"go.uber.org/fx"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/host"
+	"github.com/lagan-storage/lagan/core/host/datadir"
+	"github.com/lagan-storage/lagan/core/store"
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/transport/identity"
+)
+
+// credentials is what the node proves itself with; nothing if it is plain.
+type credentials struct{ identity *identity.Identity }
+
+func loadIdentity(c Config, log *slog.Logger) (credentials, error) {
+	if c.Plain {
+		log.Warn("node speaks without TLS: anybody who reaches its ports can be any node")
+		return credentials{}, nil
+	}
+	id, err := identity.Load(c.TLSDir)
+	if err != nil {
+		return credentials{}, fmt.Errorf("%w\nissue a certificate with: lagan ca issue --ca DIR --out %s", err, c.TLSDir)
+	}
+	return credentials{id}, nil
+}
+
+func openDir(life fx.Lifecycle, c Config, with credentials) (*datadir.Dir, error) {
+	var node block.NodeID
+	if with.identity != nil {
+		node = with.identity.Node
+	}
+	d, err := datadir.Open(c.Data, node)
+	if err != nil {
+		return nil, err
+	}
+	life.Append(fx.StopHook(d.Close))
+	return d, nil
+}
+
+func openMarkers(life fx.Lifecycle, c Config, _ *datadir.Dir) (*datadir.Markers, error) {
+	boot, err := datadir.ReadBootID()
+	if err != nil {
+		return nil, err
+	}
+	m, err := datadir.OpenMarkers(c.Run, boot)
+	if err != nil {
+		return nil, err
+	}
+	life.Append(fx.StopHook(m.Close))
+	return m, nil
+}
+
+// disks are the node's, those that can be used and those that cannot.
+type disks struct {
+	opened   []*host.DiskFile // owned by the host once it is opened
+	unusable []host.UnusableDisk
+}
+
+func openDisks(c Config, d *datadir.Dir, log *slog.Logger) (disks, error) {
+	opened, unusable, err := d.OpenDisks(c.Disks, func(file *host.DiskFile) error {
+		seed, err := newSeed()
+		if err != nil {
+			return err
+		}
+		log.Info("disk is formatted", slog.String("disk", file.Path), slog.Int64("size_bytes", file.Size))
+		const chunk = block.Size * block.PerChunk
+		return file.Format(store.Geometry{
+			Disk: file.ID, Capacity: file.Size / chunk * chunk, BlockSize: block.Size,
+		}, host.NewPool(), seed, host.Boottime)
+	})
+	for _, file := range opened {
+		if !file.Direct {
+			log.Warn("disk does not take direct I/O: everything is cached twice", slog.String("disk", file.Path))
+		}
+	}
+	return disks{opened, unusable}, err
+}
+
+// newSeed returns the seed of one start's random choices.
+func newSeed() (uint64, error) {
+	var b [8]byte
+	_, err := rand.Read(b[:])
+	return binary.LittleEndian.Uint64(b[:]), err
+}
+
+func describeNode(_ context.Context, c Config, d *datadir.Dir) (volume.Node, error) {
+	boot, err := datadir.ReadBootID()
+	return volume.Node{
+		Format: volume.Format, ID: d.Node(), Name: c.Name, Address: c.advertised(), API: c.API,
+		Zone: c.Zone, BootID: boot, Version: c.Version,
+	}, err
+}

@@ -1,0 +1,249 @@
+// Package usecase is what a person or a container engine can ask of one node:
+// create, list, attach, mount and their opposites, reading and writing blocks,
+// and what the cluster looks like from here. It owns what ties a volume that
+// this node serves to its device and its mounts.
+//
+//	rest, command line, volume plugin
+//	        │
+//	      Node ──▶ host.Host (commands, volumes)
+//	        └────▶ Attacher, Filesystem (declared here, filled by cmd)
+//
+// The faces call it. It promises that what one of them asks is done whole or
+// rolled back, whoever hangs up meanwhile, and that a volume whose coordinator
+// was fenced loses its device at once.
+package usecase
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/host"
+	"github.com/lagan-storage/lagan/core/orchestrator"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+const (
+	// changeWithin bounds one change: container engines give up after 120 s and
+	// never say so.
+	changeWithin = 100 * time.Second
+	// rollBackWithin bounds the undoing of one that did not come to its end.
+	rollBackWithin = 20 * time.Second
+)
+
+// Attacher shows volumes to the kernel.
+type Attacher interface {
+	// Attach makes a block device of the volume.
+	Attach(ctx context.Context, name string, v *host.Volume) (Device, error)
+}
+
+// Device is a volume as a block device of this machine.
+type Device interface {
+	Path() string
+	// Detach writes everything out and removes the device; it refuses while a
+	// file system is mounted from it.
+	Detach(ctx context.Context) error
+	// Abort removes the device and what is mounted from it, whoever hangs.
+	Abort() error
+}
+
+// Filesystem makes and mounts file systems on devices.
+type Filesystem interface {
+	// Probe says what a device carries: "" if it is blank, the name of a file
+	// system that is complete and one of ours, or "unknown data".
+	Probe(device string) (string, error)
+	Make(ctx context.Context, device, kind string) error
+	// Erase makes a device blank again whose Make was interrupted.
+	Erase(ctx context.Context, device string) error
+	Check(ctx context.Context, device, kind string) error
+	Mount(ctx context.Context, device, target, kind string, options ...string) error
+	Unmount(ctx context.Context, target string) error
+}
+
+// Params is what a Node is made from.
+type Params struct {
+	Host       *host.Host
+	Node       volume.Node // this node's record
+	Attacher   Attacher    // nil: this machine shows no devices, and NoDevices says why
+	NoDevices  string
+	Filesystem Filesystem
+	Disks      []*host.DiskFile // for their paths
+	Unusable   []host.UnusableDisk
+	Pool       block.Pool
+	Now        func() time.Time // for what people read
+	Log        *slog.Logger
+}
+
+// Node carries out the use cases of this node.
+type Node struct {
+	p       Params
+	log     *slog.Logger
+	running sync.WaitGroup
+	ended   chan struct{} // closed by Close
+
+	mu   sync.Mutex // guards what follows
+	uses map[block.VolumeID]*use
+}
+
+// New returns the use cases of a node.
+func New(p Params) *Node {
+	return &Node{p: p, log: p.Log, ended: make(chan struct{}), uses: map[block.VolumeID]*use{}}
+}
+
+// use is one volume as this node uses it.
+//
+//	free ──attach──▶ [ attached: serving, device? ] ──mount──▶ [ mounted at … ]
+//	  ▲                   │ detach, or the coordinator's end        │ unmount
+//	  └───────────────────┘ ◀──────────────────────────────────────┘
+type use struct {
+	name string
+
+	changing sync.Mutex // one change of the volume's use at a time; guards what follows
+	byMount  bool       // attached by a mount, so that its end is the attachment's
+
+	mu       sync.Mutex // guards what follows
+	volume   *host.Volume
+	device   Device
+	mounts   []string
+	stopping bool // somebody here asked for the end
+}
+
+// useOf returns the volume's use, made when there is none.
+func (n *Node) useOf(id block.VolumeID, name string) *use {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	u := n.uses[id]
+	if u == nil {
+		u = &use{name: name}
+		n.uses[id] = u
+	}
+	return u
+}
+
+// known returns the volume's use if there is one.
+func (n *Node) known(id block.VolumeID) *use {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.uses[id]
+}
+
+// change returns the context of a change: it goes on when whoever asked hangs
+// up, so that nothing is left half done, and ends by itself.
+func change(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), changeWithin)
+}
+
+// find returns the volume called name as the orchestrator knows it.
+func (n *Node) find(name string) (status orchestrator.VolumeStatus, err error) {
+	known, found := false, false
+	n.p.Host.View(func(o *orchestrator.Orchestrator) {
+		known = o.Known()
+		status, found = o.Volume(name)
+	})
+	switch {
+	case !known:
+		return status, n.notReady()
+	case !found:
+		return status, &volume.Error{
+			Kind: volume.ErrVolumeNotFound,
+			What: fmt.Sprintf("there is no volume %q", name),
+			Fix:  "look at:  lagan volume ls",
+		}
+	}
+	return status, nil
+}
+
+func (n *Node) notReady() error {
+	return &volume.Error{
+		Kind: volume.ErrNotReady,
+		What: fmt.Sprintf("node %s has not heard from the metadata store since it was started", n.p.Node.Name),
+		Fix:  "see that a majority of the voting nodes is up, then try again",
+	}
+}
+
+// Ready returns nil if the node can do its part: it knows the cluster and its
+// disks serve.
+func (n *Node) Ready() error {
+	known := false
+	var disks []volume.Disk
+	n.p.Host.View(func(o *orchestrator.Orchestrator) { known, disks = o.Known(), o.Disks() })
+	if !known {
+		return n.notReady()
+	}
+	for _, file := range n.p.Disks {
+		recorded := false
+		for i := range disks {
+			if disks[i].ID == file.ID {
+				recorded = true
+				if disks[i].Unusable != "" {
+					return n.diskNotReady(file.Path, disks[i].Unusable)
+				}
+			}
+		}
+		if !recorded {
+			return n.diskNotReady(file.Path, "it is still being opened")
+		}
+	}
+	for _, d := range n.p.Unusable {
+		return n.diskNotReady(d.Path, d.Reason)
+	}
+	return nil
+}
+
+func (n *Node) diskNotReady(path, reason string) error {
+	return &volume.Error{
+		Kind:   volume.ErrNotReady,
+		What:   fmt.Sprintf("disk %s of node %s does not serve", path, n.p.Node.Name),
+		Causes: []string{reason},
+		Fix:    "look at:  lagan disk ls",
+	}
+}
+
+// Close detaches everything in order, within ctx, and what does not let itself
+// be detached by force. It is called once, when nobody asks any more.
+func (n *Node) Close(ctx context.Context) error {
+	n.mu.Lock()
+	uses := make([]*use, 0, len(n.uses))
+	for _, u := range n.uses { // any order: all of them
+		uses = append(uses, u)
+	}
+	n.mu.Unlock()
+	var mu sync.Mutex // guards errs
+	var errs []error
+	var closing sync.WaitGroup
+	for _, u := range uses {
+		closing.Go(func() {
+			if err := n.closeUse(ctx, u); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, fmt.Errorf("volume %q: %w", u.name, err))
+			}
+		})
+	}
+	closing.Wait()
+	close(n.ended)
+	n.running.Wait()
+	return errors.Join(errs...)
+}
+
+func (n *Node) closeUse(ctx context.Context, u *use) error {
+	if u.served() == nil {
+		return nil
+	}
+	err := n.detachUse(ctx, u, volume.DetachOptions{Unmount: true})
+	if err == nil {
+		return nil
+	}
+	u.mu.Lock()
+	device := u.device
+	u.device = nil
+	u.mu.Unlock()
+	if device != nil {
+		err = errors.Join(err, device.Abort())
+	}
+	return err
+}

@@ -1,0 +1,158 @@
+package usecase
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/orchestrator"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// Create makes a volume, or takes the one that is as it was asked for. With
+// dryRun it only says where the copies would be. reasons has a line a node.
+func (n *Node) Create(ctx context.Context, spec volume.Spec, dryRun bool) (report volume.Report, reasons []string, err error) {
+	ctx, cancel := change(ctx)
+	defer cancel()
+	spec.Created = n.p.Now().UTC().Format(time.RFC3339)
+	answer, err := n.p.Host.Command(ctx, volume.Command{Kind: volume.CreateVolume, Spec: spec, DryRun: dryRun})
+	if err != nil || dryRun {
+		return volume.Report{Spec: spec}, answer.Reasons, err
+	}
+	report, err = n.Volume(ctx, answer.Volume.String())
+	return report, answer.Reasons, err
+}
+
+// Delete deletes a volume that nobody uses. Its copies are freed as their nodes
+// hear of it.
+func (n *Node) Delete(ctx context.Context, name string) error {
+	ctx, cancel := change(ctx)
+	defer cancel()
+	_, err := n.p.Host.Command(ctx, volume.Command{Kind: volume.DeleteVolume, Name: name})
+	return err
+}
+
+// Volumes reports all volumes, by name.
+func (n *Node) Volumes(context.Context) ([]volume.Report, error) {
+	var all []orchestrator.VolumeStatus
+	known, names := false, map[block.NodeID]string{}
+	n.p.Host.View(func(o *orchestrator.Orchestrator) {
+		known, all, names = o.Known(), o.Volumes(), nodeNames(o)
+	})
+	if !known {
+		return nil, n.notReady()
+	}
+	reports := make([]volume.Report, 0, len(all))
+	for i := range all {
+		reports = append(reports, n.report(&all[i], names))
+	}
+	return reports, nil
+}
+
+// Volume reports one volume, by name or identity.
+func (n *Node) Volume(_ context.Context, name string) (volume.Report, error) {
+	status, err := n.find(name)
+	if err != nil {
+		return volume.Report{}, err
+	}
+	var names map[block.NodeID]string
+	n.p.Host.View(func(o *orchestrator.Orchestrator) { names = nodeNames(o) })
+	return n.report(&status, names), nil
+}
+
+func nodeNames(o *orchestrator.Orchestrator) map[block.NodeID]string {
+	names := map[block.NodeID]string{}
+	for _, node := range o.Nodes() {
+		names[node.ID] = node.Name
+	}
+	return names
+}
+
+func (n *Node) report(s *orchestrator.VolumeStatus, names map[block.NodeID]string) volume.Report {
+	r := volume.Report{ID: s.Volume, Spec: s.Spec, Attached: s.AttachedTo, Revision: int64(s.Revision)}
+	if s.Config != nil {
+		r.Epoch = s.Config.Epoch
+		for _, m := range s.Config.Members {
+			r.Copies = append(r.Copies, volume.Copy{
+				Replica: m.Replica, Node: names[m.Node], NodeID: m.Node, Disk: m.Disk, State: m.State,
+			})
+		}
+	}
+	if s.Here.Started {
+		r.Here = &volume.Use{Serving: s.Here.Serving, Lossless: s.Here.Lossless}
+		if !s.Here.Serving {
+			r.Here.Reason = s.Here.Text
+		}
+		r.Here.Device, r.Here.Mounts = n.usedBy(s.Volume)
+	}
+	r.Health, r.Reason = health(s, &r)
+	return r
+}
+
+func health(s *orchestrator.VolumeStatus, r *volume.Report) (volume.Health, string) {
+	var missing []string
+	inSync := 0
+	for _, c := range r.Copies {
+		if c.State == volume.InSync {
+			inSync++
+			continue
+		}
+		missing = append(missing, fmt.Sprintf("copy on node %s is %s", c.Node, c.State))
+	}
+	switch {
+	case s.Problem != nil:
+		return volume.Unreadable, s.Problem.Error()
+	case s.Deleting:
+		return volume.Deleting, "its copies are being freed"
+	case r.Here != nil && !r.Here.Serving:
+		return volume.Stalled, r.Here.Reason
+	case inSync < s.Spec.Replicas:
+		return volume.Degraded, strings.Join(missing, ", ")
+	}
+	return volume.Healthy, ""
+}
+
+// Nodes reports all nodes, by name.
+func (n *Node) Nodes(context.Context) ([]volume.NodeReport, error) {
+	known := false
+	var all []orchestrator.NodeStatus
+	n.p.Host.View(func(o *orchestrator.Orchestrator) { known, all = o.Known(), o.Nodes() })
+	if !known {
+		return nil, n.notReady()
+	}
+	reports := make([]volume.NodeReport, 0, len(all))
+	for _, s := range all {
+		reports = append(reports, volume.NodeReport{Node: s.Node, Alive: s.Alive, Silent: s.Silent, Self: s.ID == n.p.Node.ID})
+	}
+	return reports, nil
+}
+
+// Disks reports all disks, and those of this node that never got a record.
+func (n *Node) Disks(context.Context) ([]volume.DiskReport, error) {
+	known := false
+	var all []volume.Disk
+	var names map[block.NodeID]string
+	n.p.Host.View(func(o *orchestrator.Orchestrator) { known, all, names = o.Known(), o.Disks(), nodeNames(o) })
+	if !known {
+		return nil, n.notReady()
+	}
+	paths := map[block.DiskID]string{}
+	for _, file := range n.p.Disks {
+		paths[file.ID] = file.Path
+	}
+	var reports []volume.DiskReport
+	for _, d := range n.p.Unusable {
+		paths[d.ID] = d.Path
+		if d.ID == (block.DiskID{}) {
+			reports = append(reports, volume.DiskReport{
+				Disk: volume.Disk{Node: n.p.Node.ID, Unusable: d.Reason}, NodeName: n.p.Node.Name, Path: d.Path,
+			})
+		}
+	}
+	for _, d := range all {
+		reports = append(reports, volume.DiskReport{Disk: d, NodeName: names[d.Node], Path: paths[d.ID]})
+	}
+	return reports, nil
+}

@@ -1,0 +1,79 @@
+package volume
+
+import (
+	"time"
+
+	"github.com/lagan-storage/lagan/core/block"
+)
+
+// Health sums up in a word how a volume is doing.
+type Health string
+
+// The words.
+const (
+	Healthy    Health = "healthy"    // as many copies are in sync as were asked for
+	Degraded   Health = "degraded"   // fewer are: the reason says which
+	Stalled    Health = "stalled"    // it is attached here, and requests wait: the reason says for what
+	Deleting   Health = "deleting"   // its replicas are being freed
+	Unreadable Health = "unreadable" // a record cannot be read: the reason says why
+)
+
+// Report is a volume as one node knows it: what was asked for, and what is.
+// The use cases of a node make it, the faces print it.
+type Report struct {
+	ID       block.VolumeID
+	Spec     Spec
+	Health   Health
+	Reason   string // why it is not healthy
+	Epoch    block.Epoch
+	Revision int64  // of the newest of its records
+	Attached string // name of the node that serves it, "" if none does
+	Here     *Use   // how this node uses it, nil if it does not
+	Copies   []Copy
+}
+
+// Use is a volume attached to the node that reports.
+type Use struct {
+	Serving  bool   // requests are answered
+	Lossless bool   // nothing acknowledged was lost when this node took over
+	Reason   string // why requests wait
+	Device   string // the block device, "" for none
+	Mounts   []string
+}
+
+// Copy is one member of a volume.
+type Copy struct {
+	Replica block.ReplicaID
+	Node    string // name
+	NodeID  block.NodeID
+	Disk    block.DiskID
+	State   State
+}
+
+// NodeReport is what is known of a node.
+type NodeReport struct {
+	Node
+	Alive  bool
+	Silent time.Duration // how long one that is not alive was not heard from; 0: unknown
+	Self   bool          // it is the node that reports
+}
+
+// DiskReport is what is known of a disk.
+type DiskReport struct {
+	Disk
+	NodeName string
+	Path     string // on its node; known to that node alone
+}
+
+// AttachOptions says how a volume is to be attached.
+type AttachOptions struct {
+	Force  bool   // take it from the node that holds it
+	Device bool   // show it to the kernel as a block device
+	Mount  string // where to mount its file system, making one first if it has none; implies Device
+}
+
+// DetachOptions says how a volume is to be detached.
+type DetachOptions struct {
+	Force   bool // at once: what was not flushed may be lost
+	Unmount bool // unmount it first; otherwise a mounted volume stays attached
+}

@@ -1,0 +1,59 @@
+package rest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/rest/api"
+)
+
+func nodeNotFound(id string) error {
+	return &volume.Error{
+		Kind: volume.ErrNodeNotFound,
+		What: fmt.Sprintf("there is no node %q", id),
+		Fix:  "look at:  lagan node ls",
+	}
+}
+
+func volumeOf(r *volume.Report) api.Volume {
+	v := api.Volume{
+		Name: r.Spec.Name, ID: r.ID.String(),
+		Spec: api.VolumeSpec{
+			Size: r.Spec.Size, Replicas: r.Spec.Replicas, FS: r.Spec.Filesystem, Nodes: r.Spec.Nodes,
+			Zones: r.Spec.Zones, Labels: r.Spec.Labels, MountOptions: r.Spec.MountOptions,
+		},
+		Status: api.VolumeStatus{
+			Health: string(r.Health), Reason: r.Reason, Created: r.Spec.Created, Formatted: r.Spec.Formatted,
+			Epoch: uint64(r.Epoch), Revision: r.Revision,
+		},
+	}
+	if r.Attached != "" {
+		v.Status.Attachment = &api.Attachment{Node: r.Attached}
+		if r.Here != nil {
+			a := v.Status.Attachment
+			a.Serving, a.Lossless, a.Reason = r.Here.Serving, r.Here.Lossless, r.Here.Reason
+			a.Device, a.Mounts = r.Here.Device, r.Here.Mounts
+		}
+	}
+	for _, c := range r.Copies {
+		v.Status.Replicas = append(v.Status.Replicas, api.Replica{
+			ID: c.Replica.String(), Node: c.Node, Disk: c.Disk.String(), State: string(c.State),
+		})
+	}
+	return v
+}
+
+func nodeOf(r *volume.NodeReport) api.Node {
+	return api.Node{
+		ID: r.ID.String(), Name: r.Name, Address: r.Address, API: r.API, Zone: r.Zone, Labels: r.Labels,
+		Version: r.Version, Alive: r.Alive, SilentSeconds: int64(r.Silent / time.Second), Self: r.Self,
+	}
+}
+
+func diskOf(r *volume.DiskReport) api.Disk {
+	return api.Disk{
+		ID: r.ID.String(), Node: r.NodeName, Path: r.Path,
+		Capacity: r.Capacity, Free: r.Free, Promised: r.Promised, Problem: r.Unusable,
+	}
+}

@@ -1,0 +1,312 @@
+package rest_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/rest"
+	"github.com/lagan-storage/lagan/rest/api"
+	"github.com/lagan-storage/lagan/rest/client"
+)
+
+// node is a node whose use cases do what a test says.
+type node struct {
+	err      error // of every use case
+	created  volume.Spec
+	dryRun   bool
+	attached volume.AttachOptions
+	detached volume.DetachOptions
+	name     string // the last one asked for
+	target   string
+	content  []byte
+	breakAt  int // reading fails after so many bytes, if above 0
+	written  []byte
+	notReady error
+}
+
+func (n *node) Volumes(context.Context) ([]volume.Report, error) {
+	return []volume.Report{{Spec: volume.Spec{Name: "db"}}}, n.err
+}
+
+func (n *node) Volume(_ context.Context, name string) (volume.Report, error) {
+	n.name = name
+	if name == "absent" || name == "new" {
+		return volume.Report{}, &volume.Error{Kind: volume.ErrVolumeNotFound, What: "there is no volume"}
+	}
+	return volume.Report{Spec: volume.Spec{Name: name, Size: 1 << 30, Replicas: 2}, Health: volume.Degraded, Reason: "copy on node b is out"}, n.err
+}
+
+func (n *node) Create(_ context.Context, s volume.Spec, dryRun bool) (volume.Report, []string, error) {
+	n.created, n.dryRun = s, dryRun
+	return volume.Report{Spec: s}, []string{"node a: chosen"}, n.err
+}
+
+func (n *node) Delete(_ context.Context, name string) error { n.name = name; return n.err }
+
+func (n *node) Attach(_ context.Context, name string, o volume.AttachOptions) (volume.Report, error) {
+	n.name, n.attached = name, o
+	return volume.Report{Spec: volume.Spec{Name: name}, Attached: "a", Here: &volume.Use{Serving: true, Device: "/dev/loop7"}}, n.err
+}
+
+func (n *node) Detach(_ context.Context, name string, o volume.DetachOptions) error {
+	n.name, n.detached = name, o
+	return n.err
+}
+
+func (n *node) Unmount(_ context.Context, name, target string) error {
+	n.name, n.target = name, target
+	return n.err
+}
+
+func (n *node) ReadBlocks(_ context.Context, _ string, offset, length int64, w io.Writer) error {
+	if n.err != nil {
+		return n.err
+	}
+	part := n.content[offset : offset+length]
+	if n.breakAt > 0 {
+		if _, err := w.Write(part[:n.breakAt]); err != nil {
+			return err
+		}
+		return errors.New("the disk died")
+	}
+	_, err := w.Write(part)
+	return err
+}
+
+func (n *node) WriteBlocks(_ context.Context, _ string, _ int64, r io.Reader) (int64, error) {
+	if n.err != nil {
+		return 0, n.err
+	}
+	var err error
+	n.written, err = io.ReadAll(r)
+	return int64(len(n.written)), err
+}
+
+func (n *node) Nodes(context.Context) ([]volume.NodeReport, error) {
+	return []volume.NodeReport{{Node: volume.Node{Name: "a"}, Self: true}}, n.err
+}
+
+func (n *node) Disks(context.Context) ([]volume.DiskReport, error) {
+	return []volume.DiskReport{{NodeName: "a", Path: "/disk"}}, n.err
+}
+
+func (n *node) Ready() error { return n.notReady }
+
+func handler(n *node) http.Handler {
+	return rest.New(rest.Params{
+		Volumes: n, Blocks: n, Machines: n, Node: "a", Version: "1", Log: slog.New(slog.DiscardHandler),
+	})
+}
+
+// serve puts the API on a socket and returns a client of it.
+func serve(t *testing.T, n *node) *client.Client {
+	t.Helper()
+	socket := filepath.Join(t.TempDir(), "s")
+	config := &http.Server{Handler: handler(n)}
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if err := config.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
+	}()
+	c := client.OverSocket(socket)
+	t.Cleanup(func() {
+		c.Close()
+		if err := config.Close(); err != nil {
+			t.Error(err)
+		}
+		<-ended
+	})
+	return c
+}
+
+func request(t *testing.T, n *node, method, target, body string) *httptest.ResponseRecorder {
+	t.Helper()
+	w := httptest.NewRecorder()
+	handler(n).ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), method, target, strings.NewReader(body)))
+	return w
+}
+
+func TestEveryErrorArrivesAtTheClientAsItWasMade(t *testing.T) {
+	for _, x := range volume.Catalogue() {
+		t.Run(x.Kind.Error(), func(t *testing.T) {
+			made := &volume.Error{Kind: x.Kind, What: "it happened", Causes: []string{"first", "second"}, Fix: "do this"}
+			err := serve(t, &node{err: made}).Delete(t.Context(), "db")
+			var got *volume.Error
+			if !errors.As(err, &got) || !errors.Is(err, x.Kind) || got.Error() != made.Error() {
+				t.Errorf("the client got %#v, want %#v", err, made)
+			}
+		})
+	}
+}
+
+func TestEveryErrorHasAStatusOfItsOwnKind(t *testing.T) {
+	for _, x := range volume.Catalogue() {
+		w := request(t, &node{err: &volume.Error{Kind: x.Kind, What: "it happened"}}, http.MethodDelete, "/v1/volumes/db", "")
+		var p api.Problem
+		if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+			t.Fatal(err)
+		}
+		internal := slices.Contains([]error{volume.ErrNewerFormat, volume.ErrBrokenRecord, volume.ErrDamaged}, x.Kind)
+		switch {
+		case w.Code == http.StatusInternalServerError && !internal:
+			t.Errorf("%v: no status was chosen for it", x.Kind)
+		case p.Status != w.Code || p.Code != x.Kind.Error() || w.Header().Get("Content-Type") != api.ProblemType:
+			t.Errorf("%v: answered %d, %s: %s", x.Kind, w.Code, w.Header().Get("Content-Type"), w.Body)
+		}
+	}
+}
+
+func TestAnUnknownErrorIsInternalAndNamesNoCode(t *testing.T) {
+	w := request(t, &node{err: fmt.Errorf("boom")}, http.MethodDelete, "/v1/volumes/db", "")
+	if w.Code != http.StatusInternalServerError || !strings.Contains(w.Body.String(), `"code":"internal"`) {
+		t.Errorf("answered %d: %s", w.Code, w.Body)
+	}
+}
+
+func TestSpecificationsMeanTheSameInEveryForm(t *testing.T) {
+	want := volume.Spec{Name: "new", Size: 10 << 30, Replicas: 2, Zones: []string{"x", "y"}, Labels: map[string]string{"k": "v"}}
+	for _, body := range []string{
+		`{"spec":{"size":"10GiB","replicas":"2","zones":"x,y","labels":"k=v"}}`,
+		`{"spec":{"size":10737418240,"replicas":2,"zones":["x","y"],"labels":{"k":"v"}}}`,
+		`{"spec":{"name":"new","size":"10G","repl":2,"zones":"x+y","labels":["k=v"]}}`,
+	} {
+		n := &node{}
+		if w := request(t, n, http.MethodPut, "/v1/volumes/new?dry_run=1", body); w.Code != http.StatusOK {
+			t.Errorf("%s: answered %d: %s", body, w.Code, w.Body)
+		}
+		if n.created.String() != want.String() || !n.dryRun {
+			t.Errorf("%s: asked for %s, dry run %v; want %s", body, n.created.String(), n.dryRun, want.String())
+		}
+	}
+}
+
+func TestBadRequestsAreRefusedWholeAndNameWhatIsWrong(t *testing.T) {
+	for _, c := range []struct{ method, target, body, want string }{
+		{http.MethodPut, "/v1/volumes/new", `{"spec":{"sise":"10GiB"}}`, "size"},
+		{http.MethodPut, "/v1/volumes/new", `{"spec":{"size":"oops"}}`, "oops"},
+		{http.MethodPut, "/v1/volumes/new", `{"spec":{"size":1.5}}`, "1.5"},
+		{http.MethodPut, "/v1/volumes/new", `{"spec":{"size":true}}`, "spec.size"},
+		{http.MethodPut, "/v1/volumes/new", `{"spec":{"size":null}}`, "spec.size"},
+		{http.MethodPut, "/v1/volumes/new", `{"spec":{"zones":["x,y"]}}`, "x,y"},
+		{http.MethodPut, "/v1/volumes/new", `{"spec":{"name":"other"}}`, "other"},
+		{http.MethodPut, "/v1/volumes/new", `{"size":"10GiB"}`, "size"},
+		{http.MethodPut, "/v1/volumes/new", `{"spec":{}} {"spec":{}}`, "goes on"},
+		{http.MethodPut, "/v1/volumes/new", `{"spec":`, "cannot be read"},
+		{http.MethodPut, "/v1/volumes/new?dry_run=perhaps", `{}`, "perhaps"},
+		{http.MethodPut, "/v1/volumes/New", `{}`, "New"},
+		{http.MethodPut, "/v1/volumes/a%2Fb", `{}`, "a/b"},
+		{http.MethodPut, "/v1/volumes/" + strings.Repeat("x", 300), `{}`, "name of a volume"},
+		{http.MethodPut, "/v1/volumes/new", `{"spec":{"labels":"` + strings.Repeat("x", 2<<20) + `"}}`, "too large"},
+		{http.MethodPut, "/v1/volumes/db/attachment", `{"forse":true}`, "forse"},
+		{http.MethodDelete, "/v1/volumes/db/attachment?force=no", "", "no"},
+		{http.MethodGet, "/v1/volumes/db/blocks?offset=-1&length=1", "", "-1"},
+	} {
+		n := &node{}
+		w := request(t, n, c.method, c.target, c.body)
+		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), c.want) {
+			t.Errorf("%s %.80s %.80s: answered %d: %.300s, want 400 naming %q", c.method, c.target, c.body, w.Code, w.Body, c.want)
+		}
+		if n.created.Name != "" || n.attached != (volume.AttachOptions{}) || n.name == "db" {
+			t.Errorf("%s %.80s: a use case was called", c.method, c.target)
+		}
+	}
+}
+
+func TestAddressesThatAreNotThereAreProblemsToo(t *testing.T) {
+	for _, c := range []struct {
+		method, target string
+		status         int
+	}{
+		{http.MethodGet, "/v2", http.StatusNotFound},
+		{http.MethodPost, "/v1/volumes", http.StatusMethodNotAllowed},
+		{http.MethodGet, "/v1/nodes/z", http.StatusNotFound},
+		{http.MethodGet, "/v1/volumes/absent", http.StatusNotFound},
+	} {
+		w := request(t, &node{}, c.method, c.target, "")
+		if w.Code != c.status || w.Header().Get("Content-Type") != api.ProblemType {
+			t.Errorf("%s %s: answered %d, %s: %s", c.method, c.target, w.Code, w.Header().Get("Content-Type"), w.Body)
+		}
+	}
+}
+
+func TestClientAsksForWhatItWasTold(t *testing.T) {
+	n := &node{}
+	c := serve(t, n)
+	ctx := t.Context()
+	if v, err := c.Create(ctx, "new", map[string]string{"size": "1GiB"}, true); err != nil || len(v.Placement) != 1 || !n.dryRun || n.created.Size != 1<<30 {
+		t.Errorf("create: %+v, %v; asked for %+v", v, err, n.created)
+	}
+	want := volume.AttachOptions{Force: true, Device: true, Mount: "/mnt"}
+	v, err := c.Attach(ctx, "db", api.Attach{Force: true, Device: true, Mount: "/mnt"})
+	if err != nil || n.attached != want || v.Status.Attachment.Device != "/dev/loop7" {
+		t.Errorf("attach: %+v, %v; asked for %+v", v, err, n.attached)
+	}
+	if err := c.Detach(ctx, "db", true); err != nil || !n.detached.Force {
+		t.Errorf("detach: %v; asked for %+v", err, n.detached)
+	}
+	if err := c.Unmount(ctx, "db", "/a b&c"); err != nil || n.target != "/a b&c" {
+		t.Errorf("unmount: %v; asked for %q", err, n.target)
+	}
+	if v, err := c.Volume(ctx, "db"); err != nil || v.Status.Health != "degraded" || v.Spec.Size != 1<<30 {
+		t.Errorf("volume: %+v, %v", v, err)
+	}
+	if s, err := c.Status(ctx); err != nil || !s.Ready || len(s.Nodes) != 1 || len(s.Disks) != 1 || len(s.Volumes) != 1 {
+		t.Errorf("status: %+v, %v", s, err)
+	}
+}
+
+func TestStatusSaysWhyANodeIsNotReady(t *testing.T) {
+	n := &node{notReady: &volume.Error{Kind: volume.ErrNotReady, What: "disk /d does not serve"}}
+	c := serve(t, n)
+	if err := c.Ready(t.Context()); !errors.Is(err, volume.ErrNotReady) {
+		t.Errorf("ready: %v", err)
+	}
+	if s, err := c.Status(t.Context()); err != nil || s.Ready || s.Problem == nil || s.Problem.Detail != "disk /d does not serve" {
+		t.Errorf("status: %+v, %v", s, err)
+	}
+}
+
+func TestBlocksTravelBothWays(t *testing.T) {
+	n := &node{content: bytes.Repeat([]byte("0123456789abcdef"), 1<<16)}
+	c := serve(t, n)
+	var got bytes.Buffer
+	if err := c.ReadBlocks(t.Context(), "db", 4096, 8192, &got); err != nil || !bytes.Equal(got.Bytes(), n.content[4096:4096+8192]) {
+		t.Errorf("read %d bytes: %v", got.Len(), err)
+	}
+	if written, err := c.WriteBlocks(t.Context(), "db", 0, bytes.NewReader(n.content)); err != nil || written != 1<<20 || !bytes.Equal(n.written, n.content) {
+		t.Errorf("wrote %d bytes: %v", written, err)
+	}
+}
+
+func TestAReadThatBreaksOffDoesNotLookWhole(t *testing.T) {
+	n := &node{content: make([]byte, 1<<20), breakAt: 1 << 19}
+	if err := serve(t, n).ReadBlocks(t.Context(), "db", 0, 1<<20, io.Discard); err == nil {
+		t.Error("half of the content came without an error")
+	}
+}
+
+func TestWithoutADaemonTheClientSaysWhatToDo(t *testing.T) {
+	err := client.OverSocket(filepath.Join(t.TempDir(), "none")).Ready(t.Context())
+	if !errors.Is(err, client.ErrUnreachable) || !strings.Contains(err.Error(), "lagan up") {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,69 @@
+package sim
+
+// Counts is what happened in a run, or in a batch of runs.
+type Counts struct {
+	Runs                int
+	Steps               uint64
+	Asked               int // requests
+	Acknowledged        int
+	Ambiguous           int
+	Refused             int
+	Kills               int
+	PowerLosses         int
+	TotalLosses         int // of every copy of a volume at once
+	EffectCrashes       int // in the middle of a step's effects
+	Pauses              int
+	Cuts                int
+	Compactions         int
+	UnknownTransactions int
+	Takeovers           int
+	Served              int // takeovers that came to serve
+	Evictions           int
+	Resyncs             int
+	Fenced              int
+	Detaches            int
+	Moves               int
+	DisksStopped        int
+	StableAhead         int
+	BlindEvictions      int // a copy was put out while the last other one had just lost power
+	Reboots             int // of hosts with a tainted disk that a volume waited for
+	Probes              int // of acknowledged flushes on the disks
+	Stuck               int // volumes that rightly wait for a disk that is gone
+	Reattached          int // volumes that said they stopped, and were attached anew
+	Faults              [FaultCount]int
+}
+
+// plus adds the counts of another run.
+func (c *Counts) plus(o *Counts) {
+	c.Runs += o.Runs
+	c.Steps += o.Steps
+	c.Asked += o.Asked
+	c.Acknowledged += o.Acknowledged
+	c.Ambiguous += o.Ambiguous
+	c.Refused += o.Refused
+	c.Kills += o.Kills
+	c.PowerLosses += o.PowerLosses
+	c.TotalLosses += o.TotalLosses
+	c.EffectCrashes += o.EffectCrashes
+	c.Pauses += o.Pauses
+	c.Cuts += o.Cuts
+	c.Compactions += o.Compactions
+	c.UnknownTransactions += o.UnknownTransactions
+	c.Takeovers += o.Takeovers
+	c.Served += o.Served
+	c.Evictions += o.Evictions
+	c.Resyncs += o.Resyncs
+	c.Fenced += o.Fenced
+	c.Detaches += o.Detaches
+	c.Moves += o.Moves
+	c.DisksStopped += o.DisksStopped
+	c.StableAhead += o.StableAhead
+	c.BlindEvictions += o.BlindEvictions
+	c.Reboots += o.Reboots
+	c.Probes += o.Probes
+	c.Stuck += o.Stuck
+	c.Reattached += o.Reattached
+	for i := range c.Faults {
+		c.Faults[i] += o.Faults[i]
+	}
+}

@@ -1,0 +1,132 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// FaultKind says what breaks.
+type FaultKind uint8
+
+// The faults.
+const (
+	FaultNone       FaultKind = iota
+	CrashStep                 // Node's process dies in the middle of a step's effects; Pick bit 0: its host loses power
+	KillProcess               // Node's process is killed
+	LosePower                 // Node's host loses power
+	LosePowerAll              // all hosts do, at once or one after the other within For
+	PauseProcess              // Node's process stands still for For
+	EmptyDisk                 // Node's disk is replaced by an empty one, with the power off
+	OldDisk                   // Node's disk goes back to an older image, with the power off
+	SlowDisk                  // Node's disk takes many times as long
+	StallDisk                 // an operation of Node's disk takes For longer
+	FailSync                  // a sync of Node's disk fails
+	FailWrite                 // a write of Node's disk fails
+	CutOneWay                 // Node cannot reach Peer
+	PartitionNodes            // a shape drawn from Pick, for For
+	ClogLink                  // nothing from Node arrives at Peer for For
+	FlapLink                  // the link between Node and Peer comes and goes
+	IsolateHolder             // the node that serves volume Pick reaches nobody for For
+	PauseHolder               // the process that serves volume Pick stands still for For
+	ResetConnection           // a connection breaks
+	FlipBit                   // a bit of a frame flips
+	MetadataOutage            // the metadata store answers nobody
+	MetadataCut               // Node cannot reach the metadata store
+	MetadataUnknown           // for a while most transactions' outcomes are not told
+	WatchLags                 // changes reach the nodes late
+	CompactWatches            // watches that are behind start anew
+	ExpireLease               // Node's leased keys go away early
+	MoveVolume                // volume Pick is attached elsewhere, by force
+	DetachVolume              // volume Pick is detached in order and attached elsewhere
+	AttachAgain               // volume Pick is attached anew where it is
+	FaultCount
+)
+
+func (k FaultKind) String() string {
+	return [FaultCount]string{
+		"none", "crash in a step", "kill", "power loss", "power loss of all", "pause", "empty disk", "old disk", "slow disk", "stalled disk",
+		"failing sync", "failing write", "one-way cut", "partition", "clog", "flapping link", "isolated holder", "paused holder", "reset", "bit flip", "metadata outage",
+		"metadata cut", "unknown transactions", "watch lag", "compaction", "early lease end", "forced move", "detach and attach", "attach again",
+	}[k]
+}
+
+// Fault is one thing that goes wrong at a certain time.
+type Fault struct {
+	At         time.Duration
+	Kind       FaultKind
+	Node, Peer int
+	For        time.Duration
+	Pick       uint64 // what else there is to choose
+}
+
+func (f *Fault) String() string {
+	return fmt.Sprintf("%v: %v, node %d, peer %d, for %v, pick %x", f.At, f.Kind, f.Node, f.Peer, f.For, f.Pick)
+}
+
+// family is the kinds of fault that one profile draws from.
+func family(p Profile) []FaultKind {
+	network := []FaultKind{CutOneWay, PartitionNodes, ClogLink, FlapLink, IsolateHolder, ResetConnection, FlipBit}
+	disks := []FaultKind{LosePower, LosePowerAll, CrashStep, SlowDisk, StallDisk, FailSync, FailWrite}
+	stores := []FaultKind{MetadataOutage, MetadataCut, MetadataUnknown, WatchLags, CompactWatches, ExpireLease}
+	operations := []FaultKind{MoveVolume, DetachVolume, AttachAgain}
+	switch p {
+	case Quiet:
+		return nil
+	case NetworkOnly:
+		return append(network, operations...)
+	case DiskOnly:
+		return append(disks, operations...)
+	case MetadataOnly:
+		return append(stores, operations...)
+	case Swarm:
+		processes := []FaultKind{KillProcess, PauseProcess, PauseHolder, EmptyDisk, OldDisk}
+		return slices.Concat(network, disks, stores, operations, processes)
+	}
+	return nil
+}
+
+// drawFaults draws a random subset of the profile's faults and, for each, how
+// often it strikes. Every kind has its own stream: taking one away leaves the
+// others where they were.
+func (p *Plan) drawFaults() {
+	s := newStream(p.Seed, "faults", 0)
+	for _, k := range family(p.Profile) {
+		in := s.oneIn(3) || p.Profile != Swarm && s.oneIn(2) || (k == IsolateHolder || k == LosePowerAll) && s.oneIn(3)
+		many := s.logBetween(1, 8)
+		if !in {
+			continue
+		}
+		if k == EmptyDisk || k == OldDisk || k == LosePowerAll {
+			many = min(many, 2)
+		}
+		own := newStream(p.Seed, "fault", int(k))
+		for range many {
+			p.Faults = append(p.Faults, p.drawFault(&own, k))
+		}
+	}
+	if k := newStream(p.Seed, "unknown", 0); p.Profile == Swarm && k.oneIn(3) || p.Profile == MetadataOnly {
+		p.UnknownPPM = k.logBetween(1_000, 300_000)
+	}
+	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return int(a.At - b.At) })
+}
+
+func (p *Plan) drawFault(s *stream, k FaultKind) Fault {
+	f := Fault{
+		Kind: k, At: s.span(p.Safety/50, p.Safety), Node: s.below(p.Nodes), Pick: s.next(),
+		For: s.logSpan(time.Millisecond, 8*time.Second),
+	}
+	f.Peer = (f.Node + 1 + s.below(p.Nodes-1)) % p.Nodes
+	switch k {
+	case LosePowerAll:
+		f.For = s.logSpan(time.Microsecond, time.Second)
+	case CutOneWay, PartitionNodes, MetadataCut, MetadataOutage, WatchLags:
+		f.For = s.logSpan(20*time.Millisecond, 12*time.Second)
+	case IsolateHolder, PauseHolder:
+		f.For = s.span(time.Second, 10*time.Second)
+	case SlowDisk:
+		f.For = s.logSpan(100*time.Millisecond, 10*time.Second)
+	default:
+	}
+	return f
+}

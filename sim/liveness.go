@@ -1,0 +1,205 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/linearizability"
+)
+
+// recoverAll runs the healed world until everything works again (I15): every
+// request is answered, every volume is served, every copy whose disk exists is
+// in sync.
+func (w *World) recoverAll() {
+	w.run(w.now+int64(w.plan.Liveness), w.recovered)
+	w.run(w.now+int64(transactionDeadline+lateMax), nil) // requests that are decided late are decided
+	w.run(w.now+int64(w.plan.Liveness), w.recovered)
+	if !w.recovered() {
+		w.fail("liveness", "%v after the last fault: %s", w.plan.Liveness, w.missing())
+	}
+	for _, v := range w.volumes {
+		if v.lost() {
+			w.counts.Stuck++
+			w.mustSay(v)
+		}
+	}
+}
+
+func (w *World) recovered() bool {
+	for _, b := range w.bodies {
+		for _, s := range b.disks {
+			if !s.ready {
+				return false
+			}
+		}
+	}
+	for i, v := range w.volumes {
+		if !w.volumeRecovered(v) || !v.lost() && !w.operator.content(v, i) {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *World) volumeRecovered(v *volumeState) bool {
+	if v.lost() {
+		st := v.latest()
+		return st != nil && st.text != "" // it waits for a human, and says so
+	}
+	for _, st := range v.servings {
+		if len(st.requests) > 0 {
+			return false
+		}
+	}
+	if v.newest() == nil || v.newest().text != "" {
+		return false
+	}
+	for i := range v.config.Members {
+		if m := &v.config.Members[i]; m.State != volume.InSync && !v.member(m.Replica).gone {
+			return false
+		}
+	}
+	return true
+}
+
+// latest returns the coordinator that was made last.
+func (v *volumeState) latest() *serving {
+	if n := len(v.servings); n > 0 {
+		return v.servings[n-1]
+	}
+	return nil
+}
+
+func (w *World) mustSay(v *volumeState) {
+	if st := v.latest(); st == nil || st.text == "" {
+		w.fail("liveness", "%s waits for a disk that is gone, and does not say so", v.name)
+	}
+}
+
+// missing describes what did not recover.
+func (w *World) missing() string {
+	var b strings.Builder
+	for _, n := range w.bodies {
+		for _, s := range n.disks {
+			if !s.ready {
+				fmt.Fprintf(&b, "%s is not open; ", s)
+			}
+		}
+	}
+	for i, v := range w.volumes {
+		if w.volumeRecovered(v) && (v.lost() || w.operator.content(v, i)) {
+			continue
+		}
+		fmt.Fprintf(&b, "wanted at node %d (command %d under way); ", w.operator.wants[i].node, w.operator.wants[i].asked)
+		fmt.Fprintf(&b, "%s: %s; attached to node %d; ", v.name, configText(v.config), v.attachment.Node[1])
+		for j := range v.config.Members {
+			m := v.member(v.config.Members[j].Replica)
+			if m.wounded || m.gone {
+				fmt.Fprintf(&b, "member %d wounded %v gone %v; ", j, m.wounded, m.gone)
+			}
+		}
+		for _, st := range v.servings {
+			fmt.Fprintf(&b, "coordinator at %s serves %v, says %q, %d requests open; ", st.shard.body.name, st.ready, st.text, len(st.requests))
+		}
+	}
+	return b.String()
+}
+
+// readBack reads every block of every volume once more, and flushes.
+func (w *World) readBack() {
+	open := 0
+	for i, v := range w.volumes {
+		if v.lost() {
+			continue
+		}
+		v.image = make([]byte, v.plan.Blocks*w.plan.BlockSize)
+		reader := newClient(w, len(w.plan.Clients)+i, &ClientPlan{Volume: i, Depth: 1})
+		reader.mount = v.newest()
+		for first := 0; first < v.plan.Blocks; first += block.PerChunk {
+			r := block.Range{First: block.Block(first), Count: uint32(min(block.PerChunk, v.plan.Blocks-first))}
+			w.readerAsks(reader, step.ReadRequest, r, &open)
+		}
+		w.readerAsks(reader, step.FlushRequest, block.Range{}, &open)
+	}
+	w.run(w.now+int64(w.plan.Liveness), func() bool { return open == 0 })
+	if open > 0 {
+		w.fail("liveness", "%d requests of the read-back were not answered in %v: %s", open, w.plan.Liveness, w.missing())
+	}
+}
+
+func (w *World) readerAsks(c *client, kind step.RequestKind, r block.Range, open *int) {
+	*open++
+	q := c.request(kind, false, r)
+	q.reader = func(ok bool) {
+		*open--
+		if !ok {
+			w.fail("liveness", "the read-back of %v of %s failed in a healed world", r, c.volume.name)
+		}
+	}
+}
+
+// keepImage notes what the read-back returned.
+func (v *volumeState) keepImage(q *request, data []byte) {
+	size := len(v.image) / v.plan.Blocks
+	copy(v.image[int(q.blocks.First)*size:], data)
+}
+
+// compareMembers looks at the disks themselves: every copy in sync holds what
+// clients read, byte for byte, also after losing power now (I1, I10).
+func (w *World) compareMembers() {
+	for _, v := range w.volumes {
+		if v.lost() {
+			continue
+		}
+		for i := range v.config.Members {
+			m := &v.config.Members[i]
+			b := w.bodyOf(m.Node)
+			if m.State != volume.InSync || v.member(m.Replica).gone {
+				continue
+			}
+			image := w.readDisk(b.drives[0], m.Replica, v.plan.Blocks)
+			if bytes.Equal(image, v.image) {
+				continue
+			}
+			at := 0
+			for image[at] == v.image[at] {
+				at++
+			}
+			n := at / w.plan.BlockSize
+			w.fail("I10", "block %d of %s on %s is %s, clients read %s", n, v.name, b.name,
+				w.blockText(image, n), w.blockText(v.image, n))
+		}
+	}
+}
+
+func (w *World) blockText(image []byte, n int) string {
+	data := image[n*w.plan.BlockSize : (n+1)*w.plan.BlockSize]
+	for _, v := range w.volumes {
+		if s, err := linearizability.Decode(data, v.id, block.Block(n)); err == nil {
+			return s.String()
+		}
+	}
+	return fmt.Sprintf("%x…", data[:16])
+}
+
+// judge holds what clients saw against what a volume promises.
+func (w *World) judge(c *linearizability.Checker) {
+	if c == nil {
+		c = &linearizability.Checker{}
+	}
+	for _, v := range w.volumes {
+		if v.beyond {
+			continue
+		}
+		if found := c.Check(v.history); found != nil {
+			w.fail("linearizability", "%s: %v", v.name, found)
+		}
+		if found := linearizability.CheckPrefix(v.history); found != nil {
+			w.fail("I3", "%s: %v", v.name, found)
+		}
+	}
+}

@@ -1,0 +1,39 @@
+package sim
+
+import (
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/step"
+)
+
+// eventText names an event.
+func eventText(k step.EventKind) string {
+	return [...]string{
+		"invalid", "start", "timer", "disk done", "connected", "accepted", "message", "closed", "transaction", "watch", "request", "control", "command",
+	}[k]
+}
+
+// kindText names a message.
+func kindText(k message.Kind) string {
+	return [message.KindCount]string{
+		message.Prepare: "PREPARE", message.Append: "APPEND", message.Sync: "SYNC", message.Read: "READ", message.Grant: "GRANT",
+		message.FetchTail: "FETCHTAIL", message.Truncate: "TRUNCATE", message.ListChanged: "LISTCHANGED", message.Pull: "PULL", message.Push: "PUSH",
+		message.ResyncBegin: "RESYNCBEGIN", message.ResyncLive: "RESYNCLIVE", message.ResyncEnd: "RESYNCEND", message.Promise: "PROMISE",
+		message.Ack: "ACK", message.Data: "DATA", message.Granted: "GRANTED", message.Tail: "TAIL", message.Done: "DONE", message.Changed: "CHANGED",
+		message.Pulled: "PULLED", message.Fenced: "FENCED", message.Unprepared: "UNPREPARED",
+	}[k]
+}
+
+// controlName names a control.
+func controlName(k step.ControlKind) string {
+	return map[step.ControlKind]string{
+		step.DiskReady: "disk ready", step.DiskUnusable: "disk unusable", step.ReplicaMade: "replica made", step.ReplicaFreed: "replica freed",
+		step.DiskSpace: "disk space", step.MakeReplica: "make replica", step.FreeReplica: "free replica", step.ConfigChanged: "config changed",
+		step.StartCoordinator: "start coordinator", step.StopCoordinator: "stop coordinator", step.VolumeServing: "volume serving",
+		step.VolumeWaiting: "volume waiting", step.VolumeFenced: "volume fenced", step.VolumeDetached: "volume detached",
+	}[k]
+}
+
+// requestText names a request.
+func requestText(k step.RequestKind) string {
+	return [...]string{"read", "write", "zero", "flush"}[k]
+}

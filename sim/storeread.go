@@ -1,0 +1,128 @@
+package sim
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store"
+	"github.com/lagan-storage/lagan/sim/disk"
+)
+
+// bareStore runs a store by itself, without time: to format a disk before its
+// node starts, and to look at one afterwards.
+type bareStore struct {
+	world  *World
+	store  *store.Store
+	device *disk.Disk
+	out    step.Effects
+	now    step.Time
+	timers []step.Timer
+}
+
+func (w *World) bare(d *disk.Disk, seed uint64) *bareStore {
+	return &bareStore{world: w, device: d, store: store.New(store.Params{Pool: &w.spare, Seed: seed, Owner: 1, Limits: w.plan.Limits})}
+}
+
+// until performs what the store wants until it gives a result of a kind; other
+// results are handed to each.
+func (b *bareStore) until(kind store.ResultKind, each func(*store.Result)) *store.Result {
+	for range 1 << 20 {
+		for _, r := range b.store.Results() {
+			if r.Kind == kind {
+				return &r
+			}
+			if r.Kind == store.Failed {
+				b.world.fail("store", "a store by itself fails: %s", r.Text)
+			}
+			if each != nil {
+				each(&r)
+			}
+		}
+		b.work()
+	}
+	b.world.fail("store", "a store by itself never gives result %d", kind)
+	return nil
+}
+
+// work performs the pending effects, or fires the earliest timer.
+func (b *bareStore) work() {
+	ops := append([]step.DiskOp(nil), b.out.Disk...)
+	b.timers = append(b.timers, b.out.Timers...)
+	b.out.Reset()
+	for i := range ops {
+		h, took := b.device.Submit(&ops[i])
+		b.now = b.now.Add(took)
+		ev := step.Event{Kind: step.EventDiskDone, Tag: ops[i].Tag, DiskError: b.device.Complete(h)}
+		b.store.Step(b.now, &ev, &b.out)
+	}
+	if len(ops) > 0 || len(b.timers) == 0 {
+		return
+	}
+	first := 0
+	for i := range b.timers {
+		if b.timers[i].At < b.timers[first].At {
+			first = i
+		}
+	}
+	t := b.timers[first]
+	b.timers = append(b.timers[:first], b.timers[first+1:]...)
+	b.now = max(b.now, t.At)
+	b.store.Step(b.now, &step.Event{Kind: step.EventTimer, Tag: t.Tag}, &b.out)
+}
+
+// format makes an empty disk one of ours.
+func (w *World) format(d *drive) {
+	b := w.bare(d.device, scramble(w.plan.Seed^uint64(d.id[1])))
+	b.store.Format(0, store.Geometry{
+		Disk: d.id, Capacity: w.plan.DiskSize, BlockSize: w.plan.BlockSize, JournalBytes: w.plan.JournalBytes,
+	}, &b.out)
+	b.until(store.Formatted, nil)
+}
+
+// afterLoss opens a copy of a disk that lost power at this moment.
+func (w *World) afterLoss(d *drive, how disk.Loss) *bareStore {
+	device := d.device.Clone(w.plan.Seed ^ w.steps)
+	device.SetFaults(disk.Faults{})
+	device.PowerLoss(how)
+	b := w.bare(device, 1)
+	b.store.Open(0, device.Size(), &b.out)
+	b.until(store.Opened, nil)
+	return b
+}
+
+// find returns what an opened store knows of a replica.
+func (b *bareStore) find(replica block.ReplicaID) store.ReplicaInfo {
+	for _, info := range b.store.Replicas(nil) {
+		if info.Replica == replica {
+			return info
+		}
+	}
+	b.world.fail("I10", "a disk does not hold the replica %v that is in sync on it", replica)
+	return store.ReplicaInfo{}
+}
+
+// lastAfterLoss returns the last record that a replica would come back with if
+// its host lost power now.
+func (w *World) lastAfterLoss(d *drive, replica block.ReplicaID) block.Seq {
+	info := w.afterLoss(d, disk.LossDrawn).find(replica)
+	return info.LastAccepted.Seq
+}
+
+// readDisk returns what a copy of a replica's disk, which lost power at this
+// moment, holds of it after recovery.
+func (w *World) readDisk(d *drive, replica block.ReplicaID, blocks int) []byte {
+	b := w.afterLoss(d, disk.LoseAll)
+	info := b.find(replica)
+	image := make([]byte, 0, blocks*w.plan.BlockSize)
+	for first := 0; first < blocks; first += block.PerChunk {
+		r := block.Range{First: block.Block(first), Count: uint32(min(block.PerChunk, blocks-first))}
+		b.store.Read(b.now, info.Handle, r, 1, &b.out)
+		result := b.until(store.ReadDone, nil)
+		if result.Status != message.OK {
+			w.fail("I10", "a copy of a disk of a member in sync cannot be read: status %d", result.Status)
+		}
+		image = append(image, result.Payload.Bytes()...)
+		result.Payload.Release()
+	}
+	return image
+}

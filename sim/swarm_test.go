@@ -1,0 +1,283 @@
+package sim
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/linearizability"
+)
+
+var (
+	seedFlag      = flag.Uint64("seed", 0, "the seed that TestSeed runs")
+	profileFlag   = flag.String("profile", string(Swarm), "the profile of TestSeed and TestSwarm")
+	seedsFlag     = flag.Int("seeds", 0, "how many seeds TestSwarm runs")
+	firstFlag     = flag.Uint64("first", 0, "the first seed that TestSwarm runs; 0: one never seen before")
+	mostFlag      = flag.Int("most", 5, "after how many failures TestSwarm stops")
+	withoutFlag   = flag.String("without", "", "kinds of fault, by name and separated by commas, that are taken out of the plans of TestSeed and TestSwarm")
+	historiesFlag = flag.String("histories", "", "a folder in which TestSeed leaves the histories of its volumes")
+	traceFlag     = flag.Bool("log", false, "TestSeed prints one line an event")
+)
+
+// replay is the command that runs a failing seed again.
+func replay(p *Plan) string {
+	command := fmt.Sprintf("go test ./sim -run TestSeed -seed=0x%x", p.Seed)
+	if p.Profile != Swarm {
+		command += " -profile=" + string(p.Profile)
+	}
+	return command
+}
+
+// planOf draws a plan and takes out what -without names.
+func planOf(seed uint64, profile Profile) *Plan {
+	p := NewPlan(seed, profile)
+	for name := range strings.SplitSeq(*withoutFlag, ",") {
+		p.Faults = slices.DeleteFunc(p.Faults, func(f Fault) bool { return f.Kind.String() == name })
+	}
+	return p
+}
+
+// batch is what a number of runs showed together.
+type batch struct {
+	Counts
+	share  map[string]int // runs in which something happened at all
+	marks  map[step.Mark]int
+	runs   map[step.Mark]int // in which a mark was hit
+	failed []*Report
+	events uint64
+	took   time.Duration
+}
+
+// runBatch runs one plan per seed on all processors; what it returns does not
+// depend on how many those are. It stops after failures of most seeds.
+func runBatch(first uint64, seeds int, profile Profile, most int) *batch {
+	began := time.Now()
+	reports := make([]*Report, seeds)
+	var next, failures atomic.Int64
+	var group sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		group.Go(func() {
+			checker := &linearizability.Checker{Timeout: searchMax}
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= seeds || int(failures.Load()) >= most {
+					return
+				}
+				reports[i] = Run(planOf(first+uint64(i), profile), Options{Checker: checker})
+				if reports[i].Violation != nil {
+					failures.Add(1)
+				}
+			}
+		})
+	}
+	group.Wait()
+	b := &batch{share: map[string]int{}, marks: map[step.Mark]int{}, runs: map[step.Mark]int{}, took: time.Since(began)}
+	for _, r := range reports {
+		if r != nil {
+			b.add(r)
+		}
+	}
+	return b
+}
+
+func (b *batch) add(r *Report) {
+	b.plus(&r.Counts)
+	b.events += r.Steps
+	for m, n := range r.Marks {
+		b.marks[m] += n
+		b.runs[m]++
+	}
+	if r.Violation != nil {
+		b.failed = append(b.failed, r)
+	}
+	had := func(name string, n int) {
+		if n > 0 {
+			b.share[name]++
+		}
+	}
+	c := &r.Counts
+	had("takeover", c.Takeovers)
+	had("power loss", c.PowerLosses)
+	had("crash in a step", c.EffectCrashes)
+	had("eviction", c.Evictions)
+	had("resync", c.Resyncs)
+	had("unknown transaction", c.UnknownTransactions)
+	had("loss of every copy", c.TotalLosses)
+	had("partition or cut", c.Cuts)
+	had("fenced coordinator", c.Fenced)
+}
+
+// floors are the least shares, in percent of runs, that a swarm must have to
+// mean anything.
+var floors = map[string]int{
+	"takeover": 60, "power loss": 40, "crash in a step": 20, "eviction": 30, "resync": 20, "unknown transaction": 30,
+	"loss of every copy": 5, "partition or cut": 40, "fenced coordinator": 4,
+}
+
+const acknowledgedFloor = 50 // percent of all operations
+
+func (b *batch) String() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "%d runs, %d events in %v (%.2f million a second), %d of %d operations acknowledged (%d %%)\n",
+		b.Runs, b.events, b.took.Round(time.Millisecond), float64(b.events)/b.took.Seconds()/1e6, b.Acknowledged, b.Asked, percent(b.Acknowledged, b.Asked))
+	for _, name := range sortedKeys(b.share) {
+		fmt.Fprintf(&s, "  %3d %% of runs with a %s\n", percent(b.share[name], b.Runs), name)
+	}
+	fmt.Fprintf(&s, "  in all: %d kills, %d power losses, %d takeovers (%d came to serve), %d evictions, %d resyncs, %d fenced, %d detaches, %d ambiguous, %d refused, %d reattached, %d stuck\n",
+		b.Kills, b.PowerLosses, b.Takeovers, b.Served, b.Evictions, b.Resyncs, b.Fenced, b.Detaches, b.Ambiguous, b.Refused, b.Reattached, b.Stuck)
+	return s.String()
+}
+
+// markTable lists how often every mark was hit, rarest first.
+func (b *batch) markTable() string {
+	marks := sortedKeys(b.marks)
+	slices.SortStableFunc(marks, func(x, y step.Mark) int { return b.runs[x] - b.runs[y] })
+	var s strings.Builder
+	for _, m := range marks {
+		fmt.Fprintf(&s, "  %8d times in %5d runs: %s\n", b.marks[m], b.runs[m], m)
+	}
+	return s.String()
+}
+
+func percent(n, of int) int {
+	if of == 0 {
+		return 0
+	}
+	return 100 * n / of
+}
+
+func sortedKeys[K ~string, V any](m map[K]V) []K {
+	keys := make([]K, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+func (b *batch) fail(t *testing.T) {
+	t.Helper()
+	for _, r := range b.failed {
+		t.Errorf("%v\n    %s", r.Violation, replay(r.Plan))
+	}
+}
+
+func TestPureProfiles(t *testing.T) {
+	seeds := 12
+	if testing.Short() {
+		seeds = 4
+	}
+	for _, profile := range []Profile{Quiet, NetworkOnly, DiskOnly, MetadataOnly} {
+		t.Run(string(profile), func(t *testing.T) {
+			b := runBatch(1, seeds, profile, 3)
+			t.Logf("%s", b)
+			b.fail(t)
+			if profile == Quiet && percent(b.Acknowledged, b.Asked) < 99 {
+				t.Errorf("without any fault only %d of %d operations were acknowledged", b.Acknowledged, b.Asked)
+			}
+		})
+	}
+}
+
+// searchMax ends a search for an order that would never end by itself; those of
+// plans take milliseconds, so no busy machine comes near it.
+const searchMax = 2 * time.Minute
+
+// fixedSeeds is how many seeds TestSwarm runs if nothing else is asked for: what
+// fits into half a minute beside other tests.
+const fixedSeeds = 400
+
+// TestSwarm runs a fixed list of seeds, so that an unrelated change does not
+// roll the dice anew; -seeds and -first choose others.
+func TestSwarm(t *testing.T) {
+	first, seeds := *firstFlag, *seedsFlag
+	switch {
+	case seeds == 0 && testing.Short():
+		first, seeds = 1, 16
+	case seeds == 0:
+		first, seeds = 1, fixedSeeds
+	case first == 0:
+		first = uint64(time.Now().UnixNano()) &^ 0xffff
+	}
+	b := runBatch(first, seeds, Profile(*profileFlag), *mostFlag)
+	t.Logf("%s%s", b, b.markTable())
+	b.fail(t)
+	if t.Failed() || seeds < fixedSeeds || Profile(*profileFlag) != Swarm {
+		return
+	}
+	for _, name := range sortedKeys(floors) {
+		if share := percent(b.share[name], b.Runs); share < floors[name] {
+			t.Errorf("only %d %% of runs had a %s, at least %d %% should", share, name, floors[name])
+		}
+	}
+	for _, m := range missedMarks(b.marks, seeds) {
+		t.Errorf("the mark %q was never hit", m)
+	}
+	if share := percent(b.Acknowledged, b.Asked); share < acknowledgedFloor {
+		t.Errorf("only %d %% of operations were acknowledged, at least %d %% should be: the faults are too harsh", share, acknowledgedFloor)
+	}
+}
+
+func TestSeed(t *testing.T) {
+	if *seedFlag == 0 {
+		t.Skip("no -seed given")
+	}
+	p := planOf(*seedFlag, Profile(*profileFlag))
+	o := Options{Checker: &linearizability.Checker{Timeout: searchMax}}
+	if *traceFlag {
+		o.Trace = os.Stdout
+	}
+	r := Run(p, o)
+	if *historiesFlag != "" {
+		saveHistories(t, r)
+	}
+	t.Logf("hash %016x, %d events, %v of virtual time", r.Hash, r.Steps, r.Virtual)
+	if r.Violation != nil {
+		t.Errorf("%v\n    %s\n%s", r.Violation, replay(p), r.Violation.Stack)
+	}
+}
+
+func saveHistories(t *testing.T, r *Report) {
+	t.Helper()
+	for i, h := range r.Histories {
+		f, err := os.Create(filepath.Join(*historiesFlag, fmt.Sprintf("%x-v%d.history", r.Plan.Seed, i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(h.Save(f), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestSameSeedGivesTheSameHashAndAnotherSeedAnother(t *testing.T) {
+	seen := map[uint64]uint64{}
+	for seed := uint64(1); seed <= 6; seed++ {
+		a := Run(NewPlan(seed, Swarm), Options{})
+		for _, with := range []struct{ procs, gc int }{{1, 20}, {4, 400}} {
+			procs, gc := runtime.GOMAXPROCS(with.procs), debug.SetGCPercent(with.gc)
+			b := Run(NewPlan(seed, Swarm), Options{Trace: io.Discard})
+			runtime.GOMAXPROCS(procs)
+			debug.SetGCPercent(gc)
+			if a.Hash != b.Hash || a.Steps != b.Steps {
+				t.Errorf("seed %d: hashes %x and %x, %d and %d steps", seed, a.Hash, b.Hash, a.Steps, b.Steps)
+			}
+		}
+		if other, known := seen[a.Hash]; known {
+			t.Errorf("seeds %d and %d have the same hash", seed, other)
+		}
+		seen[a.Hash] = seed
+	}
+}

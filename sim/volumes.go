@@ -1,0 +1,360 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/metadata"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/linearizability"
+)
+
+// volumeState is what the world, which sees everything, knows of a volume.
+type volumeState struct {
+	plan       *VolumePlan
+	id         block.VolumeID
+	name       string
+	config     *volume.Config // as the metadata store has it at this instant
+	attachment volume.Attachment
+	history    *linearizability.History
+	members    map[block.ReplicaID]*memberState
+	proposed   map[uint64]proposal           // by change
+	eras       map[block.Session]block.Epoch // of every session that ever was in the configuration
+	servings   []*serving                    // coordinators that exist, oldest first
+	era        block.Epoch                   // of the newest session that came to serve
+	losses     int                           // how often every copy at once lost what was not flushed
+	takeovers  int
+	beyond     bool                // lost more than the protocol promises to survive: not judged
+	writes     map[uint64]*request // by the value of their first block
+	acked      block.Seq           // of the newest record that a client was told of
+	busy       []uint8             // by block: requests under way
+	image      []byte              // what the read-back returned
+}
+
+// memberState is what happened to one copy.
+type memberState struct {
+	wounded bool // may lack acknowledged writes: it lost what was not flushed
+	since   int64
+	old     bool // its disk went back to an older image
+	gone    bool // its disk does not exist any more
+}
+
+// serving is one coordinator as clients see it.
+type serving struct {
+	shard    *shard
+	volume   *volumeState
+	ready    bool        // it said that it serves
+	text     string      // why requests wait, if it said so
+	waits    int64       // since when
+	era      block.Epoch // 0: not known
+	requests []*request  // not answered
+}
+
+func (w *World) volume(id block.VolumeID) *volumeState {
+	for _, v := range w.volumes {
+		if v.id == id {
+			return v
+		}
+	}
+	return nil
+}
+
+func (v *volumeState) member(r block.ReplicaID) *memberState {
+	m := v.members[r]
+	if m == nil {
+		m = &memberState{}
+		v.members[r] = m
+	}
+	return m
+}
+
+// whole reports whether a copy exists that has every acknowledged write, if
+// the one on a node's disk (-1: on any of its disks) is not counted.
+func (v *volumeState) whole(without *body, drive int) bool {
+	for i := range v.config.Members {
+		m := &v.config.Members[i]
+		if m.State != volume.InSync || v.member(m.Replica).wounded || v.member(m.Replica).gone {
+			continue
+		}
+		if without != nil && m.Node == without.id && (drive < 0 || without.drives[drive].id == m.Disk) {
+			continue
+		}
+		return true
+	}
+	return false
+}
+
+// lost reports whether a copy that the volume would need is gone for ever and
+// no other has every acknowledged write: it rightly waits for a human.
+func (v *volumeState) lost() bool {
+	if v.whole(nil, 0) {
+		return false
+	}
+	for i := range v.config.Members {
+		if m := &v.config.Members[i]; m.State == volume.InSync && v.member(m.Replica).gone {
+			return true
+		}
+	}
+	return false
+}
+
+// wound notes that what a body's disk (-1: every disk) had not flushed may be
+// gone, and whether that was the last copy that had it.
+func (w *World) wound(b *body, drive int, why string) {
+	for _, v := range w.volumes {
+		hit := false
+		for i := range v.config.Members {
+			m := &v.config.Members[i]
+			if m.Node != b.id || drive >= 0 && m.Disk != b.drives[drive].id {
+				continue
+			}
+			if m.State == volume.InSync && v.config.CleanAt == nil {
+				v.member(m.Replica).wound(w.now)
+				hit = true
+			}
+		}
+		if hit {
+			w.checkLoss(v, why)
+		}
+	}
+}
+
+// checkLoss records the moment at which no copy with every acknowledged write
+// is left.
+func (w *World) checkLoss(v *volumeState, why string) {
+	if v.whole(nil, 0) {
+		return
+	}
+	v.losses++
+	v.acked = 0
+	w.counts.TotalLosses++
+	w.tracef(nil, "%s: no copy with every acknowledged write is left (%s)", v.name, why)
+	v.history.PowerLoss(w.now)
+}
+
+// recorded takes note of every change of the metadata store, in order.
+func (w *World) recorded(c *metadata.Change) {
+	id, part, ok := volume.ParseVolumeKey(c.Key)
+	v := w.volume(id)
+	if !ok || v == nil {
+		return
+	}
+	switch part {
+	case "attachment":
+		v.attachment = volume.Attachment{}
+		if !c.Deleted {
+			v.attachment = w.parseAttachment(c.Value)
+		}
+	case "config":
+		if c.Deleted {
+			w.fail("I7", "the configuration of %s was deleted", v.name)
+		}
+		next, err := volume.ParseConfig(c.Value)
+		if err != nil {
+			w.fail("I7", "configuration of %s: %v", v.name, err)
+		}
+		w.configured(v, next)
+	}
+}
+
+func (w *World) parseAttachment(data []byte) volume.Attachment {
+	a, err := volume.Parse[volume.Attachment](data)
+	if err != nil {
+		w.fail("records", "an attachment record: %v", err)
+	}
+	return a
+}
+
+// configured checks a new configuration against the one before (I7) and learns
+// from it which copies are whole.
+func (w *World) configured(v *volumeState, next *volume.Config) {
+	before := v.config
+	hadWhole := before != nil && v.whole(nil, 0)
+	v.config = next
+	if err := next.Check(); err != nil {
+		w.fail("I7", "%v", err)
+	}
+	if before == nil {
+		return
+	}
+	w.tracef(nil, "%s: configuration %s", v.name, configText(next))
+	if next.Epoch != before.Epoch+1 {
+		w.fail("I7", "%s goes from epoch %d to %d", v.name, before.Epoch, next.Epoch)
+	}
+	w.countChange(v, before, next)
+	for i := range next.Members {
+		w.memberChanged(v, before, &next.Members[i])
+	}
+	if hadWhole && !v.whole(nil, 0) {
+		w.mayPutOut(v, next)
+	}
+}
+
+// noticeAfter is how long a coordinator may take a member for valid that lost
+// power: silence is noticed after 1.2 s, and timers are late.
+const noticeAfter = 3 * time.Second
+
+// mayPutOut looks at a change that left no copy with every acknowledged write,
+// though one existed. When it was proposed nobody could know if the last copy
+// that stays had lost power only just before, or did so later; if it was down
+// for long, or its coordinator had stood still for that long, it is wrong.
+func (w *World) mayPutOut(v *volumeState, next *volume.Config) {
+	proposed, known := v.proposed[next.Change]
+	if !known {
+		w.fail("I7", "epoch %d of %s was proposed by nobody", next.Epoch, v.name)
+	}
+	for i := range next.Members {
+		m := &next.Members[i]
+		state := v.member(m.Replica)
+		if m.State == volume.InSync && proposed.at-state.since < int64(noticeAfter)+proposed.stood {
+			w.counts.BlindEvictions++
+			v.beyond = v.beyond || state.old
+			w.checkLoss(v, "the last valid copy lost power unnoticed while another was put out")
+			return
+		}
+	}
+	w.fail("I2", "epoch %d of %s leaves no copy that has every acknowledged write, though one exists", next.Epoch, v.name)
+}
+
+// proposal is when a change of a configuration was first asked for, and for how
+// long its proposer had stood still before.
+type proposal struct{ at, stood int64 }
+
+// propose notes the changes of configurations that a machine asks for.
+func (w *World) propose(s *shard, t *metadata.Txn) {
+	for _, o := range t.Ops {
+		id, part, ok := volume.ParseVolumeKey(o.Key)
+		v := w.volume(id)
+		if !ok || part != "config" || v == nil {
+			continue
+		}
+		c, err := volume.ParseConfig(o.Value)
+		if err != nil {
+			w.fail("I7", "%s proposes for %s: %v", s, v.name, err)
+		}
+		if _, known := v.proposed[c.Change]; !known {
+			v.proposed[c.Change] = proposal{at: w.now, stood: s.body.stood}
+		}
+	}
+}
+
+func (m *memberState) wound(now int64) {
+	if !m.wounded {
+		m.wounded, m.since = true, now
+	}
+}
+
+func (w *World) memberChanged(v *volumeState, before *volume.Config, m *volume.Member) {
+	state := v.member(m.Replica)
+	b := w.bodyOf(m.Node)
+	if m.State != volume.InSync || b == nil {
+		return
+	}
+	old := before.Member(m.Replica)
+	fresh := m.BootID == b.boot && b.powered && m.BootID != block.BootID{}
+	switch {
+	case fresh && (old == nil || old.State != volume.InSync || old.BootID != m.BootID || old.Incarnation != m.Incarnation):
+		state.wounded, state.old = false, false // recorded after a sync covered everything
+	case old == nil || old.State != volume.InSync:
+		// It lost power after it was filled and before this was decided.
+		if v.config.CleanAt == nil {
+			state.wound(w.now)
+		}
+	}
+}
+
+func (w *World) countChange(v *volumeState, before, next *volume.Config) {
+	if n := next.Coordinator; n != nil {
+		era := v.eras[n.Session]
+		if era == 0 {
+			era = next.Epoch
+			if before.Coordinator != nil {
+				v.takeovers++
+				w.counts.Takeovers++
+			}
+		}
+		if h := next.History; len(h) > 0 {
+			era = max(era, h[len(h)-1].Era)
+		}
+		v.eras[n.Session] = era
+	}
+	for i := range next.Members {
+		m := &next.Members[i]
+		old := before.Member(m.Replica)
+		switch {
+		case old == nil || old.State == m.State:
+		case old.State == volume.InSync && m.State == volume.Out:
+			w.counts.Evictions++
+		case old.State == volume.Syncing && m.State == volume.InSync:
+			w.counts.Resyncs++
+		}
+	}
+}
+
+// newServing notes a coordinator that was just made.
+func (w *World) newServing(s *shard) *serving {
+	v := w.volume(s.volume)
+	st := &serving{shard: s, volume: v}
+	v.servings = append(v.servings, st)
+	return st
+}
+
+// hear takes note of every control on its way.
+func (w *World) hear(s *shard, c *step.Control) {
+	w.tracef(s.body, "%s: %s", s, controlText(c))
+	switch c.Kind {
+	case step.DiskReady:
+		s.ready = true
+	case step.DiskUnusable:
+		s.ready = false
+		w.counts.DisksStopped++
+		w.revive(s)
+	case step.VolumeServing:
+		w.serves(s, c)
+	case step.VolumeWaiting:
+		s.state.text, s.state.waits = c.Text, w.now
+		if c.Text == "" {
+			w.fail("words", "%s waits without saying why", s)
+		}
+	case step.VolumeFenced:
+		w.counts.Fenced++
+		s.state.ready = false
+	case step.VolumeDetached:
+		s.state.ready = false
+	default:
+	}
+}
+
+// serves notes that a session answers requests from now on.
+func (w *World) serves(s *shard, c *step.Control) {
+	st, v := s.state, s.state.volume
+	st.ready, st.text = true, ""
+	session := c.Session
+	if n := v.config.Coordinator; session == 0 && n != nil && n.Node == s.body.id {
+		session = n.Session
+	}
+	era := v.eras[session]
+	if era == 0 || era == st.era {
+		return
+	}
+	st.era = era
+	for _, r := range st.requests {
+		v.history.Serve(r.op, era)
+	}
+	v.history.Attach(w.now, era)
+	v.era = max(v.era, era)
+	w.counts.Served++
+}
+
+// revive restarts a process some time after one of its disks stopped, as the
+// supervisor of a node would.
+func (w *World) revive(s *shard) {
+	b, life := s.body, s.body.life
+	w.after(w.plan.ReviveAfter, callStart, func() {
+		if b.life == life && !s.ready {
+			b.kill()
+			b.up()
+		}
+	})
+}

@@ -1,0 +1,303 @@
+package sim
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/linearizability"
+)
+
+// client is one user of a volume's device. It stays with one coordinator until
+// that one is gone, or it loses patience, or it is moved: so coordinators that
+// were replaced without knowing it keep their users.
+type client struct {
+	world     *World
+	index     int
+	volume    *volumeState
+	rand      stream
+	mount     *serving
+	patience  time.Duration
+	depth     int
+	inFlight  int
+	written   uint64 // stamps used
+	left      int    // operations still to be asked
+	think     time.Duration
+	readShare int
+	epoch     int // of the mount: what was asked in an older one is not waited for
+}
+
+// request is one operation at a coordinator: a range within a chunk.
+type request struct {
+	id     uint64
+	client *client
+	epoch  int
+	op     linearizability.Op
+	kind   step.RequestKind
+	blocks block.Range
+	mount  *serving
+	asked  int64
+	at     block.Position // of a write: its record, once it was seen
+	floor  block.Seq      // of a flush: every record up to here must be durable when it returns
+	losses int            // of the volume, when it was asked
+	fua    bool
+	reader func(ok bool) // of the read-back
+}
+
+func newClient(w *World, index int, p *ClientPlan) *client {
+	return &client{
+		world: w, index: index, volume: w.volumes[p.Volume], rand: newStream(w.plan.Seed, "client", index),
+		patience: p.Patience, depth: p.Depth, left: p.Operations, think: p.Think, readShare: p.ReadShare,
+	}
+}
+
+// tick is one turn of a client: ask something, then think.
+func (c *client) tick() {
+	w := c.world
+	if w.healed || c.left == 0 {
+		return
+	}
+	c.choose()
+	if c.mount != nil && c.inFlight < c.depth {
+		c.left--
+		c.ask()
+	}
+	w.after(c.rand.span(c.think/2, c.think*3/2), callClient, c.tick)
+}
+
+// choose finds a coordinator to talk to.
+func (c *client) choose() {
+	if c.mount != nil && (c.mount.shard.gone || !c.mount.ready || c.impatient()) {
+		c.leave()
+	}
+	newest := c.volume.newest()
+	switch {
+	case newest == nil || newest == c.mount:
+	case c.mount == nil:
+		c.mount = newest
+	case c.rand.oneIn(64): // the container is moved, while the old one runs on
+		c.leave()
+		c.mount = newest
+	}
+}
+
+// newest returns the youngest coordinator that serves.
+func (v *volumeState) newest() *serving {
+	for i := len(v.servings) - 1; i >= 0; i-- {
+		if st := v.servings[i]; st.ready && !st.shard.gone {
+			return st
+		}
+	}
+	return nil
+}
+
+func (c *client) impatient() bool {
+	if c.inFlight < c.depth {
+		return false
+	}
+	for _, r := range c.mount.requests {
+		if r.client == c && r.epoch == c.epoch && c.world.now-r.asked < int64(c.patience) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *client) leave() {
+	c.mount, c.inFlight = nil, 0
+	c.epoch++
+}
+
+// ask draws one operation and hands it to the device.
+func (c *client) ask() {
+	kind, fua := step.ReadRequest, false
+	if c.rand.below(100) >= c.readShare {
+		switch n := c.rand.below(60); {
+		case n < 43:
+			kind, fua = step.WriteRequest, c.rand.oneIn(8)
+		case n < 48:
+			kind = step.ZeroRequest
+		default:
+			kind = step.FlushRequest
+		}
+	}
+	if kind == step.FlushRequest {
+		c.request(kind, false, block.Range{})
+		return
+	}
+	hot := c.volume.plan.Hot
+	first := c.rand.below(hot)
+	count := 1
+	if c.rand.oneIn(3) {
+		count = c.rand.between(1, min(c.volume.plan.Blocks-first, 20))
+	}
+	rest := block.Range{First: block.Block(first), Count: uint32(count)}
+	if c.volume.crowded(rest) {
+		return
+	}
+	for !rest.Empty() { // the body cuts at chunks
+		r := rest
+		if over := int(r.First)%block.PerChunk + int(r.Count) - block.PerChunk; over > 0 {
+			r.Count -= uint32(over)
+		}
+		c.request(kind, fua, r)
+		rest.First, rest.Count = rest.First+block.Block(r.Count), rest.Count-r.Count
+	}
+}
+
+// crowdMax bounds the requests on one block that are under way at once: the
+// search for an order of more takes for ever.
+const crowdMax = 7
+
+func (v *volumeState) crowded(r block.Range) bool {
+	return slices.ContainsFunc(v.busy[r.First:r.End()], func(n uint8) bool { return n >= crowdMax })
+}
+
+// occupy counts a request on its blocks while it is under way.
+func (v *volumeState) occupy(r block.Range, by int) {
+	for b := r.First; b < r.End(); b++ {
+		v.busy[b] = uint8(int(v.busy[b]) + by)
+	}
+}
+
+// request sends one request to the coordinator and records the call.
+func (c *client) request(kind step.RequestKind, fua bool, r block.Range) *request {
+	w, st := c.world, c.mount
+	w.requested++
+	q := &request{id: w.requested, client: c, epoch: c.epoch, kind: kind, fua: fua, blocks: r, mount: st, asked: w.now}
+	q.floor, q.losses = c.volume.acked, c.volume.losses
+	h := c.volume.history
+	it := w.queue.push(w.now)
+	it.kind, it.body, it.life, it.shard = itemEvent, st.shard.body, st.shard.body.life, st.shard
+	it.event.Kind = step.EventRequest
+	it.event.Request = step.Request{ID: q.id, Kind: kind, FUA: fua, Range: r}
+	switch kind {
+	case step.ReadRequest:
+		q.op = h.Call(w.now, c.index, linearizability.Read, r)
+	case step.WriteRequest:
+		values, payload := c.stamps(r)
+		it.event.Request.Payload = payload
+		how := linearizability.Write
+		if fua {
+			how = linearizability.WriteFUA
+		}
+		q.op = h.Call(w.now, c.index, how, r, values...)
+		c.volume.writes[values[0]] = q
+	case step.ZeroRequest:
+		q.op = h.Call(w.now, c.index, linearizability.Zero, r)
+	case step.FlushRequest:
+		q.op = h.Call(w.now, c.index, linearizability.Flush, block.Range{Count: 1})
+	}
+	if st.era != 0 {
+		h.Serve(q.op, st.era)
+	}
+	c.volume.occupy(r, 1)
+	st.requests = append(st.requests, q)
+	w.requests[q.id] = q
+	w.counts.Asked++
+	c.inFlight++
+	return q
+}
+
+// stamps fills a buffer with what a write of r writes.
+func (c *client) stamps(r block.Range) ([]uint64, block.Buffer) {
+	size := c.world.plan.BlockSize
+	payload := c.mount.shard.body.pool.Get(int(r.Count) * size)
+	values := make([]uint64, r.Count)
+	for i := range values {
+		c.written++
+		s := linearizability.Stamp{Volume: c.volume.id, Block: r.First + block.Block(i), Writer: uint16(c.index + 1), Seq: c.written}
+		s.Encode(payload.Bytes()[i*size : (i+1)*size])
+		values[i] = s.Value()
+	}
+	return values, payload
+}
+
+// valueOf returns the value in a stamp (see linearizability.Stamp), unchecked.
+func valueOf(data []byte) uint64 { return binary.LittleEndian.Uint64(data[32:]) }
+
+// complete takes a coordinator's answer.
+func (w *World) complete(s *shard, c *step.Completion) {
+	q := w.requests[c.ID]
+	if q == nil || q.mount.shard != s {
+		w.fail("completions", "%s completes request %d, which it was not asked or has completed already", s, c.ID)
+	}
+	h := q.client.volume.history
+	switch c.Error {
+	case step.RequestOK:
+		w.counts.Acknowledged++
+		if q.kind == step.ReadRequest {
+			if c.Payload.Len() != int(q.blocks.Count)*w.plan.BlockSize {
+				w.fail("completions", "%s answers a read of %v with %d bytes", s, q.blocks, c.Payload.Len())
+			}
+			w.returnRead(q, c.Payload.Bytes())
+		} else if q.kind == step.FlushRequest && s.state.era < q.client.volume.era {
+			// A device whose volume another node took over meanwhile speaks of its
+			// own writes, which the takeover made durable; not of that node's.
+			h.Ambiguous(q.op)
+		} else {
+			h.Return(w.now, q.op)
+			w.acknowledged(q)
+		}
+	case step.RequestNoSpace:
+		w.fail("completions", "%s has no space for %v", s, q.blocks)
+	case step.RequestIO:
+		w.fail("I16", "%s answers request %d of %v with an I/O error", s, q.kind, q.blocks)
+	case step.RequestAmbiguous:
+		w.counts.Ambiguous++
+		h.Ambiguous(q.op)
+	case step.RequestRefused:
+		w.counts.Refused++
+		h.Fail(w.now, q.op)
+	}
+	c.Payload.Release()
+	w.finished(q, c.Error == step.RequestOK)
+}
+
+// returnRead records what a read returned. Where clocks run wilder than the
+// protocol tolerates only the read-back counts.
+func (w *World) returnRead(q *request, data []byte) {
+	v := q.client.volume
+	if q.reader != nil {
+		v.keepImage(q, data)
+	} else if w.plan.ClocksOutside {
+		v.history.Ambiguous(q.op)
+		return
+	}
+	v.history.ReturnData(w.now, q.op, data)
+}
+
+func (w *World) finished(q *request, ok bool) {
+	delete(w.requests, q.id)
+	q.client.volume.occupy(q.blocks, -1)
+	list := q.mount.requests
+	for i, o := range list {
+		if o == q {
+			q.mount.requests = append(list[:i], list[i+1:]...)
+			break
+		}
+	}
+	if q.client.epoch == q.epoch {
+		q.client.inFlight--
+	}
+	if q.reader != nil {
+		q.reader(ok)
+	}
+}
+
+// abandon ends every request of a coordinator that is gone: nobody will ever
+// know what became of them.
+func (w *World) abandon(s *shard) {
+	st := s.state
+	for len(st.requests) > 0 {
+		w.finished(st.requests[0], false)
+	}
+	for i, o := range st.volume.servings {
+		if o == st {
+			st.volume.servings = append(st.volume.servings[:i], st.volume.servings[i+1:]...)
+			break
+		}
+	}
+}
