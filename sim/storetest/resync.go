@@ -26,7 +26,7 @@ func (m *Machine) Pull(slot int, c block.Chunk) {
 // isSource reports whether r is what a resync may read from.
 func (r *replica) isSource() bool {
 	s := r.after(len(r.log))
-	return s.exists && s.meta.Resync == 0
+	return s.exists && s.meta.Resync == 0 && r.told >= r.base.last.Seq // of less the oracle forgot the content
 }
 
 func (m *Machine) checkPull(r *replica, c block.Chunk, from block.Seq, res *store.Result) {
