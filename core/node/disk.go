@@ -46,6 +46,8 @@ type Disk struct {
 	started  bool   // the first opening is behind: later replicas are known to be new
 	taint    uint32 // of the last failure of this boot
 	epoch    uint32 // of the store; timers and disk operations of an older one are late
+	flying   int    // disk operations under way, of whichever life
+	due      bool   // to be opened as soon as none is under way
 
 	replicas map[block.ReplicaID]*replica.Replica
 	handles  map[store.Handle]*replica.Replica
@@ -83,18 +85,21 @@ func (d *Disk) Store() *store.Store { return d.store }
 
 // Step takes one event.
 func (d *Disk) Step(now step.Time, ev *step.Event, out *step.Effects) {
+	before := len(out.Disk)
+	d.take(now, ev, out)
+	d.drain(now, out)
+	d.flying += len(out.Disk) - before
+	invariant.That(d.flying >= 0, "a disk operation completes once")
+}
+
+func (d *Disk) take(now step.Time, ev *step.Event, out *step.Effects) {
 	switch ev.Kind {
 	case step.EventStart:
 		d.reopen(now, out)
 	case step.EventTimer:
 		d.onTimer(now, ev, out)
 	case step.EventDiskDone:
-		if ev.Taint != 0 {
-			d.taint = ev.Taint
-		}
-		if ev.Tag.Owner == d.owner() {
-			d.store.Step(now, ev, out)
-		}
+		d.onDiskDone(now, ev, out)
 	case step.EventAccepted:
 		d.onAccepted(ev, out)
 	case step.EventMessage:
@@ -110,7 +115,19 @@ func (d *Disk) Step(now step.Time, ev *step.Event, out *step.Effects) {
 		step.EventRequest, step.EventCommand:
 		invariant.That(false, "an event that disks are sent")
 	}
-	d.drain(now, out)
+}
+
+func (d *Disk) onDiskDone(now step.Time, ev *step.Event, out *step.Effects) {
+	d.flying--
+	if ev.Taint != 0 {
+		d.taint = ev.Taint
+	}
+	if ev.Tag.Owner == d.owner() {
+		d.store.Step(now, ev, out)
+	}
+	if d.due {
+		d.reopen(now, out)
+	}
 }
 
 // owner tags the effects of the store's present life.
@@ -132,8 +149,14 @@ func (d *Disk) onTimer(now step.Time, ev *step.Event, out *step.Effects) {
 	}
 }
 
-// reopen starts a new life of the store: the first, or after a failure.
+// reopen starts a new life of the store: the first, or after a failure. A write
+// of the former life that is still under way could land on what the new one has
+// written, so it waits for all of them, however long a sick disk takes.
 func (d *Disk) reopen(now step.Time, out *step.Effects) {
+	if d.due = d.flying > 0; d.due {
+		out.Marks.Hit("disk: opening waits for operations of the former life")
+		return
+	}
 	d.open = false
 	d.epoch++
 	d.store = store.New(store.Params{

@@ -160,6 +160,28 @@ func TestFailedWriteStartsATaintedLife(t *testing.T) {
 	}
 }
 
+// What a failed store had under way may still reach the disk: a new life that
+// had begun to write would find its own journal overwritten.
+func TestNewLifeWaitsForTheOperationsOfTheFormer(t *testing.T) {
+	r := served(t)
+	r.held = true
+	for seq := block.Seq(1); len(r.waiting) < 2; seq++ {
+		r.appendTo(1, 5, seq, 3, 'x') // until a second batch is under way beside the first
+	}
+	stalled, failed := r.waiting[0], r.waiting[1]
+	r.waiting, r.held, r.controls = nil, false, nil
+	r.taint++
+	r.step(step.Event{Kind: step.EventDiskDone, Tag: failed.Tag, DiskError: step.DiskEIO, Taint: r.taint})
+	r.pass(time.Minute)
+	if r.heard(step.DiskReady) {
+		t.Fatal("opened while a write of the former life was under way")
+	}
+	r.step(step.Event{Kind: step.EventDiskDone, Tag: stalled.Tag})
+	if !r.heard(step.DiskReady) {
+		t.Fatal("not opened although nothing is under way any more")
+	}
+}
+
 func TestReplicaMadeLateIsIncomplete(t *testing.T) {
 	r := newRig(t)
 	r.makeReplica(volume.Out)

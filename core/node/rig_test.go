@@ -132,6 +132,16 @@ func (r *rig) pass(d time.Duration) {
 	r.now = end
 }
 
+// heard reports whether a control of that kind was sent.
+func (r *rig) heard(kind step.ControlKind) bool {
+	for _, c := range r.controls {
+		if c.Kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
 func (r *rig) config(state volume.State) *volume.Config {
 	return &volume.Config{
 		Format: volume.Format, Volume: volumeID, Blocks: 1024, Epoch: 1, CleanAt: &block.Position{},
