@@ -75,6 +75,16 @@ func (d *DiskFile) prepare(size int64) error {
 // Close gives the disk back.
 func (d *DiskFile) Close() error { return d.file.Close() }
 
+// Perform runs one operation to its end, on the caller's goroutine: for those
+// who drive a store themselves.
+func (d *DiskFile) Perform(op *step.DiskOp) step.DiskError {
+	var pieces [][]byte
+	for _, b := range op.Pieces {
+		pieces = append(pieces, b.Bytes())
+	}
+	return d.perform(op.Kind, op.Offset, pieces)
+}
+
 // perform runs one operation to its end.
 func (d *DiskFile) perform(kind step.DiskKind, offset int64, pieces [][]byte) step.DiskError {
 	fd := int(d.file.Fd())

@@ -31,12 +31,7 @@ func (d *DiskFile) Format(g store.Geometry, pool block.Pool, seed uint64, clock 
 		ops := append([]step.DiskOp(nil), out.Disk...)
 		out.Reset()
 		for _, op := range ops {
-			var pieces [][]byte
-			for _, b := range op.Pieces {
-				pieces = append(pieces, b.Bytes())
-			}
-			err := d.perform(op.Kind, op.Offset, pieces)
-			s.Step(clock(), &step.Event{Kind: step.EventDiskDone, Tag: op.Tag, DiskError: err}, &out)
+			s.Step(clock(), &step.Event{Kind: step.EventDiskDone, Tag: op.Tag, DiskError: d.Perform(&op)}, &out)
 		}
 	}
 	return errors.New("format disk " + d.Path + ": the store did not come to an end")
