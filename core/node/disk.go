@@ -181,8 +181,8 @@ func (d *Disk) drain(now step.Time, out *step.Effects) {
 		for i := range d.results {
 			d.onResult(now, &d.results[i], out)
 		}
+		clear(d.results)
 	}
-	clear(d.results[:cap(d.results)])
 	for _, r := range d.touched {
 		r.Flush(out)
 	}
