@@ -1,6 +1,10 @@
 package format
 
-import "github.com/lagan-storage/lagan/core/block"
+import (
+	"hash/crc32"
+
+	"github.com/lagan-storage/lagan/core/block"
+)
 
 const (
 	batchMagic = 0x4a47414c // "LAGJ"
@@ -51,7 +55,8 @@ func (h *Header) Seal(header []byte, pool block.ID, address int64) {
 	le.PutUint32(header[64:], h.Length)
 	le.PutUint32(header[68:], uint32(h.Records))
 	le.PutUint32(header[72:], uint32(h.Bytes))
-	h.CRC = crcWithout(header[:h.Pages*PageSize], 8)
+	le.PutUint32(header[8:], 0)
+	h.CRC = crc32.Update(0, castagnoli, header[:h.Pages*PageSize])
 	le.PutUint32(header[8:], h.CRC)
 }
 
