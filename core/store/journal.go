@@ -43,9 +43,10 @@ type journal struct {
 	flight    []*batch // being written, in order
 	unsealed  []*batch // accepted and not sealed, in order
 	spare     []*batch
-	stableDue []uint32 // replicas whose stable is not in the journal
-	barrier   uint64   // newest batch with a barrier record
-	newest    uint64   // newest batch with any record of a caller
+	spaces    []*headerSpace // without a batch
+	stableDue []uint32       // replicas whose stable is not in the journal
+	barrier   uint64         // newest batch with a barrier record
+	newest    uint64         // newest batch with any record of a caller
 
 	blocks   int // of data that would have to be parked
 	records  int
@@ -83,9 +84,14 @@ type batch struct {
 	notes    []note
 	done     []done
 	written  bool
-	barrier  bool                                          // holds a record that checkpoints wait for
-	space    [format.HeaderPagesMax * format.PageSize]byte // records are encoded here while it gathers
+	barrier  bool         // holds a record that checkpoints wait for
+	space    *headerSpace // records are encoded here while it gathers; nil once it is emitted
+	only     [1]note      // of notes, while one replica writes
 }
+
+// headerSpace is memory for the longest header. A batch has one only while it
+// gathers: thousands that are not sealed yet are kept.
+type headerSpace [format.HeaderPagesMax * format.PageSize]byte
 
 func (j *journal) used() int64 { return int64(j.head - j.tail) }
 
@@ -104,14 +110,25 @@ func (b *batch) note(h uint32) *note {
 }
 
 func (j *journal) newBatch() *batch {
+	var b *batch
 	if n := len(j.spare); n > 0 {
-		b := j.spare[n-1]
+		b = j.spare[n-1]
 		j.spare = j.spare[:n-1]
 		b.ops, b.notes, b.done = b.ops[:0], b.notes[:0], b.done[:0]
 		b.header, b.bytes, b.written, b.barrier = format.Header{}, 0, false, false
-		return b
+	} else {
+		b = &batch{}
+		b.notes = b.only[:0]
 	}
-	return &batch{}
+	switch n := len(j.spaces); {
+	case b.space != nil:
+	case n > 0:
+		b.space = j.spaces[n-1]
+		j.spaces = j.spaces[:n-1]
+	default:
+		b.space = &headerSpace{}
+	}
+	return b
 }
 
 func (s *Store) ringAddress(position uint64) int64 {
@@ -185,6 +202,8 @@ func (s *Store) emitBatch(b *batch, length int, out *step.Effects) {
 	header := s.params.Pool.Get(h.Pages * format.PageSize)
 	copy(format.RecordSpace(header.Bytes()), format.RecordSpace(b.space[:])[:h.Bytes])
 	h.Seal(header.Bytes(), s.super.Pool, address)
+	j.spaces = append(j.spaces, b.space)
+	b.space = nil
 	j.prev, j.next, j.head = h.CRC, j.next+1, j.head+uint64(length)
 	if h.Durable > j.claimed {
 		j.claimed, j.claimedBy = h.Durable, h.Batch
