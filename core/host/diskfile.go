@@ -165,27 +165,41 @@ func startDisk(d *DiskFile, failed func(path string) uint32) *diskFile {
 }
 
 // work performs operations until the queue is closed, and delivers each
-// completion to its shard on this goroutine.
+// completion to its shard on this goroutine. Where that leads to nothing but
+// another operation (what was read goes home) it performs that too: to hand it
+// over would wake another worker for nothing.
 func (w *diskFile) work() {
 	var pieces [][]byte
 	var ev step.Event
 	for job := range w.jobs {
-		pieces = pieces[:0]
-		for _, b := range job.op.Pieces {
-			pieces = append(pieces, b.Bytes())
+		for more := true; more; {
+			pieces = pieces[:0]
+			for _, b := range job.op.Pieces {
+				pieces = append(pieces, b.Bytes())
+			}
+			err := w.perform(job.op.Kind, job.op.Offset, pieces)
+			clear(pieces)
+			ev = step.Event{Kind: step.EventDiskDone, Tag: job.op.Tag, DiskError: err}
+			if err != step.DiskOK && job.op.Kind != step.DiskRead {
+				ev.Taint = w.failed(w.Path)
+			}
+			job.op, more = job.shard.deliverDone(&ev)
 		}
-		err := w.perform(job.op.Kind, job.op.Offset, pieces)
-		clear(pieces)
-		ev = step.Event{Kind: step.EventDiskDone, Tag: job.op.Tag, DiskError: err}
-		if err != step.DiskOK && job.op.Kind != step.DiskRead {
-			ev.Taint = w.failed(w.Path)
-		}
-		job.shard.deliver(&ev, nil)
 	}
+}
+
+// running reports whether operations are still performed.
+func (w *diskFile) running() bool {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	return !w.stopped
 }
 
 // submit queues operations. After stop they are dropped: nobody waits for them.
 func (w *diskFile) submit(s *shard, ops []step.DiskOp) {
+	if len(ops) == 0 {
+		return
+	}
 	w.mu.RLock()
 	defer w.mu.RUnlock()
 	if w.stopped {

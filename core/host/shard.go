@@ -3,6 +3,7 @@ package host
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/lagan-storage/lagan/core/invariant"
@@ -47,6 +48,21 @@ func (s *shard) deliver(ev *step.Event, unflushed *[]transport.Conn) {
 	s.step(ev, out)
 	s.mu.Unlock()
 	s.finish(out, unflushed)
+}
+
+// deliverDone is deliver for a worker of the shard's disk. If nobody has to be
+// told anything, the first operation on that disk is left to the worker.
+func (s *shard) deliverDone(ev *step.Event) (op step.DiskOp, kept bool) {
+	out := s.host.effects.Get().(*effects)
+	s.mu.Lock()
+	s.step(ev, out)
+	s.mu.Unlock()
+	if len(out.flush) == 0 && len(out.Disk) > 0 && s.disk.running() {
+		op, kept = out.Disk[0], true
+		out.Disk = slices.Delete(out.Disk, 0, 1)
+	}
+	s.finish(out, nil)
+	return op, kept
 }
 
 // deliverAll is deliver for several events under one hold of the lock. prepare
