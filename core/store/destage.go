@@ -112,6 +112,9 @@ func (s *Store) ripeChunk(i int32, r *replica) bool {
 // width is how many chunks may be on their way home now.
 func (s *Store) width() int {
 	used, length := s.journal.used(), s.super.Journal.Length
+	if kept := int64(s.limits.RecentBytes); kept > 0 {
+		length = min(length, kept*3/2) // what goes home while it is in memory need not be read
+	}
 	switch {
 	case s.ckpt.phase == ckptDestage:
 		return homingMax

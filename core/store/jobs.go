@@ -144,18 +144,19 @@ func (s *Store) onJobRead(i int32, err step.DiskError, out *step.Effects) {
 }
 
 // readSources emits the reads of a job's disk sources into its buffer, one for
-// each run that is contiguous on the disk and in memory. The buffer starts with
-// block j.first. It reports whether there was anything to read.
+// each run that is contiguous on the disk and in memory; what is in memory still
+// it copies. The buffer starts with block j.first. It reports whether there was
+// anything to read.
 func (s *Store) readSources(i int32, out *step.Effects) bool {
 	j := s.jobs.table[i]
 	bs := s.blockSize
 	for b := 0; b < block.PerChunk; {
-		if j.sources[b].kind != sourceDisk {
+		if j.sources[b].kind != sourceDisk || s.recent.copyTo(s.blockOf(j, b), j.sources[b].at) {
 			b++
 			continue
 		}
 		end := b + 1
-		for end < block.PerChunk && j.sources[end].kind == sourceDisk &&
+		for end < block.PerChunk && j.sources[end].kind == sourceDisk && !s.recent.has(j.sources[end].at) &&
 			j.sources[end].at == j.sources[b].at+int64((end-b)*bs) {
 			end++
 		}

@@ -215,6 +215,7 @@ func (s *Store) emitBatch(b *batch, length int, out *step.Effects) {
 		o := &s.queue.ops[i]
 		s.pieces(io, o)
 	}
+	s.recent.remember(address+int64(header.Len()), s.ios[io].pieces[1:])
 	s.emit(io, step.DiskWrite, address, out)
 	if b.barrier {
 		j.barrier = h.Batch

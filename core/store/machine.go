@@ -54,6 +54,7 @@ type Store struct {
 
 	queue   queue
 	journal journal
+	recent  recent
 	syncs   syncs
 	jobs    jobs
 	leaves  leafCache
@@ -146,6 +147,7 @@ func (s *Store) geometry() {
 	base := int64(format.JournalOffset) + s.super.Journal.Length
 	s.slotBase = (base + s.slotSize - 1) / s.slotSize * s.slotSize
 	s.zeroes = block.Heap{}.Get(block.PerChunk * s.blockSize)
+	s.recent = newRecent(s.limits.RecentBytes, s.super.Journal.Length, s.blockSize)
 	s.zeroSum = block.ChecksumOf(s.zeroes.Bytes()[:s.blockSize])
 }
 

@@ -320,6 +320,10 @@ func runOracle(t *testing.T, seed uint64, g Geometry, steps int) map[string]int 
 	}
 	o := &oracle{rig: newRig(t, seed, g, limits)}
 	o.random = rand.New(rand.NewPCG(seed, 2))
+	if seed%3 == 0 { // of no, some and all of the ring's data
+		o.limits.RecentBytes = g.BlockSize << (seed % 17)
+		o.reopen()
+	}
 	for n := range 1 + o.random.IntN(3) {
 		m := &model{blocks: 256 << o.random.IntN(4), era: 1, meta: Meta{Complete: true}}
 		m.h = o.create(byte(n+1), m.blocks)

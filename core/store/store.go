@@ -50,6 +50,7 @@ type Limits struct {
 	BatchBytes   int // data bytes of one journal batch, default 256 KiB
 	IndexEntries int // journal index entries that start a checkpoint, default 262,144
 	CacheBytes   int // leaf and data cache, default 128 MiB
+	RecentBytes  int // data of the journal kept in memory, grown on demand, default 0
 }
 
 // Geometry is how a disk is formatted.
