@@ -88,9 +88,11 @@ fuzz: ## fuzz every decoder for T=30s
 		$(GO) test -tags=$(TAGS) -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(T) "$$(dirname "$$file")"; \
 	done
 
+# BENCH_SHORT=1 takes less than two minutes and gives no figures to quote.
 .PHONY: bench
 bench: ## measure, next to the raw disk in the same run; rows go to bench/out
-	$(GO) test -count=1 -timeout=0 -tags=$(TAGS) -run '^$$' -bench . -benchmem ./bench/...
+	.ci/install fio:fio
+	$(GO) run -tags=$(TAGS) ./cmd/bench $(if $(BENCH_SHORT),-short) $(if $(ONLY),-only '$(ONLY)')
 
 .PHONY: demo
 demo: build ## kill a node in mid-write and find every synced byte on another
