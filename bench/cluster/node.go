@@ -122,6 +122,16 @@ func (n *Node) Tail() string {
 	return string(text[max(0, len(text)-bytesMax):])
 }
 
+// PID returns the process of the node, 0 while there is none.
+func (n *Node) PID() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.process == nil {
+		return 0
+	}
+	return n.process.Pid
+}
+
 // Running reports whether the process is there.
 func (n *Node) Running() bool {
 	n.mu.Lock()
