@@ -90,7 +90,7 @@ fuzz: ## fuzz every decoder for T=30s
 
 # BENCH_SHORT=1 takes less than two minutes and gives no figures to quote.
 .PHONY: bench
-bench: ## measure, next to the raw disk in the same run; rows go to bench/out
+bench: build ## measure, next to the raw disk in the same run; rows go to bench/out
 	.ci/install fio:fio
 	$(GO) run -tags=$(TAGS) ./cmd/bench $(if $(BENCH_SHORT),-short) $(if $(ONLY),-only '$(ONLY)')
 

@@ -9,9 +9,8 @@ import (
 	"github.com/lagan-storage/lagan/bench/load"
 )
 
-// demoFile is where the demonstration leaves the figures that only whole daemons
-// can give, below the folder of the rows: {"failover_s": 3.1, "rss_mib": 90}. The
-// second is the largest of the daemons' with ten idle volumes.
+// demoFile is where the demonstration leaves the figure that only it can give,
+// below the folder of the rows: {"failover_s": 3.1}.
 const demoFile = "demo.json"
 
 // errNoDemo says how to get the demonstration's figures.
@@ -22,7 +21,6 @@ func (s *suite) readDemo() {
 	data, err := os.ReadFile(filepath.Join(s.Out, demoFile))
 	var figures struct {
 		Failover float64 `json:"failover_s"`
-		RSS      float64 `json:"rss_mib"`
 	}
 	if err == nil {
 		err = json.Unmarshal(data, &figures)
@@ -31,10 +29,5 @@ func (s *suite) readDemo() {
 		s.skip("demo/failover", errNoDemo)
 	} else {
 		s.results.add("demo/failover", "", load.Figures{load.Time: figures.Failover})
-	}
-	if err != nil || figures.RSS <= 0 {
-		s.skip("idle-10-volumes/daemon", errNoDemo)
-	} else {
-		s.results.add("idle-10-volumes/daemon", "", load.Figures{load.RSS: figures.RSS})
 	}
 }

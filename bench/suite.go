@@ -30,13 +30,14 @@ import (
 
 // Params is what a run of the suite is given.
 type Params struct {
-	Out    string // folder of the rows; the disks are made below it and removed again
-	Short  bool   // shorter runs on smaller volumes: to see that it works
-	Only   string // a pattern of contests, "" all
-	Clock  func() step.Time
-	Now    time.Time
-	Log    *slog.Logger
-	Report io.Writer // what people read
+	Out     string // folder of the rows; the disks are made below it and removed again
+	Short   bool   // shorter runs on smaller volumes: to see that it works
+	Program string // lagan, for what only daemons show
+	Only    string // a pattern of contests, "" all
+	Clock   func() step.Time
+	Now     time.Time
+	Log     *slog.Logger
+	Report  io.Writer // what people read
 }
 
 // scale is how long and how large everything is.
@@ -119,6 +120,9 @@ func (s *suite) measure(ctx context.Context) (err error) {
 		return err
 	}
 	if err := s.measureEngine(ctx); err != nil {
+		return err
+	}
+	if err := s.measureDaemons(ctx); err != nil {
 		return err
 	}
 	s.readDemo()

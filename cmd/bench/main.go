@@ -62,7 +62,7 @@ func run() (held bool, err error) {
 		level = slog.LevelInfo
 	}
 	return bench.Run(ctx, bench.Params{
-		Out: *out, Short: *short, Only: *only, Clock: host.Boottime, Now: time.Now(),
+		Out: *out, Program: filepath.Join("bin", "lagan"), Short: *short, Only: *only, Clock: host.Boottime, Now: time.Now(),
 		Log:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level})),
 		Report: os.Stdout,
 	})
