@@ -63,8 +63,8 @@ func (r *results) rows(bars []Bar) (rows []Row) {
 			if !ok {
 				continue
 			}
-			if m == load.Allocs { // the pools of memory lose some to the garbage collector
-				value = math.Round(value*10) / 10
+			if m == load.Allocs { // tables that grow and pools that lose some are no part of a write
+				value = math.Round(value)
 			}
 			row := Row{Bench: bench, Metric: m, Value: round(value), Unit: m.Unit()}
 			row.compare(r, r.against[bench])
