@@ -8,7 +8,7 @@ const (
 	grain     = 64             // the unit of addressing and of unreadable spots
 )
 
-var zeroPage [pageSize]byte // never written; what an absent page holds
+var zeroPage [pageSize]byte // constant table: never written, what an absent page holds
 
 // page is 16 KiB of content. A page whose owner is not the disk that holds it
 // is shared with a clone or an image and never changes.

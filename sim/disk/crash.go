@@ -22,7 +22,7 @@ const (
 	LossCount               // how many there are, not a loss
 )
 
-var lossNames = [LossCount]string{"drawn", "lose all", "lose nothing", "lose writes", "lose sectors", "lose one", "keep one"}
+var lossNames = [LossCount]string{"drawn", "lose all", "lose nothing", "lose writes", "lose sectors", "lose one", "keep one"} // constant table: never written
 
 func (l Loss) String() string { return lossNames[l] }
 

@@ -77,7 +77,7 @@ func New(p Params) *Disk {
 	invariant.That(p.Size > 0 && p.Size%4096 == 0, "a disk's size is a multiple of 4096")
 	d := &Disk{size: p.Size, seed: p.Seed}
 	d.content = content{pages: make([]*page, (p.Size+pageSize-1)>>pageShift), sector: sector}
-	d.content.owner = d
+	d.owner = d
 	d.SetFaults(p.Faults)
 	return d
 }

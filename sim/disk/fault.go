@@ -28,7 +28,7 @@ const (
 	KindCount             // how many kinds there are, not a kind
 )
 
-var kindNames = [KindCount]string{
+var kindNames = [KindCount]string{ // constant table: never written
 	"none", "read error", "write error", "sync fails", "sync swallows", "sync drops", "latent error", "bit rot",
 	"misdirected read", "misdirected write", "slow", "stall", "full",
 }
@@ -36,7 +36,7 @@ var kindNames = [KindCount]string{
 func (k Kind) String() string { return kindNames[k] }
 
 // strikes says which operations a drawn fault can happen to.
-var strikes = [KindCount]struct{ read, write, sync bool }{
+var strikes = [KindCount]struct{ read, write, sync bool }{ // constant table: never written
 	ReadError:        {read: true},
 	WriteError:       {write: true},
 	SyncFails:        {sync: true},

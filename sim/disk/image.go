@@ -39,9 +39,9 @@ func (d *Disk) Restore(i Image) {
 func (d *Disk) Clone(seed uint64) *Disk {
 	c := *d
 	c.seed = seed
-	c.content.pages = d.share()
-	c.content.owner = &c
-	c.content.old = nil
+	c.pages = d.share()
+	c.owner = &c
+	c.old = nil
 	c.unsynced = d.unsynced.clone()
 	c.flight, c.unused = slices.Clone(d.flight), slices.Clone(d.unused)
 	c.incidents = slices.Clone(d.incidents)

@@ -137,7 +137,7 @@ func (m *Machine) appendAt(r *replica, rec message.Record, s uint64, data block.
 		data.Release()
 	default:
 		data.Release()
-		if r.damaged = m.damaged(r); m.stopped == "" && !(m.faulty && r.damaged) {
+		if r.damaged = m.damaged(r); m.stopped == "" && (!m.faulty || !r.damaged) {
 			m.fail("append %v: status %d", rec.Position, status)
 		}
 	}

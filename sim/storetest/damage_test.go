@@ -222,8 +222,20 @@ func TestRule19CreateAndDeleteAreRecords(t *testing.T) {
 		[]Line{{Create, 0, 0, 32}, {Run, 0, 0, 2}, {Create, 1, 0, 16}, {Write, 1, 0, 16}, {Drain, 0, 0, 0}},
 		durableWrite(0, 0, 16), durableWrite(1, 0, 3),
 		[]Line{
-			{Write, 1, 4, 2}, {Delete, 1, 0, 0}, {Run, 0, 0, 2}, {Create, 2, 0, 32}, {Write, 2, 0, 16}, {Run, 0, 0, 3}, {Sync, 2, 0, 0},
-			{Idle, 0, 0, 31}, {Delete, 0, 0, 0}, {Drain, 0, 0, 0}, {Create, 1, 0, 16}, {Write, 1, 0, 16}, {Sync, 1, 0, 0}, {Idle, 0, 0, 31},
+			{Write, 1, 4, 2},
+			{Delete, 1, 0, 0},
+			{Run, 0, 0, 2},
+			{Create, 2, 0, 32},
+			{Write, 2, 0, 16},
+			{Run, 0, 0, 3},
+			{Sync, 2, 0, 0},
+			{Idle, 0, 0, 31},
+			{Delete, 0, 0, 0},
+			{Drain, 0, 0, 0},
+			{Create, 1, 0, 16},
+			{Write, 1, 0, 16},
+			{Sync, 1, 0, 0},
+			{Idle, 0, 0, 31},
 		})...)
 }
 

@@ -118,7 +118,7 @@ func deeper(c Crash, report *Report) func(*Machine) {
 }
 
 // shortScript shows that a recovered store is a whole store.
-var shortScript = []Line{
+var shortScript = []Line{ // constant table: never written
 	{Verb: Create, Slot: 0, N: 32},
 	{Verb: Write, Slot: 0, A: 1, N: 2},
 	{Verb: Write, Slot: 0, A: 0, N: 16},

@@ -23,7 +23,7 @@ const (
 	actDelete
 )
 
-var actNames = [...]string{"create", "record", "meta", "truncate", "reset", "continue", "push", "delete"}
+var actNames = [...]string{"create", "record", "meta", "truncate", "reset", "continue", "push", "delete"} // constant table: never written
 
 func (k actKind) String() string { return actNames[k] }
 

@@ -91,11 +91,17 @@ func TestRule1UnstableRecordsNeverChangeHomeBlocks(t *testing.T) {
 		durableWrite(0, 0, 16), durableWrite(0, 3, 2),
 		[]Line{
 			{Idle, 0, 0, 31},
-			{Write, 0, 3, 2}, {Write, 0, 0, 16}, {Zero, 0, 8, 2}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0}, // durable, not stable
+			{Write, 0, 3, 2},
+			{Write, 0, 0, 16},
+			{Zero, 0, 8, 2},
+			{Sync, 0, 0, 0},
+			{Drain, 0, 0, 0}, // durable, not stable
 			{Idle, 0, 0, 62},
 			{Read, 0, 0, 16},
 			{Truncate, 0, 0, 3},
-			{Read, 0, 0, 16}, {Idle, 0, 0, 31}, {Read, 0, 0, 16},
+			{Read, 0, 0, 16},
+			{Idle, 0, 0, 31},
+			{Read, 0, 0, 16},
 		})...)
 }
 
@@ -120,8 +126,14 @@ func TestRule2HomeIsNotOverwrittenBeforeJournalIsDurable(t *testing.T) {
 		durableWrite(0, 0, 16), durableWrite(0, 2, 3),
 		[]Line{
 			{Idle, 0, 0, 31},
-			{Write, 0, 2, 3}, {Write, 0, 4, 4}, {Drain, 0, 0, 0}, {StableAhead, 0, 0, 0}, // accepted here, durable elsewhere
-			{Run, 0, 0, 4}, {Idle, 0, 0, 31}, {Write, 0, 5, 1}, {Run, 0, 0, 2},
+			{Write, 0, 2, 3},
+			{Write, 0, 4, 4},
+			{Drain, 0, 0, 0},
+			{StableAhead, 0, 0, 0}, // accepted here, durable elsewhere
+			{Run, 0, 0, 4},
+			{Idle, 0, 0, 31},
+			{Write, 0, 5, 1},
+			{Run, 0, 0, 2},
 		})...)
 }
 
@@ -137,13 +149,25 @@ func TestRule3HomeIsWrittenOnlyForSealedBatches(t *testing.T) {
 func TestRule4UnstableRecordsDoNotHoldTheJournalsTail(t *testing.T) {
 	unstable := []Line{
 		{Create, 0, 0, 32},
-		{Create, 1, 0, 32}, {Write, 1, 0, 2}, {Write, 1, 16, 16}, {Zero, 1, 1, 1}, {Write, 1, 1, 3}, {Sync, 1, 0, 0}, {Drain, 0, 0, 0},
+		{Create, 1, 0, 32},
+		{Write, 1, 0, 2},
+		{Write, 1, 16, 16},
+		{Zero, 1, 1, 1},
+		{Write, 1, 1, 3},
+		{Sync, 1, 0, 0},
+		{Drain, 0, 0, 0},
 	}
 	script := lines(unstable, fillRing(0, 3), []Line{
-		{Read, 1, 0, 16}, {Read, 1, 16, 16},
-		{Meta, 1, 0, 0}, {Write, 1, 3, 1}, {Sync, 1, 0, 0}, {Drain, 0, 0, 0},
-		{Verb: Kill}, {Read, 1, 0, 16},
-		{Truncate, 1, 0, 2}, {Verb: PowerCut},
+		{Read, 1, 0, 16},
+		{Read, 1, 16, 16},
+		{Meta, 1, 0, 0},
+		{Write, 1, 3, 1},
+		{Sync, 1, 0, 0},
+		{Drain, 0, 0, 0},
+		{Verb: Kill},
+		{Read, 1, 0, 16},
+		{Truncate, 1, 0, 2},
+		{Verb: PowerCut},
 	}, fillRing(0, 2), []Line{{Stable, 1, 0, 0}, {Idle, 0, 0, 31}, {Verb: PowerCut}, {Read, 1, 0, 16}})
 	m := play(t, small(4), script...)
 	if n := len(m.replicas[1].log); n == 0 {
@@ -156,11 +180,21 @@ func TestRule5TruncationIsARecordThatReplayObeys(t *testing.T) {
 	everywhere(t, lines(
 		[]Line{{Create, 0, 0, 32}}, durableWrite(0, 0, 4),
 		[]Line{
-			{Write, 0, 1, 2}, {Write, 0, 16, 16}, {Write, 0, 3, 4}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0},
+			{Write, 0, 1, 2},
+			{Write, 0, 16, 16},
+			{Write, 0, 3, 4},
+			{Sync, 0, 0, 0},
+			{Drain, 0, 0, 0},
 			{Truncate, 0, 0, 2},
-			{Write, 0, 2, 2}, {Write, 0, 16, 2}, {Run, 0, 0, 1},
+			{Write, 0, 2, 2},
+			{Write, 0, 16, 2},
+			{Run, 0, 0, 1},
 			{Truncate, 0, 0, 1},
-			{Write, 0, 16, 16}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0}, {Stable, 0, 0, 0}, {Idle, 0, 0, 31},
+			{Write, 0, 16, 16},
+			{Sync, 0, 0, 0},
+			{Drain, 0, 0, 0},
+			{Stable, 0, 0, 0},
+			{Idle, 0, 0, 31},
 			{Truncate, 0, 0, 5},
 		})...)
 }
@@ -169,10 +203,25 @@ func TestRule6TruncationUncoversOlderVersions(t *testing.T) {
 	everywhere(t, lines(
 		[]Line{{Create, 0, 0, 32}}, durableWrite(0, 0, 8),
 		[]Line{
-			{Write, 0, 0, 8}, {Write, 0, 4, 8}, {Write, 0, 0, 16}, {Zero, 0, 2, 4}, {Write, 0, 3, 1}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0},
-			{Read, 0, 0, 16}, {Truncate, 0, 0, 1}, {Read, 0, 0, 16}, {Truncate, 0, 0, 1}, {Read, 0, 0, 16},
-			{Stable, 0, 0, 1}, {Idle, 0, 0, 31}, {Read, 0, 0, 16},
-			{Truncate, 0, 0, 1}, {Read, 0, 0, 16}, {Truncate, 0, 0, 1}, {Read, 0, 0, 16},
+			{Write, 0, 0, 8},
+			{Write, 0, 4, 8},
+			{Write, 0, 0, 16},
+			{Zero, 0, 2, 4},
+			{Write, 0, 3, 1},
+			{Sync, 0, 0, 0},
+			{Drain, 0, 0, 0},
+			{Read, 0, 0, 16},
+			{Truncate, 0, 0, 1},
+			{Read, 0, 0, 16},
+			{Truncate, 0, 0, 1},
+			{Read, 0, 0, 16},
+			{Stable, 0, 0, 1},
+			{Idle, 0, 0, 31},
+			{Read, 0, 0, 16},
+			{Truncate, 0, 0, 1},
+			{Read, 0, 0, 16},
+			{Truncate, 0, 0, 1},
+			{Read, 0, 0, 16},
 		})...)
 }
 
@@ -191,10 +240,22 @@ func TestRule8MapAndZeroStayInTheOverlayUntilStable(t *testing.T) {
 		[]Line{{Create, 0, 0, 48}}, durableWrite(0, 0, 16), durableWrite(0, 16, 16),
 		[]Line{
 			{Idle, 0, 0, 31},
-			{Write, 0, 0, 16}, {Zero, 0, 12, 10}, {Write, 0, 32, 16}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0},
-			{Idle, 0, 0, 31}, {Read, 0, 0, 16}, {Read, 0, 16, 16},
-			{Truncate, 0, 0, 2}, {Idle, 0, 0, 31}, {Read, 0, 0, 16}, {Read, 0, 16, 16},
-			{Write, 0, 0, 16}, {Truncate, 0, 0, 9}, {Idle, 0, 0, 31}, {Read, 0, 0, 16},
+			{Write, 0, 0, 16},
+			{Zero, 0, 12, 10},
+			{Write, 0, 32, 16},
+			{Sync, 0, 0, 0},
+			{Drain, 0, 0, 0},
+			{Idle, 0, 0, 31},
+			{Read, 0, 0, 16},
+			{Read, 0, 16, 16},
+			{Truncate, 0, 0, 2},
+			{Idle, 0, 0, 31},
+			{Read, 0, 0, 16},
+			{Read, 0, 16, 16},
+			{Write, 0, 0, 16},
+			{Truncate, 0, 0, 9},
+			{Idle, 0, 0, 31},
+			{Read, 0, 0, 16},
 		})...)
 }
 
@@ -212,9 +273,21 @@ func TestRule9BatchesOfAnEarlierOpenAreNotTakenForNewOnes(t *testing.T) {
 func TestRule11FailedSyncIsNeverTakenBack(t *testing.T) {
 	script := lines([]Line{{Create, 0, 0, 32}, {Drain, 0, 0, 0}}, durableWrite(0, 0, 3),
 		[]Line{
-			{Write, 0, 1, 3}, {Drain, 0, 0, 0}, {Write, 0, 16, 16}, {Sync, 0, 0, 0}, {Run, 0, 0, 2}, {Write, 0, 5, 1}, {Drain, 0, 0, 0},
-			{Write, 0, 7, 1}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0}, {Stable, 0, 0, 0}, {Idle, 0, 0, 31},
-			{Write, 0, 8, 1}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0},
+			{Write, 0, 1, 3},
+			{Drain, 0, 0, 0},
+			{Write, 0, 16, 16},
+			{Sync, 0, 0, 0},
+			{Run, 0, 0, 2},
+			{Write, 0, 5, 1},
+			{Drain, 0, 0, 0},
+			{Write, 0, 7, 1},
+			{Sync, 0, 0, 0},
+			{Drain, 0, 0, 0},
+			{Stable, 0, 0, 0},
+			{Idle, 0, 0, 31},
+			{Write, 0, 8, 1},
+			{Sync, 0, 0, 0},
+			{Drain, 0, 0, 0},
 			{PowerCut, 0, 0, 0},
 		})
 	usual := play(t, small(3), script...)
