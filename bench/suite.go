@@ -58,7 +58,7 @@ type scale struct {
 func (p *Params) scale() scale {
 	if p.Short {
 		return scale{
-			rounds: 5, warmUp: 50 * time.Millisecond, span: 150 * time.Millisecond, sustained: 3 * time.Second, // settle 0: no time for it
+			rounds: 5, warmUp: 30 * time.Millisecond, span: 100 * time.Millisecond, sustained: 2 * time.Second, // settle 0: no time for it
 			disk: 3 << 29, journal: 96 << 20, volume: 256 << 20, cache: 16 << 20, recent: 32 << 20, verified: 500,
 		}
 	}
