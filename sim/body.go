@@ -219,8 +219,8 @@ func (b *body) kill() {
 	b.world.network.died(b, true)
 }
 
-// powerLoss takes the host away, with everything that was not flushed.
-func (b *body) powerLoss() {
+// powerLoss takes the host away, and of what was not flushed as much as how says.
+func (b *body) powerLoss(how disk.Loss) {
 	if !b.powered {
 		return
 	}
@@ -229,9 +229,9 @@ func (b *body) powerLoss() {
 	b.die()
 	b.powered = false
 	for i, d := range b.drives {
-		how := d.device.PowerLoss(disk.LossDrawn)
+		lost := d.device.PowerLoss(how)
 		d.taint = 0
-		w.tracef(b, "power loss: disk %d %v", i, how)
+		w.tracef(b, "power loss: disk %d %v", i, lost)
 	}
 	w.network.died(b, false)
 	w.wound(b, -1, "power loss")

@@ -8,6 +8,7 @@ import (
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/sim/disk"
 )
 
 // cluster is a world for scenarios: one volume, no faults but those that the
@@ -124,7 +125,7 @@ func (c *cluster) isolate(node int, d time.Duration) *cluster {
 }
 
 func (c *cluster) kill(node int) *cluster  { c.w.bodies[node].kill(); return c }
-func (c *cluster) power(node int) *cluster { c.w.bodies[node].powerLoss(); return c }
+func (c *cluster) power(node int) *cluster { c.w.bodies[node].powerLoss(disk.LoseAll); return c }
 func (c *cluster) up(node int) *cluster    { c.w.bodies[node].up(); return c }
 
 // judge holds what the user saw against what a volume promises.

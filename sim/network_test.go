@@ -9,6 +9,7 @@ import (
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/node"
 	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/sim/disk"
 )
 
 // talker dials node 1's disk, sends a number every millisecond, and dials anew
@@ -181,7 +182,7 @@ func TestKilledProcessRefusesDialsAndPowerlessHostIsSilent(t *testing.T) {
 	w.bodies[1].up()
 	w.run(int64(400*time.Millisecond), nil)
 	talk.closed = nil
-	w.bodies[1].powerLoss()
+	w.bodies[1].powerLoss(disk.LossDrawn)
 	w.run(w.now+int64(w.plan.Keepalive)/2, nil)
 	if len(talk.closed) != 0 {
 		t.Fatalf("a host without power said %v", talk.closed)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/lagan-storage/lagan/core/node"
 	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/sim/disk"
 )
 
 // crashPlan makes a process die in the middle of what one of its steps wants
@@ -198,7 +199,7 @@ func (b *body) control(c *step.Control) {
 // stop ends a process, or the power of its host, and plans its return.
 func (w *World) stop(b *body, power bool, down time.Duration) {
 	if power {
-		b.powerLoss()
+		b.powerLoss(disk.LossDrawn)
 	} else {
 		b.kill()
 	}
