@@ -77,7 +77,7 @@ func TestCloseEndsThoughAnAppendWaitsForSpace(t *testing.T) {
 	data := r.fill(1, 0, 1)
 	rec := format.Record{Kind: format.Write, Position: pos(1, 4), Range: block.Range{Count: 1}}
 	waits := r.store.enqueueData(r.store.replica(h), rec, block.NewSlab(data, nil).Buffer(len(data)), 0, true)
-	r.store.queue.ops[waits].soft = true
+	r.store.queue.soften(&r.store.queue.ops[waits], true)
 	r.store.Close(r.now, &r.out)
 	r.settle()
 	r.expect(Closed)

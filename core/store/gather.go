@@ -75,11 +75,11 @@ func (s *Store) mayEnter(r *replica, o *op, out *step.Effects) bool {
 		return false
 	}
 	if o.soft {
-		if s.slots.Free() < s.need() {
+		if s.slots.Free() < s.needToEnter(o) {
 			s.ckpt.wanted = true
 			return false
 		}
-		o.soft = false
+		s.queue.soften(o, false)
 	}
 	return true
 }

@@ -35,6 +35,9 @@ type queue struct {
 	bytes   int
 	reserve int
 	leaves  int // metadata pages that the operations touch
+
+	softBlocks  int // of blocks, those whose operation waits for freed space
+	softReserve int // of reserve, likewise
 }
 
 // barrier reports whether a record changes what a checkpoint's cut took for
@@ -84,6 +87,18 @@ func (q *queue) count(o *op, blockSize, sign int) {
 	q.leaves += sign * o.leaves()
 	if o.reserve {
 		q.reserve += sign
+	}
+}
+
+// soften makes o wait for space that a checkpoint will free, or ends that.
+func (q *queue) soften(o *op, soft bool) {
+	sign := 1
+	if o.soft = soft; !soft {
+		sign = -1
+	}
+	q.softBlocks += sign * o.record.DataBlocks()
+	if o.reserve {
+		q.softReserve += sign
 	}
 }
 
@@ -225,7 +240,7 @@ func (s *Store) appendWrite(r *replica, rec format.Record, payload block.Buffer,
 	switch s.admit(reserve) {
 	case admitNow:
 	case admitSoft:
-		s.queue.ops[i].soft = true
+		s.queue.soften(&s.queue.ops[i], true)
 		s.ckpt.wanted = true
 		out.Marks.Hit("store: append waits for freed space")
 	case admitNever:
@@ -296,12 +311,15 @@ func (s *Store) hasRoomAtHome(r *replica, c block.Chunk) bool {
 		return false
 	}
 	if i := s.index.Find(index.Key{Handle: r.handle, Chunk: c}); i != index.None {
+		mapped := false // its slot becomes the chunk's; what drops it drops everything newer too
 		for v := s.index.Chunk(i).Newest; v != index.None; v = s.index.Older(v) {
-			if k := s.index.Version(v).Kind; k == index.Zeroed || k == index.Cleared {
+			k := s.index.Version(v).Kind
+			if k == index.Zeroed || k == index.Cleared {
 				return false
 			}
+			mapped = mapped || k == index.Mapped
 		}
-		if s.index.Chunk(i).Reserved {
+		if mapped || s.index.Chunk(i).Reserved {
 			return true
 		}
 	}

@@ -37,7 +37,7 @@ func (s *Store) admit(reserve bool) admission {
 	if reserve {
 		need += s.reserve()
 	} else {
-		soon += (s.journal.blocks + block.PerChunk - 1) / block.PerChunk // at home they need no place to be parked
+		soon += (s.journal.blocks + s.queue.blocks + block.PerChunk - 1) / block.PerChunk // at home they need no place to be parked
 	}
 	switch {
 	case free >= need:
@@ -50,8 +50,25 @@ func (s *Store) admit(reserve bool) admission {
 }
 
 func (s *Store) needSlack(slack int) int {
-	chunks := s.journal.reserved + s.queue.reserve
-	parked := (s.journal.blocks + s.queue.blocks + block.PerChunk - 1) / block.PerChunk
+	return s.needBeside(s.queue.reserve, s.queue.blocks, slack)
+}
+
+// needToEnter is need when of those that wait for freed space only o counts:
+// they enter one after the other.
+func (s *Store) needToEnter(o *op) int {
+	q := &s.queue
+	chunks, blocks := q.reserve-q.softReserve, q.blocks-q.softBlocks+o.record.DataBlocks()
+	if o.reserve {
+		chunks++
+	}
+	return s.needBeside(chunks, blocks, spareSlots)
+}
+
+// needBeside returns what is needed by everything in the journal, by queued
+// records that take chunks new slots and have blocks of data, and slack.
+func (s *Store) needBeside(chunks, blocks, slack int) int {
+	chunks += s.journal.reserved
+	parked := (s.journal.blocks + blocks + block.PerChunk - 1) / block.PerChunk
 	leaves := s.index.Leaves() + s.leaves.dirty + s.queue.leaves
 	records := s.journal.records + s.queue.records
 	const recordsPerPage = 28 // of the longest records

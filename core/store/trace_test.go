@@ -443,6 +443,28 @@ func TestAllocatedBlocksCanBeOverwrittenOnAFullDisk(t *testing.T) {
 	}
 }
 
+// Chunk after chunk is written over, faster than anything goes home: what was
+// written before frees as much as is taken.
+func TestWholeChunksCanBeOverwrittenForEver(t *testing.T) {
+	const chunks = 128
+	r := newRig(t, 1, Geometry{Capacity: 4<<20 + 2<<20 + 3*chunks<<16, BlockSize: 4096, JournalBytes: 2 << 20})
+	h := r.create(1, 16*chunks)
+	for seq := range 20 * chunks {
+		at := blockAt(uint64(seq % chunks * 16))
+		if st := r.write(h, pos(1, seq+1), at, 16); st != message.OK {
+			t.Fatalf("write %d over chunk %d: status %d, free %d need %d reserve %d pending %d", seq/chunks, seq%chunks, st,
+				r.store.slots.Free(), r.store.need(), r.store.reserve(), r.store.slots.Pending())
+		}
+		if seq%64 == 63 {
+			r.settle()
+			r.sync(h)
+			r.settle()
+			r.stable(h, block.Seq(seq+1))
+			r.settle()
+		}
+	}
+}
+
 func TestCloseIsCleanAndOpensWithoutWritingAnew(t *testing.T) {
 	r := newRig(t, 1, small())
 	h := r.create(1, 64)
