@@ -11,10 +11,15 @@ import (
 	"github.com/lagan-storage/lagan/core/host"
 	"github.com/lagan-storage/lagan/core/host/datadir"
 	"github.com/lagan-storage/lagan/core/orchestrator"
+	"github.com/lagan-storage/lagan/core/store"
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/transport/etcd"
 	"github.com/lagan-storage/lagan/transport/tcp"
 )
+
+// recentBytes is how much of a disk's journal stays in memory, grown on demand:
+// what is written and soon goes home need not be read back in between.
+const recentBytes = 64 << 20
 
 // bodyParams is what the host and its transport are made from.
 type bodyParams struct {
@@ -58,6 +63,7 @@ func openBody(p bodyParams) (body, error) {
 	h := host.Open(p.Context, host.Params{
 		Node: p.Node, Disks: p.Disks.opened, Unusable: p.Disks.unusable, Transport: peers, Metadata: p.Store,
 		Clock: host.Boottime, Seed: seed, BlockSize: block.Size, Pool: pool, Markers: p.Markers, Log: p.Log,
+		Limits: store.Limits{RecentBytes: recentBytes},
 	})
 	opened.Store(h)
 	life, end := context.WithCancel(context.WithoutCancel(p.Context))
