@@ -5,6 +5,7 @@ import (
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store"
+	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/sim/disk"
 )
 
@@ -91,28 +92,48 @@ func (w *World) afterLoss(d *drive, how disk.Loss) *bareStore {
 }
 
 // find returns what an opened store knows of a replica.
-func (b *bareStore) find(replica block.ReplicaID) store.ReplicaInfo {
+func (b *bareStore) find(replica block.ReplicaID) (info store.ReplicaInfo, found bool) {
 	for _, info := range b.store.Replicas(nil) {
 		if info.Replica == replica {
-			return info
+			return info, true
 		}
 	}
-	b.world.fail("I10", "a disk does not hold the replica %v that is in sync on it", replica)
-	return store.ReplicaInfo{}
+	return store.ReplicaInfo{}, false
+}
+
+// mustFind is find where a member in sync cannot lack it.
+func (b *bareStore) mustFind(replica block.ReplicaID) store.ReplicaInfo {
+	info, found := b.find(replica)
+	if !found {
+		b.world.fail("I10", "a disk does not hold the replica %v that is in sync on it", replica)
+	}
+	return info
 }
 
 // lastAfterLoss returns the last record that a replica would come back with if
 // its host lost power now.
 func (w *World) lastAfterLoss(d *drive, replica block.ReplicaID) block.Seq {
-	info := w.afterLoss(d, disk.LossDrawn).find(replica)
-	return info.LastAccepted.Seq
+	return w.afterLoss(d, disk.LossDrawn).mustFind(replica).LastAccepted.Seq
+}
+
+// durableOf returns the last record of a member that is durable on its disk,
+// if the disk holds the whole of it up to there.
+func (w *World) durableOf(m *volume.Member) (last block.Position, complete bool) {
+	b := w.bodyOf(m.Node)
+	for _, d := range b.drives {
+		if d.id == m.Disk {
+			info, found := w.afterLoss(d, disk.LoseAll).find(m.Replica)
+			return info.LastAccepted, found && info.Meta.Complete
+		}
+	}
+	return block.Position{}, false
 }
 
 // readDisk returns what a copy of a replica's disk, which lost power at this
 // moment, holds of it after recovery.
 func (w *World) readDisk(d *drive, replica block.ReplicaID, blocks int) []byte {
 	b := w.afterLoss(d, disk.LoseAll)
-	info := b.find(replica)
+	info := b.mustFind(replica)
 	image := make([]byte, 0, blocks*w.plan.BlockSize)
 	for first := 0; first < blocks; first += block.PerChunk {
 		r := block.Range{First: block.Block(first), Count: uint32(min(block.PerChunk, blocks-first))}

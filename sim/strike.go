@@ -165,11 +165,14 @@ func (w *World) harm(b *body, drive int, gone bool) {
 		for i := range v.config.Members {
 			if m := &v.config.Members[i]; m.Disk == b.drives[drive].id {
 				state := v.member(m.Replica)
-				state.gone = state.gone || gone
+				if _, complete := w.durableOf(m); gone || !complete {
+					state.gone = true // or from before it was whole
+				}
 				state.wound(w.now)
 				state.old = true
 			}
 		}
+		w.acquit(v)
 	}
 }
 

@@ -186,8 +186,27 @@ func (w *World) configured(v *volumeState, next *volume.Config) {
 	for i := range next.Members {
 		w.memberChanged(v, before, &next.Members[i])
 	}
+	w.acquit(v)
 	if hadWhole && !v.whole(nil, 0) {
 		w.mayPutOut(v, next)
+	}
+}
+
+// acquit looks at the disks of a detached volume: a copy that may have lost
+// something, but has the last record durable, lost nothing after all.
+func (w *World) acquit(v *volumeState) {
+	if v.config.CleanAt == nil {
+		return
+	}
+	for i := range v.config.Members {
+		m := &v.config.Members[i]
+		state := v.member(m.Replica)
+		if m.State != volume.InSync || !state.wounded || state.gone {
+			continue
+		}
+		if last, complete := w.durableOf(m); complete && last == *v.config.CleanAt {
+			state.wounded = false
+		}
 	}
 }
 
@@ -255,7 +274,7 @@ func (w *World) memberChanged(v *volumeState, before *volume.Config, m *volume.M
 	fresh := m.BootID == b.boot && b.powered && m.BootID != block.BootID{}
 	switch {
 	case fresh && (old == nil || old.State != volume.InSync || old.BootID != m.BootID || old.Incarnation != m.Incarnation):
-		state.wounded, state.old = false, false // recorded after a sync covered everything
+		*state = memberState{} // recorded after a sync covered everything
 	case old == nil || old.State != volume.InSync:
 		// It lost power after it was filled and before this was decided.
 		if v.config.CleanAt == nil {
