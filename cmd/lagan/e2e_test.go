@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -414,6 +415,45 @@ func TestE2EStopUnmountsAndDetaches(t *testing.T) {
 	}
 	if _, err := n.Lagan(t.Context(), io.LimitReader(zeroes{}, 4096), "volume", "write", "db"); err == nil {
 		t.Error("writing under a mounted file system was not refused")
+	}
+}
+
+// A whole cluster is told to stop at once: the last copy's node may be gone
+// before a file system could be written out.
+func TestE2EStopEndsWhenTheCopiesAreGone(t *testing.T) {
+	require.FUSE(t)
+	require.Program(t, "mkfs.ext4", "e2fsprogs")
+	c := newCluster(t, "256MiB", "a", "b", "c")
+	up(t, c)
+	create(t, c.Node("a"), "db", map[string]string{"size": "64MiB", "replicas": "2"})
+	v, err := c.Node("a").Client().Volume(t.Context(), "db")
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds := func(node string) bool {
+		return slices.ContainsFunc(v.Status.Replicas, func(r api.Replica) bool { return r.Node == node })
+	}
+	names := []string{"a", "b", "c"}
+	user := c.Node(names[slices.IndexFunc(names, func(name string) bool { return !holds(name) })])
+	target := filepath.Join(user.Dir(), "mnt")
+	attach(t, user, "db", api.Attach{Mount: target})
+	for _, r := range v.Status.Replicas {
+		if err := c.Node(r.Node).Kill(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(target, "note"), []byte("never synced by its writer"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := user.Stop(t.Context()); err != nil {
+		t.Errorf("stop without the copies: %v", err)
+	}
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(table), user.Dir()) {
+		t.Errorf("something of the stopped node is still mounted:\n%s", table)
 	}
 }
 

@@ -3,6 +3,8 @@ package filesystem
 import (
 	"context"
 	"fmt"
+
+	"github.com/lagan-storage/lagan/plugin/program"
 )
 
 // Check makes a file system fit for mounting. After a clean end it does
@@ -32,7 +34,7 @@ func check(ctx context.Context, device string, flags ...string) error {
 		rebooting = 2 // likewise, where a mounted root would ask for a reboot
 		left      = 4 // errors were left
 	)
-	status, err := program(ctx, "e2fsck", append(flags, device)...)
+	status, err := program.Run(ctx, "e2fsck", append(flags, device)...)
 	switch status {
 	case 0, corrected, rebooting, corrected | rebooting:
 		return nil

@@ -15,11 +15,8 @@
 package filesystem
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"os/exec"
-	"strings"
 )
 
 // Type names a kind of file system, as mount(8) and the specification of a
@@ -57,26 +54,3 @@ var (
 	// it is mounted: unmount it and use GrowUnmounted.
 	ErrGrowUnmounted = errors.New("file system must be unmounted to grow")
 )
-
-// program runs a program to its end and returns its exit status; an error says
-// what it printed. When the context ends it is killed, and waited for.
-func program(ctx context.Context, name string, arguments ...string) (status int, err error) {
-	command := exec.CommandContext(ctx, name, arguments...)
-	command.Env = append(command.Environ(), "LC_ALL=C")
-	out, err := command.CombinedOutput()
-	if err == nil {
-		return 0, nil
-	}
-	var exit *exec.ExitError
-	if errors.Is(err, exec.ErrNotFound) {
-		return -1, fmt.Errorf("run %s: %w: install the package that brings it", name, err)
-	}
-	if !errors.As(err, &exit) {
-		return -1, fmt.Errorf("run %s: %w", name, err)
-	}
-	if ctx.Err() != nil {
-		err = ctx.Err()
-	}
-	text := strings.Join(strings.Fields(string(out)), " ")
-	return exit.ExitCode(), fmt.Errorf("%s %s: %w: %s", name, strings.Join(arguments, " "), err, text)
-}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"github.com/lagan-storage/lagan/plugin/program"
 )
 
 // Grow makes a mounted file system take all of its device. ErrGrowUnmounted says
@@ -12,12 +14,12 @@ func Grow(ctx context.Context, device, target string, t Type) (err error) {
 	switch t {
 	case Ext4:
 		// The kernel asks for CAP_SYS_RESOURCE, which some containers lack.
-		_, err = program(ctx, "resize2fs", device)
+		_, err = program.Run(ctx, "resize2fs", device)
 		if err != nil && strings.Contains(err.Error(), "Permission denied to resize") {
 			err = fmt.Errorf("%w: CAP_SYS_RESOURCE is missing: %w", ErrGrowUnmounted, err)
 		}
 	case XFS:
-		_, err = program(ctx, "xfs_growfs", target)
+		_, err = program.Run(ctx, "xfs_growfs", target)
 	default:
 		_, err = ParseType(string(t))
 	}
@@ -33,7 +35,7 @@ func GrowUnmounted(ctx context.Context, device string, t Type) (err error) {
 	switch t {
 	case Ext4:
 		if err = check(ctx, device, "-f", "-p"); err == nil {
-			_, err = program(ctx, "resize2fs", device)
+			_, err = program.Run(ctx, "resize2fs", device)
 		}
 	case XFS:
 		err = fmt.Errorf("an xfs grows only while it is mounted")

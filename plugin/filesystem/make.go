@@ -3,6 +3,8 @@ package filesystem
 import (
 	"context"
 	"fmt"
+
+	"github.com/lagan-storage/lagan/plugin/program"
 )
 
 // Make makes a file system on a blank device; anything else is refused with
@@ -21,14 +23,14 @@ func Make(ctx context.Context, device string, t Type) error {
 	case Ext4:
 		// The kernel initialises the inode tables in the background; a
 		// blank volume reads as zeroes, so little is left to do.
-		_, err = program(ctx, "mkfs.ext4", "-q", "-b", "4096", "-E", "nodiscard,lazy_itable_init=1", device)
+		_, err = program.Run(ctx, "mkfs.ext4", "-q", "-b", "4096", "-E", "nodiscard,lazy_itable_init=1", device)
 	case XFS:
-		_, err = program(ctx, "mkfs.xfs", "-q", "-K", device)
+		_, err = program.Run(ctx, "mkfs.xfs", "-q", "-K", device)
 	default:
 		_, err = ParseType(string(t))
 	}
 	if err == nil {
-		_, err = program(ctx, "sync", device)
+		_, err = program.Run(ctx, "sync", device)
 	}
 	if err != nil {
 		return fmt.Errorf("make %s on %s: %w", t, device, err)
@@ -50,8 +52,8 @@ func Erase(ctx context.Context, device string) error {
 	}
 	if !content.Blank {
 		// All of it: a new file system must not find blocks of the old.
-		if _, err = program(ctx, "blkdiscard", "--zeroout", device); err == nil {
-			_, err = program(ctx, "sync", device)
+		if _, err = program.Run(ctx, "blkdiscard", "--zeroout", device); err == nil {
+			_, err = program.Run(ctx, "sync", device)
 		}
 	}
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/lagan-storage/lagan/plugin/program"
 )
 
 // Mount mounts a device at a directory, which is made when missing. Options are
@@ -28,7 +30,7 @@ func Mount(ctx context.Context, device, target string, t Type, options ...string
 		return fmt.Errorf("make the mount point: %w", err)
 	}
 	// -i: no helper of the type, which could do anything.
-	_, err := program(ctx, "mount", "-i", "-t", string(t), "-o", strings.Join(append(own, options...), ","), device, target)
+	_, err := program.Run(ctx, "mount", "-i", "-t", string(t), "-o", strings.Join(append(own, options...), ","), device, target)
 	if err != nil {
 		return fmt.Errorf("mount %s: %w", device, err)
 	}
@@ -39,7 +41,7 @@ func Mount(ctx context.Context, device, target string, t Type, options ...string
 // still has files open; it stays mounted then. Nothing mounted is fine.
 func Unmount(ctx context.Context, target string) error {
 	const failed = 32 // of umount(8); the message tells why
-	status, err := program(ctx, "umount", target)
+	status, err := program.Run(ctx, "umount", target)
 	switch {
 	case err == nil, status == failed && strings.Contains(err.Error(), "not mounted"):
 		return nil

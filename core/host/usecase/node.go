@@ -230,20 +230,23 @@ func (n *Node) Close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// closeUse ends one use. Whatever hangs on its device, even a change under way,
+// ends with the abort when ctx does.
 func (n *Node) closeUse(ctx context.Context, u *use) error {
 	if u.served() == nil {
 		return nil
 	}
+	aborted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(aborted)
+		n.abort(u)
+	})
 	err := n.detachUse(ctx, u, volume.DetachOptions{Unmount: true})
-	if err == nil {
-		return nil
-	}
-	u.mu.Lock()
-	device := u.device
-	u.device = nil
-	u.mu.Unlock()
-	if device != nil {
-		err = errors.Join(err, device.Abort())
+	switch {
+	case !stop():
+		<-aborted
+	case err != nil:
+		n.abort(u)
 	}
 	return err
 }

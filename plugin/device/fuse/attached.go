@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/plugin/device"
 	"github.com/lagan-storage/lagan/plugin/device/mounts"
+	"github.com/lagan-storage/lagan/plugin/program"
 )
 
 // attached is a volume's device.
@@ -98,7 +98,7 @@ func (d *attached) detach(ctx context.Context) error {
 		return err
 	}
 	if claim >= 0 { // otherwise it was given up before
-		if err = writeOut(ctx, d.path); err == nil {
+		if _, err = program.Run(ctx, "sync", d.path); err == nil { // written out and flushed
 			err = d.giveUp(claim)
 		} else {
 			_ = unix.Close(claim) // read only
@@ -133,26 +133,6 @@ func (d *attached) claim() (int, error) {
 		return -1, fmt.Errorf("%w: mounted at %s", device.ErrBusy, strings.Join(points, ", "))
 	}
 	return -1, errors.Join(fmt.Errorf("%w: claimed by another program, or mounted in another mount namespace", device.ErrBusy), listErr)
-}
-
-// writeOut writes the cached blocks of a device and flushes it. A child does
-// it: a thread of ours would wait for ourselves, and could not be killed. When
-// the context ends, a child that hangs is left to the abort of the device.
-func writeOut(ctx context.Context, path string) error {
-	ended := make(chan error, 1)
-	go func() {
-		out, err := exec.CommandContext(ctx, "sync", path).CombinedOutput()
-		if err != nil {
-			err = fmt.Errorf("sync %s: %w: %s", path, err, strings.TrimSpace(string(out)))
-		}
-		ended <- err
-	}()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // giveUp lets go of the claimed loop device and of the mount. Everything was
