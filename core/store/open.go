@@ -13,8 +13,8 @@ import (
 //
 //	supers ─▶ mark ─▶ pages ─▶ scan ─▶ verify ─▶ erase ─▶ sync ─▶ open
 //
-// supers reads the four superblocks, mark writes them anew with a higher
-// openCount (rules 9, 12), pages walks the root, scan reads the whole ring,
+// supers reads the four superblocks, mark makes the winner durable, then writes
+// all anew with a higher openCount (rules 9, 12), pages walks the root, scan reads the whole ring,
 // verify proves and writes anew what no header calls durable (rule 11), erase
 // makes sure that what was cut stays cut.
 type openStep uint8
@@ -38,6 +38,7 @@ type opening struct {
 	capacity int64
 	supers   [format.SuperblockCopies]block.Buffer
 	pending  int
+	newest   uint64 // sequence of any superblock
 	clean    bool
 	walk     walk
 	scan     scan
@@ -134,30 +135,39 @@ func (s *Store) chooseSuper(out *step.Effects) {
 		return
 	}
 	s.super = copies[best]
-	s.super.Sequence = newest // whatever was begun and not finished is older than what comes now
-	s.superSlot.order = superOrder(func(i int) bool { return agree(i, best) || i == best })
+	o.newest = newest
+	s.superSlot.order, s.superSlot.holders = superOrder(func(i int) bool { return agree(i, best) || i == best })
 	s.geometry()
 	s.prepare()
-	o.clean = s.super.Clean
 	o.step = openMark
-	s.super.Clean = false
-	s.super.Journal.OpenCount++
-	s.writeSuper(superOpen, out)
+	s.keepSuper(out)
 }
 
 // superOrder returns in which order the copies are written so that two that
-// hold the winner stay whole until two others are durable.
-func superOrder(holds func(int) bool) (order [format.SuperblockCopies]int) {
+// hold the winner stay whole until two others are durable, and how many do.
+func superOrder(holds func(int) bool) (order [format.SuperblockCopies]int, holders int) {
 	n := 0
 	for _, want := range []bool{false, true} {
 		for i := range format.SuperblockCopies {
 			if holds(i) == want {
 				order[n] = i
 				n++
+				if want {
+					holders++
+				}
 			}
 		}
 	}
-	return order
+	return order, holders
+}
+
+// markOpen raises openCount once the winner is durable.
+func (s *Store) markOpen(out *step.Effects) {
+	o := s.opening
+	s.super.Sequence = o.newest // whatever was begun and not finished is older than what comes now
+	o.clean, s.super.Clean = s.super.Clean, false
+	s.super.Journal.OpenCount++
+	s.writeSuper(superOpen, out)
 }
 
 // failSuper says why no superblock can be used.

@@ -9,7 +9,8 @@ import (
 type superPurpose uint8
 
 const (
-	superOpen superPurpose = iota
+	superKeep superPurpose = iota // the winner, where it stands already
+	superOpen
 	superCheckpoint
 	superClose
 	superFormat
@@ -18,9 +19,14 @@ const (
 // superWriter writes the four copies in two rounds with a sync after each. Two
 // copies of the old or of the new superblock are whole at any moment: a power
 // loss that tears both copies of a round cannot take the disk with it.
+//
+// That holds if the old one is durable in the second half of the order. After an
+// opening that failed, a read shows what no sync has covered. So an opening
+// first writes the superblock that it found, over itself.
 type superWriter struct {
 	purpose superPurpose
 	order   [format.SuperblockCopies]int // which copies go first
+	holders int                          // the last so many of order hold the superblock found by an opening
 	round   int
 	pending int
 }
@@ -34,9 +40,21 @@ func (s *Store) writeSuper(purpose superPurpose, out *step.Effects) {
 	s.superRound(out)
 }
 
+// keepSuper makes the superblock that was found durable where it was found.
+func (s *Store) keepSuper(out *step.Effects) {
+	w := &s.superSlot
+	w.purpose = superKeep
+	s.superCopies(w.order[len(w.order)-w.holders:], out)
+}
+
 func (s *Store) superRound(out *step.Effects) {
 	w := &s.superSlot
-	for _, copyNumber := range w.order[w.round*superRound : (w.round+1)*superRound] {
+	s.superCopies(w.order[w.round*superRound:(w.round+1)*superRound], out)
+}
+
+func (s *Store) superCopies(copies []int, out *step.Effects) {
+	w := &s.superSlot
+	for _, copyNumber := range copies {
 		address := int64(copyNumber) * format.SuperblockStride
 		page := s.params.Pool.Get(format.PageSize)
 		s.super.Encode(page.Bytes(), address)
@@ -56,7 +74,11 @@ func (s *Store) onSuperWritten(out *step.Effects) {
 
 func (s *Store) onSuperSynced(out *step.Effects) {
 	w := &s.superSlot
-	if w.round == 0 {
+	switch {
+	case w.purpose == superKeep:
+		s.markOpen(out)
+		return
+	case w.round == 0:
 		w.round = 1
 		s.superRound(out)
 		return
@@ -64,6 +86,7 @@ func (s *Store) onSuperSynced(out *step.Effects) {
 	w.order = [format.SuperblockCopies]int{0, 1, 2, 3}
 	s.super.Settled = s.super.Sequence
 	switch w.purpose {
+	case superKeep: // above
 	case superOpen:
 		s.superOpened(out)
 	case superCheckpoint:

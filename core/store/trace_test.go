@@ -209,6 +209,21 @@ func TestUnfinishedOpeningsDoNotLookLikeAnOlderImage(t *testing.T) {
 	r.reopen()
 }
 
+// Openings whose syncs fail leave superblocks that a read shows and the disk
+// may not have; what it has must outlast any number of them.
+func TestFailedOpeningsLeaveASuperblockThatIsDurable(t *testing.T) { // rule 12
+	for seed := range uint64(100) {
+		r := newRig(t, seed, small())
+		for range 1 + seed%4 {
+			r.disk.fail = func(op step.DiskOp) bool { return op.Kind == step.DiskSync && r.random.IntN(3) > 0 }
+			r.open()
+		}
+		r.disk.fail = nil
+		r.disk.powerLoss(r.random)
+		r.reopen()
+	}
+}
+
 func TestWriteAndSyncErrorsStopTheStore(t *testing.T) { // rule 11
 	for _, kind := range []step.DiskKind{step.DiskWrite, step.DiskSync} {
 		r := newRig(t, 1, small())
