@@ -24,6 +24,7 @@ type volumeState struct {
 	servings   []*serving                    // coordinators that exist, oldest first
 	era        block.Epoch                   // of the newest session that came to serve
 	losses     int                           // how often every copy at once lost what was not flushed
+	lossEpoch  block.Epoch                   // of the configuration at the last loss; 0 once clients have seen what it left
 	takeovers  int
 	beyond     bool                // lost more than the protocol promises to survive: not judged
 	writes     map[uint64]*request // by the value of their first block
@@ -120,8 +121,9 @@ func (w *World) wound(b *body, drive int, why string) {
 	}
 }
 
-// checkLoss records the moment at which no copy with every acknowledged write
-// is left.
+// checkLoss notes that no copy with every acknowledged write may be left. While
+// the coordinator lives it can still show, and send again, what the copies lost.
+// So the loss takes effect with the next session that serves.
 func (w *World) checkLoss(v *volumeState, why string) {
 	if v.whole(nil, 0) {
 		return
@@ -130,7 +132,19 @@ func (w *World) checkLoss(v *volumeState, why string) {
 	v.acked = 0
 	w.counts.TotalLosses++
 	w.tracef(nil, "%s: no copy with every acknowledged write is left (%s)", v.name, why)
+	v.lossEpoch = v.config.Epoch
+}
+
+// showLoss records a loss before the session of an era serves. One that was
+// there before the loss may serve what its own successor will lack.
+func (w *World) showLoss(v *volumeState, era block.Epoch) {
+	if v.lossEpoch == 0 {
+		return
+	}
 	v.history.PowerLoss(w.now)
+	if era > v.lossEpoch || v.whole(nil, 0) {
+		v.lossEpoch = 0
+	}
 }
 
 // recorded takes note of every change of the metadata store, in order.
@@ -361,6 +375,7 @@ func (w *World) serves(s *shard, c *step.Control) {
 	for _, r := range st.requests {
 		v.history.Serve(r.op, era)
 	}
+	w.showLoss(v, era)
 	v.history.Attach(w.now, era)
 	v.era = max(v.era, era)
 	w.counts.Served++
