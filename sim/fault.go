@@ -122,7 +122,9 @@ func (p *Plan) drawFault(s *stream, k FaultKind) Fault {
 		f.For = s.logSpan(time.Microsecond, time.Second)
 	case CutOneWay, PartitionNodes, MetadataCut, MetadataOutage, WatchLags:
 		f.For = s.logSpan(20*time.Millisecond, 12*time.Second)
-	case IsolateHolder, PauseHolder:
+	case IsolateHolder: // longer than a grant and the taking over together
+		f.For = s.span(2*time.Second, 20*time.Second)
+	case PauseHolder:
 		f.For = s.span(time.Second, 10*time.Second)
 	case SlowDisk:
 		f.For = s.logSpan(100*time.Millisecond, 10*time.Second)

@@ -69,8 +69,12 @@ func (c *client) tick() {
 
 // choose finds a coordinator to talk to.
 func (c *client) choose() {
-	if c.mount != nil && (c.mount.shard.gone || !c.mount.ready || c.impatient()) {
+	switch {
+	case c.mount == nil:
+	case c.mount.shard.gone || !c.mount.ready || c.impatient() && c.rand.oneIn(2):
 		c.leave()
+	case c.impatient(): // other threads of the container go on where they are
+		c.giveUp()
 	}
 	newest := c.volume.newest()
 	switch {
@@ -106,7 +110,13 @@ func (c *client) impatient() bool {
 }
 
 func (c *client) leave() {
-	c.mount, c.inFlight = nil, 0
+	c.mount = nil
+	c.giveUp()
+}
+
+// giveUp stops waiting for what was asked.
+func (c *client) giveUp() {
+	c.inFlight = 0
 	c.epoch++
 }
 
