@@ -181,6 +181,7 @@ func (m *Machine) playPush(l Line) {
 
 func (m *Machine) playClose() {
 	m.Drain()
+	waited := m.waiting() // at rest: for space that a stable above would give
 	m.store.Close(m.now, &m.out)
 	m.settle()
 	m.Drain()
@@ -192,9 +193,13 @@ func (m *Machine) playClose() {
 		return
 	}
 	for _, r := range m.replicas {
-		if r != nil {
-			r.accepted, r.durable = len(r.log), len(r.log)
+		if r == nil {
+			continue
 		}
+		if !waited {
+			r.accepted = len(r.log)
+		}
+		r.durable = r.accepted // what waits is dropped: nobody was told of it
 	}
 	m.Crash(Crash{Power: true, Loss: lossOf(m.tokens)}) // nothing may depend on the cache
 }
