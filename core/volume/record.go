@@ -59,6 +59,7 @@ const (
 	DetachVolume                     // Name, from this node; Force: without waiting for the device's writes
 	DeleteVolume                     // Name
 	MarkFormatted                    // Name: Spec.Formatted is set
+	FindVolume                       // Name: nothing is changed; refused when there is certainly none
 )
 
 // Command is one thing a user wants done, through the node that got it.

@@ -18,7 +18,7 @@ import (
 // far as asked for. What is there already stays. An attempt that fails undoes
 // what it did itself.
 func (n *Node) Attach(ctx context.Context, name string, o volume.AttachOptions) (volume.Report, error) {
-	status, err := n.find(name)
+	status, err := n.find(ctx, name)
 	if err != nil {
 		return volume.Report{}, err
 	}
@@ -214,7 +214,7 @@ func (u *use) mountedAt() []string {
 // durable, or by force. A volume that another node uses is taken from it only
 // by force.
 func (n *Node) Detach(ctx context.Context, name string, o volume.DetachOptions) error {
-	status, err := n.find(name)
+	status, err := n.find(ctx, name)
 	if err != nil {
 		return err
 	}
