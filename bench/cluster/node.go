@@ -48,11 +48,16 @@ func (n *Node) devices() string { return filepath.Join(n.dir, "run", "devices") 
 // SetDisks replaces the arguments --disk of the next start.
 func (n *Node) SetDisks(disks ...string) { n.disks = disks }
 
+// SetArguments replaces the arguments of the next start that are added to those
+// that every node has.
+func (n *Node) SetArguments(arguments ...string) { n.extra = arguments }
+
 // arguments returns the command line of the node.
 func (n *Node) arguments() []string {
 	list := []string{
 		"up", "--name", n.Name, "--data", n.dir, "--run", filepath.Dir(n.Socket),
 		"--listen", n.data, "--peers", n.peers, "--etcd-client", n.client,
+		"--plugin-socket", "none", // the machine's engine is not the cluster's business
 	}
 	for _, d := range n.disks {
 		list = append(list, "--disk", d)

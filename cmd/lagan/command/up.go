@@ -74,6 +74,7 @@ func (u *up) flags(c *cobra.Command) {
 	f.StringSliceVar(&p.Endpoints, "etcd-endpoints", nil, "client URLs of an etcd that others run, instead of --peers")
 	f.StringVar(&p.TLSDir, "tls-dir", "", "directory of this node's certificate (default DATA/tls)")
 	f.BoolVar(&p.Plain, "plain", false, "no TLS: anybody who reaches a port can be any node")
+	pluginFlags(f, &p.Plugin)
 	f.BoolVar(&u.logJSON, "log-json", false, "log as JSON")
 	f.BoolVar(&u.debug, "debug", false, "log more")
 }

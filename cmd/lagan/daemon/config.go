@@ -34,6 +34,8 @@ type Config struct {
 
 	TLSDir string // of the node's identity
 	Plain  bool   // no TLS anywhere: anybody who reaches a port can be any node
+
+	Plugin Plugin // of the container engine
 }
 
 // Socket is where the API listens for local root.

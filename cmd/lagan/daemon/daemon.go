@@ -3,7 +3,7 @@
 // holds the adapters between packages that must not know each other, and no
 // logic. Its only caller is the command lagan up.
 //
-//	data directory ▶ devices left over ▶ disks ▶ etcd member ▶ store ▶ host and transport
+//	data directory ▶ devices left over ▶ volume plugin ▶ disks ▶ etcd member ▶ store ▶ host and transport
 //	                                                       ▶ use cases ▶ API
 package daemon
 
@@ -57,8 +57,10 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 
 // options is the graph.
 func options(ctx context.Context, c Config, log *slog.Logger) fx.Option {
+	plugin := &volumePlugin{}
 	return fx.Options(
 		fx.Supply(c, log),
+		fx.ErrorHook(plugin), // what is not started is not stopped
 		fx.Provide(
 			func() context.Context { return ctx },
 			loadIdentity,
@@ -69,11 +71,13 @@ func options(ctx context.Context, c Config, log *slog.Logger) fx.Option {
 			openStore,
 			openBody,
 			openDevices,
+			plugin.open,
 			newUseCases,
 			newAPI,
 		),
-		// The first frees what a killed daemon left, before anything can wait.
-		fx.Invoke(func(*devices) {}, serveAPI),
+		// The first frees what a killed daemon left, before anything can wait; the
+		// second answers the container engine while the rest waits for a majority.
+		fx.Invoke(func(*devices) {}, func(*volumePlugin) {}, serveAPI, connectPlugin),
 		fx.StartTimeout(time.Hour), // ctx ends it
 		fx.StopTimeout(stopWithin),
 		fx.WithLogger(func() fxevent.Logger { return quiet(log) }),
