@@ -43,7 +43,9 @@ func (o *Orchestrator) lookUp(op *operation) decision {
 }
 
 // attach writes that this node is to serve the volume: nobody was attached
-// meanwhile, and the volume is not being deleted (that removes its name).
+// meanwhile, and the volume is not being deleted (that removes its name). A
+// holder whose lease has run out is not asked for: if it is there after all,
+// the copies fence it.
 func (o *Orchestrator) attach(op *operation, out *step.Effects) decision {
 	id, v, missing := o.find("attach", op.command.Name)
 	if missing != nil {
@@ -57,7 +59,7 @@ func (o *Orchestrator) attach(op *operation, out *step.Effects) decision {
 		return succeed(id)
 	case o.attachedHere(&v, l) && l.coordinator != stopping:
 		return succeed(id)
-	case a != nil && a.Node != o.p.Node.ID && !op.command.Force:
+	case a != nil && a.Node != o.p.Node.ID && !op.command.Force && o.view.Node(a.Node).Alive.Revision != 0:
 		return refuse(o.attachedElsewhere("attach", op.command.Name, a.Node), volume.AttachmentKey(id))
 	}
 	op.volume, op.number = id, uint64(o.view.Newest())+1 // above that of any attachment seen

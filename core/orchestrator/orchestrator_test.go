@@ -170,6 +170,24 @@ func TestAttachIsRefusedWhileAnotherNodeHoldsTheVolume(t *testing.T) {
 	c.check()
 }
 
+func TestAttachTakesOverFromANodeThatDied(t *testing.T) {
+	c := newCluster(t, 1, 20*gib, 20*gib, 20*gib)
+	v := c.nodes[0].create("name=db,size=1GiB")
+	attach := volume.Command{Kind: volume.AttachVolume, Name: "db"}
+	if a := c.nodes[0].do(attach); a.Err != nil {
+		t.Fatal(a.Err)
+	}
+	c.kill(c.nodes[0])
+	c.run()
+	if a := c.nodes[1].do(attach); a.Err != nil {
+		t.Fatalf("without force: %v", a.Err)
+	}
+	if c.attachedTo(v.Volume) != 1 {
+		t.Error("the volume was not taken over")
+	}
+	want(t, c.nodes[2].do(attach), volume.ErrAttachedElsewhere)
+}
+
 func TestDetachWaitsForTheCoordinator(t *testing.T) {
 	c := newCluster(t, 1, 20*gib, 20*gib)
 	v := c.nodes[0].create("name=db,size=1GiB")
