@@ -174,6 +174,45 @@ func TestE2EDockerVolumeFollowsItsContainer(t *testing.T) {
 	}
 }
 
+// The founding story: the node of a container dies, the container starts
+// elsewhere and finds what it had synced.
+func TestE2EDockerContainerFindsItsDataElsewhereWhenItsNodeDies(t *testing.T) {
+	require.FUSE(t)
+	require.Program(t, "mkfs.ext4", "e2fsprogs")
+	e := newEngine(t)
+	e.image()
+	c := newCluster(t, "256MiB", "a", "b", "c")
+	a, b := e.plugin(c.Node("a")), e.plugin(c.Node("b"))
+	up(t, c)
+	name := e.name
+	second := "size=64MiB,repl=2,name=" + name
+	e.run("volume", "create", "-d", a, "-o", "size=64MiB", "-o", "replicas=2", name)
+	holder := e.run("run", "--detach", "--network", "none", "--pull", "never", "--volume", name+":/data", "--name", e.name,
+		e.name, "/bin/busybox", "sh", "-c", "echo kept > /data/note && sync && echo synced && sleep 3600")
+	e.cleanup("rm", "--force", e.name)
+	until(t, c, "the container has synced its note", func() (bool, error) {
+		out, err := e.try(t.Context(), nil, "logs", holder)
+		return strings.Contains(out, "synced"), err
+	})
+	if err := c.Node("a").Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, c, "a container on b reads the note", func() (bool, error) {
+		out, err := e.try(t.Context(), nil, e.busybox(b, second, "cat", "/data/note")...)
+		if err != nil && strings.Contains(err.Error(), "attached to node a") {
+			return false, nil // a may live, for all that b knows
+		}
+		return out == "kept", err
+	})
+	if err := errors.Join(c.Node("a").Start(t.Context()), c.Node("a").AwaitReady(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	e.run("rm", "--force", e.name)
+	e.detached(c, name)
+	e.run("volume", "rm", second)
+	e.run("volume", "rm", "--force", name)
+}
+
 // detached waits until no node uses the volume, as every node sees it.
 func (e *engine) detached(c *cluster.Cluster, name string) {
 	e.t.Helper()
