@@ -27,6 +27,8 @@ const (
 	downWithin = 60 * time.Second
 	// lookEvery is how often something is looked at that says nothing by itself.
 	lookEvery = 50 * time.Millisecond
+	// portsPerNode: data, metadata store's peers and clients, API.
+	portsPerNode = 4
 )
 
 // Params says what cluster to make.
@@ -53,7 +55,7 @@ func New(ctx context.Context, p Params) (*Cluster, error) {
 	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the cluster's directory: %w", err)
 	}
-	ports, err := freePorts(ctx, 3*len(p.Nodes))
+	ports, err := freePorts(ctx, portsPerNode*len(p.Nodes))
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +68,9 @@ func New(ctx context.Context, p Params) (*Cluster, error) {
 		dir := filepath.Join(p.Dir, name)
 		n := &Node{
 			Name: name, cluster: c, dir: dir, Socket: filepath.Join(dir, "run", "lagan.sock"),
-			data: ports[3*i], client: ports[3*i+2], disks: []string{filepath.Join(dir, "disk") + ":" + p.Disk},
+			data: ports[portsPerNode*i], client: ports[portsPerNode*i+2], api: ports[portsPerNode*i+3], disks: []string{filepath.Join(dir, "disk") + ":" + p.Disk},
 		}
-		peers = append(peers, fmt.Sprintf("%s=%s://%s", name, scheme, ports[3*i+1]))
+		peers = append(peers, fmt.Sprintf("%s=%s://%s", name, scheme, ports[portsPerNode*i+1]))
 		c.nodes[name] = n
 	}
 	for _, n := range c.nodes { // any order: each alone

@@ -26,6 +26,7 @@ type Node struct {
 	dir     string
 	data    string // host:port
 	client  string // host:port of its metadata store's member
+	api     string // host:port
 	peers   string
 	disks   []string
 	extra   []string // more arguments
@@ -52,7 +53,7 @@ func (n *Node) SetDisks(disks ...string) { n.disks = disks }
 func (n *Node) arguments() []string {
 	list := []string{
 		"up", "--name", n.Name, "--data", n.dir, "--run", filepath.Dir(n.Socket),
-		"--listen", n.data, "--peers", n.peers, "--etcd-client", n.client,
+		"--listen", n.data, "--peers", n.peers, "--etcd-client", n.client, "--api", n.api,
 	}
 	for _, d := range n.disks {
 		list = append(list, "--disk", d)

@@ -117,7 +117,7 @@ func (p MemberParams) config(logger *zap.Logger, options ...grpc.ServerOption) (
 	if err != nil {
 		return nil, fmt.Errorf("peer URL of member %s: %w", p.Name, err)
 	}
-	at := func(address string) []url.URL { return []url.URL{{Scheme: p.TLS.scheme(), Host: address}} }
+	at := func(address string) []url.URL { return []url.URL{{Scheme: p.TLS.Scheme(), Host: address}} }
 	c := embed.NewConfig()
 	c.Name, c.Dir = p.Name, p.Dir
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{{Scheme: peers[0].Scheme, Host: p.ListenPeer}}, peers

@@ -11,7 +11,7 @@ import (
 )
 
 func TestGraphIsWhole(t *testing.T) {
-	if err := fx.ValidateApp(options(t.Context(), Config{}, slog.New(slog.DiscardHandler))); err != nil {
+	if err := fx.ValidateApp(options(t.Context(), Config{}, make(breakdown, 1), slog.New(slog.DiscardHandler))); err != nil {
 		t.Error(err)
 	}
 }
@@ -23,23 +23,23 @@ func TestSettingsThatCannotBeRightAreNamed(t *testing.T) {
 			Peers: map[string][]string{"a": {"https://10.0.0.1:7302"}},
 		}
 	}
-	if c := right(); c.check() != nil {
-		t.Fatalf("what is right is refused: %v", c.check())
+	if c := right(); c.Check() != nil {
+		t.Fatalf("what is right is refused: %v", c.Check())
 	}
 	for want, spoil := range map[string]func(*Config){
-		"--name":           func(c *Config) { c.Name = "" },
-		"--no-disk":        func(c *Config) { c.Disks = nil },
-		"contradict":       func(c *Config) { c.NoDisk = true },
-		"--etcd-endpoints": func(c *Config) { c.Peers = nil },
-		"--peers and":      func(c *Config) { c.Endpoints = []string{"http://x:1"} },
-		"add b=":           func(c *Config) { c.Name = "b" },
-		"--advertise":      func(c *Config) { c.Listen = "0.0.0.0:7300" },
-		"[::]:7300":        func(c *Config) { c.Advertise = "[::]:7300" },
-		"missing port":     func(c *Config) { c.Advertise = "10.0.0.1" },
+		"--name":       func(c *Config) { c.Name = "" },
+		"--no-disk":    func(c *Config) { c.Disks = nil },
+		"contradict":   func(c *Config) { c.NoDisk = true },
+		"--plain goes": func(c *Config) { c.Peers, c.Plain = nil, true },
+		"--peers and":  func(c *Config) { c.Endpoints = []string{"http://x:1"} },
+		"add b=":       func(c *Config) { c.Name = "b" },
+		"--advertise":  func(c *Config) { c.Listen = "0.0.0.0:7300" },
+		"[::]:7300":    func(c *Config) { c.Advertise = "[::]:7300" },
+		"missing port": func(c *Config) { c.Advertise = "10.0.0.1" },
 	} {
 		c := right()
 		spoil(&c)
-		if err := c.check(); err == nil || !strings.Contains(err.Error(), want) {
+		if err := c.Check(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error with %q", err, want)
 		}
 	}
