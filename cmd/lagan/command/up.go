@@ -28,7 +28,6 @@ const threadsMin = 16
 type up struct {
 	config  daemon.Config
 	disks   []string
-	peers   []string
 	logJSON bool
 	debug   bool
 }
@@ -48,9 +47,8 @@ a name that contradicts what is remembered is refused.
 One node votes in the cluster's metadata store until there are three. Then three
 vote, and one of them may fail; two nodes can do nothing without the first.
 
-Where the members are a list that every node is given (--peers), or an etcd that
-others run (--etcd-endpoints), nodes have certificates of lagan ca and do not
-join. These starts are given everything every time.`,
+With an etcd that others run (--etcd-endpoints) nodes have certificates of
+lagan ca, do not join, and are given everything at every start.`,
 		Example: `  lagan up --disk /var/lib/lagan-pool:100GiB
   lagan up --name a --listen 10.0.0.1:7300 --no-disk`,
 		Args: exactly(0),
@@ -84,11 +82,11 @@ func found(c *daemon.Config, changed func(flag string) bool, now time.Time) erro
 	case err != nil:
 		return err
 	case c.External() && belongs != nil:
-		return fmt.Errorf("--peers and --etcd-endpoints are not for data directory %s: it belongs to cluster %s, whose nodes join: leave them out", c.Data, belongs.Name)
+		return fmt.Errorf("--etcd-endpoints is not for data directory %s: it belongs to cluster %s, which has its own metadata store: leave the flag out", c.Data, belongs.Name)
 	case c.External():
 		return c.Complete()
 	case changed("tls-dir"):
-		return errors.New("--tls-dir goes with --peers or --etcd-endpoints: this node keeps its certificate in the data directory")
+		return errors.New("--tls-dir goes with --etcd-endpoints: this node keeps its certificate in the data directory")
 	case belongs != nil:
 		settings, err := remembered.Merge(c.Settings(), changed)
 		if err != nil {
@@ -129,7 +127,6 @@ func (u *up) flags(c *cobra.Command) {
 func (u *up) fixedFlags(c *cobra.Command) {
 	f, p := c.Flags(), &u.config
 	f.StringVar(&p.Cluster, "cluster", "lagan", "name of the cluster")
-	f.StringSliceVar(&u.peers, "peers", nil, "fixed members of the metadata store, this node among them: NAME=https://HOST:7302,…")
 	f.StringSliceVar(&p.Endpoints, "etcd-endpoints", nil, "client URLs of an etcd that others run")
 	f.StringVar(&p.TLSDir, "tls-dir", "", "directory of this node's certificate, made by lagan ca (default DATA/tls)")
 	f.BoolVar(&p.Plain, "plain", false, "no TLS: anybody who reaches a port can be any node")
@@ -165,9 +162,6 @@ func (u *up) parse() (c daemon.Config, err error) {
 			return c, err
 		}
 		c.Disks = append(c.Disks, disk)
-	}
-	if c.Peers, err = daemon.ParsePeers(u.peers); err != nil {
-		return c, err
 	}
 	c.Endpoints = slices.Clone(c.Endpoints)
 	if c.TLSDir == "" {

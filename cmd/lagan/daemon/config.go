@@ -29,11 +29,10 @@ type Config struct {
 	Disks  []datadir.Disk
 	NoDisk bool // this node keeps no copies
 
-	Cluster    string              // name of the cluster, the same on all nodes
-	Peers      map[string][]string // peer URLs of the metadata store by node, where the list is fixed; this node among them
-	EtcdPeer   string              // host:port where this node's member of the metadata store serves others, where nodes join
-	EtcdClient string              // host:port where this node's member of the metadata store serves clients
-	Endpoints  []string            // of a metadata store that others run; instead of Peers
+	Cluster    string   // name of the cluster, the same on all nodes
+	EtcdPeer   string   // host:port where this node's member of the metadata store serves others, where nodes join
+	EtcdClient string   // host:port where this node's member of the metadata store serves clients
+	Endpoints  []string // of a metadata store that others run; none: the nodes do
 
 	TLSDir string // of the node's identity
 	Plain  bool   // no TLS anywhere: anybody who reaches a port can be any node
@@ -48,9 +47,9 @@ const (
 	etcdClientPort = "7303"
 )
 
-// External reports whether the node is given its cluster's members, or another
-// metadata store, at every start: nodes cannot join then.
-func (c *Config) External() bool { return len(c.Peers) > 0 || len(c.Endpoints) > 0 }
+// External reports whether others run the metadata store. Such a node is given
+// everything at every start, and nodes do not join.
+func (c *Config) External() bool { return len(c.Endpoints) > 0 }
 
 // Complete sets the addresses that were left out: on the host of the data port.
 func (c *Config) Complete() error {
@@ -115,11 +114,7 @@ func (c *Config) Check() error {
 	case len(c.Disks) > 0 && c.NoDisk:
 		return errors.New("--disk and --no-disk contradict each other: leave one out")
 	case c.Plain && !c.External():
-		return errors.New("--plain goes with --peers or --etcd-endpoints: nodes that join have certificates")
-	case len(c.Peers) > 0 && len(c.Endpoints) > 0:
-		return errors.New("--peers and --etcd-endpoints contradict each other: leave one out")
-	case len(c.Peers) > 0 && len(c.Peers[c.Name]) == 0:
-		return fmt.Errorf("--peers does not name this node: add %s=URL", c.Name)
+		return errors.New("--plain goes with --etcd-endpoints: nodes that join have certificates")
 	}
 	reached := []string{c.advertised()}
 	if a := c.Addresses(); !c.External() {
@@ -155,17 +150,4 @@ func ParseDisk(text string) (datadir.Disk, error) {
 		return datadir.Disk{}, fmt.Errorf("disk %q: %w", text, err)
 	}
 	return datadir.Disk{Path: text[:i], Size: size}, nil
-}
-
-// ParsePeers reads NAME=URL,NAME=URL,…
-func ParsePeers(texts []string) (map[string][]string, error) {
-	peers := map[string][]string{}
-	for _, text := range texts {
-		name, address, found := strings.Cut(text, "=")
-		if !found || name == "" || !strings.Contains(address, "://") {
-			return nil, fmt.Errorf("peer %q: write it as NAME=https://HOST:PORT", text)
-		}
-		peers[name] = append(peers[name], address)
-	}
-	return peers, nil
 }

@@ -60,7 +60,7 @@ func openStore(ctx context.Context, life fx.Lifecycle, failed breakdown, c Confi
 		Endpoints: func() []string { return keeper.Endpoints() },
 	})
 	keeper = cluster.NewKeeper(cluster.KeeperParams{
-		Store: k.Store, Dir: d, TLSDir: c.TLSDir, Member: member, Client: own, Fixed: len(c.Peers) > 0,
+		Store: k.Store, Dir: d, TLSDir: c.TLSDir, Member: member, Client: own,
 		Self: cluster.Member{
 			Name: c.Name, API: c.Addresses().API, Client: own, Peer: member.TLS.Scheme() + "://" + c.outside(c.EtcdPeer),
 		},
@@ -77,7 +77,7 @@ func openStore(ctx context.Context, life fx.Lifecycle, failed breakdown, c Confi
 		defer cancel()
 		return k.Store.Close(ctx)
 	}))
-	if len(c.Endpoints) == 0 {
+	if !c.External() {
 		keep(ctx, life, keeper)
 	}
 	return k, nil
@@ -101,7 +101,7 @@ func keep(ctx context.Context, life fx.Lifecycle, keeper *cluster.Keeper) {
 // may come to have.
 func memberParams(c Config, d *datadir.Dir, log *slog.Logger) etcd.MemberParams {
 	p := etcd.MemberParams{
-		Name: c.Name, Dir: d.Path("etcd"), Cluster: c.Peers, Token: c.Cluster,
+		Name: c.Name, Dir: d.Path("etcd"),
 		ListenClient: c.EtcdClient, AdvertiseClient: c.outside(c.EtcdClient),
 		Logger: slog.New(grave{log.Handler()}).With(slog.String("part", "etcd")),
 	}

@@ -42,10 +42,9 @@ type KeeperParams struct {
 	Store  Membership
 	Dir    *datadir.Dir
 	TLSDir string            // of the node's identity
-	Member etcd.MemberParams // of this node; Cluster holds its own peer URL, or all where the list is fixed
+	Member etcd.MemberParams // of this node; Cluster holds its own peer URL
 	Client string            // URL where this node's member serves clients
 	Self   Member            // this node's record; Seq and Node of a new one are set here
-	Fixed  bool              // the members are a list that everybody was given: none joins
 	// Founded hears the first token of a new cluster.
 	Founded func(volume.TokenReport)
 	Tokens  *Admissions
@@ -86,15 +85,12 @@ func (k *Keeper) Endpoints() []string {
 // Run keeps until ctx ends. It waits for no majority but here.
 func (k *Keeper) Run(ctx context.Context) {
 	authority, err := unfounded(k.p.TLSDir)
-	if k.p.Fixed {
-		authority, err = nil, nil // a directory of lagan ca is none of ours
-	}
 	has, hasErr := etcd.HasMember(k.p.Member.Dir)
 	if err = errors.Join(err, hasErr); err != nil {
 		k.p.Failed(err)
 		return
 	}
-	if has || authority != nil || k.p.Fixed {
+	if has || authority != nil {
 		k.p.Log.Info("member of the metadata store starts; it serves when a majority is up", slog.String("peer", k.p.Self.Peer))
 		if err := k.start(ctx, k.p.Member); err != nil {
 			if ctx.Err() == nil {
@@ -167,7 +163,7 @@ func (k *Keeper) look(ctx context.Context, authority *identity.Authority) (join 
 	if err == nil {
 		err = k.remember(ctx, seats)
 	}
-	if err != nil || k.p.Fixed {
+	if err != nil {
 		return nil, err
 	}
 	r := k.p.Store.Do(ctx, metadata.Txn{Read: []string{membersPrefix}})
