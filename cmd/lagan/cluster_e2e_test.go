@@ -103,6 +103,9 @@ func TestE2EClusterGrowsAndOutlivesItsFirstNode(t *testing.T) {
 	})
 	wantContent(t, d, "db", 0, content)
 	wantContent(t, d, "db", mebi, content)
+	if err := d.Client().Detach(t.Context(), "db", false); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestE2ERefusedJoinLeavesNothing(t *testing.T) {
