@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/rest"
 	"github.com/lagan-storage/lagan/rest/api"
@@ -28,7 +27,7 @@ type gate struct {
 
 func (g *gate) Join(_ context.Context, j volume.JoinRequest) (volume.JoinAnswer, error) {
 	g.asked, g.joins = j, g.joins+1
-	return volume.JoinAnswer{Node: block.NodeID{1}, Cluster: "lagan", Certificate: []byte("pem"), Endpoints: []string{"u"}}, g.err
+	return volume.JoinAnswer{Node: [16]byte{1}, Cluster: "lagan", Certificate: []byte("pem"), Endpoints: []string{"u"}}, g.err
 }
 
 func (g *gate) CreateToken(_ context.Context, ttl time.Duration) (volume.TokenReport, error) {
@@ -96,7 +95,7 @@ func TestJoinSaysWhatItWasAsked(t *testing.T) {
 	g := &gate{}
 	w := g.ask(t, nil, http.MethodPost, "/v1/join", joinBody, nil)
 	var joined api.Joined
-	if err := json.Unmarshal(w.Body.Bytes(), &joined); err != nil || joined.Node != (block.NodeID{1}).String() || joined.Certificate != "pem" {
+	if err := json.Unmarshal(w.Body.Bytes(), &joined); err != nil || joined.Node != "01"+strings.Repeat("00", 15) || joined.Certificate != "pem" {
 		t.Errorf("answered %+v, %v", joined, err)
 	}
 	if a := g.asked; a.TokenID != "1" || a.TokenSecret != "2" || a.Name != "b" || a.EtcdClient != "b:3" || string(a.Request) != "pem" {
