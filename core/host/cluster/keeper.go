@@ -100,10 +100,16 @@ func (k *Keeper) Run(ctx context.Context) {
 		}
 	}
 	for ctx.Err() == nil {
-		join, err := k.look(ctx, authority)
+		var join *etcd.MemberParams
+		var err error
+		if authority != nil {
+			err = k.found(ctx, authority)
+		}
 		if err == nil {
 			authority = nil
-		} else if ctx.Err() == nil {
+			join, err = k.look(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
 			k.p.Log.Debug("metadata store was not looked at", slog.Any("error", err))
 		}
 		if join != nil {
@@ -149,16 +155,11 @@ func (k *Keeper) start(ctx context.Context, p etcd.MemberParams) error {
 	return nil
 }
 
-// look does what is to be done now. authority is one to put into the store
-// first; join, if not nil, is the member that this node is to start.
-func (k *Keeper) look(ctx context.Context, authority *identity.Authority) (join *etcd.MemberParams, err error) {
+// look does what is to be done now. join, if not nil, is the member that this
+// node is to start.
+func (k *Keeper) look(ctx context.Context) (join *etcd.MemberParams, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	if authority != nil {
-		if err := k.found(ctx, authority); err != nil {
-			return nil, fmt.Errorf("found the cluster: %w", err)
-		}
-	}
 	seats, err := k.p.Store.Seats(ctx)
 	if err == nil {
 		err = k.remember(ctx, seats)
@@ -190,6 +191,8 @@ func (k *Keeper) look(ctx context.Context, authority *identity.Authority) (join 
 // found puts the authority and the first node's record into the store, and only
 // then removes the key from this machine.
 func (k *Keeper) found(ctx context.Context, authority *identity.Authority) error {
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
 	key, err := authority.Key()
 	if err != nil {
 		return err
@@ -214,7 +217,7 @@ func (k *Keeper) found(ctx context.Context, authority *identity.Authority) error
 		return err
 	}
 	if err := os.Remove(filepath.Join(k.p.TLSDir, identity.AuthorityKeyFile)); err != nil {
-		return err
+		return fmt.Errorf("remove the authority's key, which is in the metadata store now: %w", err)
 	}
 	k.p.Log.Info("cluster is founded", slog.String("cluster", k.p.Dir.Cluster().Name))
 	k.p.Founded(token)
@@ -274,10 +277,10 @@ func (k *Keeper) seat(members []Member, seats []etcd.Seat) *etcd.MemberParams {
 	if seat == nil {
 		return nil
 	}
-	if seat.Name != "" && !seat.Learner {
+	if seat.Name != "" { // it has started before
 		if !k.lost {
 			k.lost = true
-			k.p.Log.Error("this node votes in the metadata store, but has lost its vote's data: restore the directory etcd, or set up the node anew under another name",
+			k.p.Log.Error("this node was a member of the metadata store and has lost that member's data: restore the directory etcd, or set up the node anew under another name",
 				slog.String("directory", k.p.Member.Dir))
 		}
 		return nil
