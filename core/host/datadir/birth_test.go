@@ -84,14 +84,17 @@ func TestBirthSparesWhatIsThere(t *testing.T) {
 }
 
 func TestFlagsOfALaterStartAreTakenOverOrRefusedByName(t *testing.T) {
-	was := Settings{Name: "a", Cluster: "lagan", Listen: "x:1", API: "x:2", Disks: []Disk{{Path: "/d"}}}
+	was := Settings{Name: "a", Cluster: "lagan", Listen: "x:1", API: "x:2", EtcdPeer: "z:3", Disks: []Disk{{Path: "/d"}}}
 	flags := func(names ...string) func(string) bool {
 		return func(flag string) bool { return strings.Contains(" "+strings.Join(names, " ")+" ", " "+flag+" ") }
 	}
-	given := Settings{Name: "b", Cluster: "other", Listen: "y:1", API: "y:2", NoDisk: true, Disks: []Disk{{Path: "/e"}}}
+	given := Settings{Name: "b", Cluster: "other", Listen: "y:1", API: "w:4", NoDisk: true, Disks: []Disk{{Path: "/e"}}}
 	got, err := was.Merge(given, flags("listen"))
-	if err != nil || got.Listen != "y:1" || got.API != "x:2" || got.Name != "a" || len(got.Disks) != 1 {
-		t.Errorf("--listen: %+v, %v", got, err)
+	if err != nil || got.Listen != "y:1" || got.API != "y:2" || got.EtcdPeer != "z:3" || got.Name != "a" || len(got.Disks) != 1 {
+		t.Errorf("--listen: %+v, %v; want what was on its host to move along", got, err)
+	}
+	if got, err := was.Merge(given, flags("listen", "api")); err != nil || got.API != "w:4" {
+		t.Errorf("--listen --api: %+v, %v", got, err)
 	}
 	if got, err := was.Merge(given, flags()); err != nil || !got.Equal(was) {
 		t.Errorf("no flags: %+v, %v", got, err)

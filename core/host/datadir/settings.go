@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,7 +28,7 @@ type Settings struct {
 
 // Merge returns s with what the flags of a later start change. given has a value
 // for every flag, changed says which were written. One that cannot change is
-// refused by its name.
+// refused by its name. Ports on the host of the data port move with it.
 func (s Settings) Merge(given Settings, changed func(flag string) bool) (Settings, error) {
 	for _, fixed := range []struct{ flag, was, is string }{
 		{"name", s.Name, given.Name}, {"cluster", s.Cluster, given.Cluster},
@@ -36,12 +37,15 @@ func (s Settings) Merge(given Settings, changed func(flag string) bool) (Setting
 			return s, fmt.Errorf("--%s is %q, but this data directory belongs to %q: leave the flag out, or give another --data", fixed.flag, fixed.is, fixed.was)
 		}
 	}
+	was := s.Listen
 	for flag, value := range map[string]struct{ into, from *string }{
 		"zone": {&s.Zone, &given.Zone}, "listen": {&s.Listen, &given.Listen}, "advertise": {&s.Advertise, &given.Advertise},
 		"api": {&s.API, &given.API}, "etcd-peer": {&s.EtcdPeer, &given.EtcdPeer}, "etcd-client": {&s.EtcdClient, &given.EtcdClient},
 	} {
 		if changed(flag) {
 			*value.into = *value.from
+		} else if changed("listen") && value.into != &s.Advertise {
+			*value.into = follow(*value.into, was, given.Listen)
 		}
 	}
 	switch {
@@ -51,6 +55,17 @@ func (s Settings) Merge(given Settings, changed func(flag string) bool) (Setting
 		s.Disks, s.NoDisk = slices.Clone(given.Disks), false
 	}
 	return s, nil
+}
+
+// follow returns address on the host of is, if it was on the host of was.
+func follow(address, was, is string) string {
+	host, port, err := net.SplitHostPort(address)
+	old, _, oldErr := net.SplitHostPort(was)
+	next, _, nextErr := net.SplitHostPort(is)
+	if errors.Join(err, oldErr, nextErr) != nil || host != old {
+		return address
+	}
+	return net.JoinHostPort(next, port)
 }
 
 // Equal reports whether both say the same.
