@@ -21,7 +21,7 @@ func volumeOf(r *volume.Report) api.Volume {
 		Name: r.Spec.Name, ID: r.ID.String(),
 		Spec: api.VolumeSpec{
 			Size: r.Spec.Size, Replicas: r.Spec.Replicas, FS: r.Spec.Filesystem, Nodes: r.Spec.Nodes,
-			Zones: r.Spec.Zones, Labels: r.Spec.Labels, MountOptions: r.Spec.MountOptions,
+			Zones: r.Spec.Zones, Labels: r.Spec.Labels, MountOptions: r.Spec.MountOptions, Preempt: r.Spec.Preempt,
 		},
 		Status: api.VolumeStatus{
 			Health: string(r.Health), Reason: r.Reason, Created: r.Spec.Created, Formatted: r.Spec.Formatted,

@@ -31,6 +31,7 @@ type Node struct {
 	client  string // the same for clients
 	api     string // host:port
 	disks   []string
+	extra   []string // more arguments
 
 	mu      sync.Mutex // guards what follows
 	process *os.Process
@@ -49,6 +50,10 @@ func (n *Node) devices() string { return filepath.Join(n.dir, "run", "devices") 
 
 // SetDisks replaces the arguments --disk of the next start.
 func (n *Node) SetDisks(disks ...string) { n.disks = disks }
+
+// SetArguments replaces the arguments of the next start that are added to those
+// that every node has.
+func (n *Node) SetArguments(arguments ...string) { n.extra = arguments }
 
 // API returns host:port of the node's API.
 func (n *Node) API() string { return n.api }
@@ -69,7 +74,10 @@ func (n *Node) Birth() []string {
 // cluster, the others join it by way of one that runs, and a node that was
 // started before needs nothing.
 func (n *Node) arguments(ctx context.Context) ([]string, error) {
-	where := []string{"--data", n.dir, "--run", filepath.Dir(n.Socket)}
+	where := append([]string{
+		"--data", n.dir, "--run", filepath.Dir(n.Socket),
+		"--plugin-socket", "none", // the machine's engine is not the cluster's business
+	}, n.extra...)
 	_, belongs, err := datadir.Lookup(n.dir)
 	switch {
 	case err != nil:

@@ -348,6 +348,9 @@ func TestE2EForcedAttachTearsDownTheDeviceOfTheFormerNode(t *testing.T) {
 	if _, err := next.Client().Attach(t.Context(), "db", api.Attach{Mount: filepath.Join(next.Dir(), "mnt")}); !errors.Is(err, volume.ErrAttachedElsewhere) {
 		t.Fatalf("attaching what another node uses: %v, want %v", err, volume.ErrAttachedElsewhere)
 	}
+	if v, err := next.Client().Volume(t.Context(), "db"); err != nil || v.Status.Attachment == nil || v.Status.Attachment.Node != "a" {
+		t.Fatalf("after an attachment that was refused the volume is attached to %+v, %v, want a", v.Status.Attachment, err)
+	}
 	attach(t, next, "db", api.Attach{Mount: filepath.Join(next.Dir(), "mnt"), Force: true})
 	if text, err := os.ReadFile(filepath.Join(next.Dir(), "mnt", "note")); err != nil || string(text) != "kept" {
 		t.Errorf("on the next node the file reads %q, %v", text, err)

@@ -32,6 +32,16 @@ func (o *Orchestrator) find(verb string, name string) (block.VolumeID, view.Volu
 	return id, v, nil
 }
 
+// lookUp answers once the volume is in the view: what was created through
+// another node may not have come by the watch yet.
+func (o *Orchestrator) lookUp(op *operation) decision {
+	id, _, missing := o.find(verbOf(op), op.command.Name)
+	if missing != nil {
+		return *missing
+	}
+	return succeed(id)
+}
+
 // attach writes that this node is to serve the volume: nobody was attached
 // meanwhile, and the volume is not being deleted (that removes its name).
 func (o *Orchestrator) attach(op *operation, out *step.Effects) decision {

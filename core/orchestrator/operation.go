@@ -65,7 +65,7 @@ func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 	op.command.Spec = c.Spec.Clone()
 	switch c.Kind {
 	case volume.CreateVolume, volume.DeleteVolume:
-	case volume.AttachVolume, volume.DetachVolume, volume.MarkFormatted:
+	case volume.AttachVolume, volume.DetachVolume, volume.MarkFormatted, volume.FindVolume:
 		op.lane = c.Name
 	}
 	if err := volume.CheckName(nameOf(op)); err != nil {
@@ -143,6 +143,8 @@ func (o *Orchestrator) decide(op *operation, out *step.Effects) decision {
 		return o.delete(op)
 	case volume.MarkFormatted:
 		return o.markFormatted(op)
+	case volume.FindVolume:
+		return o.lookUp(op)
 	}
 	invariant.That(false, "every kind of command is carried out")
 	return decision{}
@@ -243,6 +245,7 @@ func (o *Orchestrator) applied(op *operation) bool {
 		return v.Config.Revision == 0 || v.Config.Value != nil && v.Config.Value.Tombstone
 	case volume.MarkFormatted:
 		return v.Spec.Value != nil && v.Spec.Value.Formatted
+	case volume.FindVolume: // it writes nothing
 	}
 	return false
 }

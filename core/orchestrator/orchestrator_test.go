@@ -243,6 +243,19 @@ func TestFormattedIsRemembered(t *testing.T) {
 	}
 }
 
+func TestVolumeIsFoundBeforeTheWatchTellsOfIt(t *testing.T) {
+	c := newCluster(t, 1, 20*gib, 20*gib)
+	c.nodes[1].deaf = true
+	v := c.nodes[0].create("name=db,size=1GiB")
+	if a := c.nodes[1].do(volume.Command{Kind: volume.FindVolume, Name: "db"}); a.Err != nil || a.Volume != v.Volume {
+		t.Fatalf("found %v, %v, want %v", a.Volume, a.Err, v.Volume)
+	}
+	if _, found := c.nodes[1].o.Volume("db"); !found {
+		t.Error("the volume is not known where it was found")
+	}
+	want(t, c.nodes[1].do(volume.Command{Kind: volume.FindVolume, Name: "none"}), volume.ErrVolumeNotFound)
+}
+
 func TestCommandWithoutAStoreIsAnsweredInTime(t *testing.T) {
 	c := newCluster(t, 1, 20*gib, 20*gib)
 	v := c.nodes[0].create("name=db,size=1GiB")

@@ -162,6 +162,8 @@ func verbOf(op *operation) string {
 		return "delete"
 	case volume.MarkFormatted:
 		return "mark as formatted"
+	case volume.FindVolume:
+		return "find"
 	}
 	return "use"
 }
@@ -178,6 +180,8 @@ func participleOf(op *operation) string {
 		return "deleted"
 	case volume.MarkFormatted:
 		return "marked as formatted"
+	case volume.FindVolume:
+		return "found"
 	}
 	return "used"
 }

@@ -183,6 +183,8 @@ func (s *Spec) Difference(asked *Spec) string {
 		return "labels"
 	case asked.MountOptions != "" && asked.MountOptions != s.MountOptions:
 		return "mount_options"
+	case asked.Preempt && !s.Preempt:
+		return "preempt"
 	}
 	return ""
 }

@@ -34,6 +34,7 @@ func options() []option {
 		{"zones", readZones, func(s *Spec) string { return strings.Join(s.Zones, listSeparator) }},
 		{"labels", readLabels, writeLabels},
 		{"mount_options", readMountOptions, func(s *Spec) string { return strings.ReplaceAll(s.MountOptions, ",", listSeparator) }},
+		{"preempt", readPreempt, writePreempt},
 	}
 }
 
@@ -50,22 +51,31 @@ func reserved() []string {
 // not understood whole is refused. What is not set stays unset; no default is
 // put in its place.
 func ParseSpec(text string) (Spec, error) {
+	given, err := separate(text)
+	if err != nil {
+		return Spec{}, err
+	}
+	return ParseOptions(given)
+}
+
+// separate takes the options of one line apart.
+func separate(text string) (map[string]string, error) {
 	given := map[string]string{}
 	for _, part := range strings.Split(text, ",") {
 		key, value, found := strings.Cut(part, "=")
 		if !found {
-			return Spec{}, &Error{
+			return nil, &Error{
 				Kind: ErrInvalidOption,
 				What: fmt.Sprintf("%q is no option: it has no '='", part),
 				Fix:  "write options as in size=10GiB,replicas=2,name=db, and lists with '+'",
 			}
 		}
 		if _, twice := given[key]; twice {
-			return Spec{}, givenTwice(key)
+			return nil, givenTwice(key)
 		}
 		given[key] = value
 	}
-	return ParseOptions(given)
+	return given, nil
 }
 
 // ParseInline reads what was given as a volume's name: a plain name, or the
@@ -75,6 +85,33 @@ func ParseInline(text string) (Spec, error) {
 		return ParseSpec(text)
 	}
 	return Spec{Name: text}, CheckName(text)
+}
+
+// ParseNamed reads a volume of which a part was given as its name, as ParseInline
+// reads it, and the other as options that are already apart. Together they give
+// each option once, and the name.
+func ParseNamed(text string, more map[string]string) (Spec, error) {
+	if !strings.Contains(text, "=") {
+		if err := CheckName(text); err != nil {
+			return Spec{}, err
+		}
+		text = "name=" + text
+	}
+	given, err := separate(text)
+	if err != nil {
+		return Spec{}, err
+	}
+	for _, key := range slices.Sorted(maps.Keys(more)) {
+		if _, twice := given[key]; twice {
+			return Spec{}, givenTwice(key)
+		}
+		given[key] = more[key]
+	}
+	s, err := ParseOptions(given)
+	if err != nil {
+		return Spec{}, err
+	}
+	return s, CheckName(s.Name)
 }
 
 // ParseOptions is ParseSpec for options that are already apart. In a list a
@@ -191,6 +228,21 @@ func writeLabels(s *Spec) string {
 func readMountOptions(s *Spec, value string) error {
 	s.MountOptions = strings.ReplaceAll(value, listSeparator, ",")
 	return nil
+}
+
+func readPreempt(s *Spec, value string) error {
+	if value != "true" && value != "false" {
+		return invalidOption("preempt", value, "true or false")
+	}
+	s.Preempt = value == "true"
+	return nil
+}
+
+func writePreempt(s *Spec) string {
+	if !s.Preempt {
+		return "" // as if it were not set
+	}
+	return "true"
 }
 
 func givenTwice(key string) error {

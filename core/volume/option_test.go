@@ -26,7 +26,10 @@ func TestSpecificationIsReadStrictly(t *testing.T) {
 		{text: "nodes=a+b,zones=x+y/1", want: volume.Spec{Nodes: []string{"a", "b"}, Zones: []string{"x", "y/1"}}},
 		{text: "labels=disk=ssd+rack=7", want: volume.Spec{Labels: map[string]string{"disk": "ssd", "rack": "7"}}},
 		{text: "mount_options=noatime+commit=60", want: volume.Spec{MountOptions: "noatime,commit=60"}},
+		{text: "preempt=true", want: volume.Spec{Preempt: true}},
+		{text: "preempt=false", want: volume.Spec{}},
 
+		{text: "preempt=yes", kind: volume.ErrInvalidOption, says: "true or false"},
 		{text: "block_size=64,name=db", kind: volume.ErrUnknownOption, says: `there is no option "block_size"`},
 		{text: "replica=2", kind: volume.ErrUnknownOption, says: "did you mean replicas?"},
 		{text: "Size=1G", kind: volume.ErrUnknownOption, says: "did you mean size?"},
@@ -98,6 +101,38 @@ func TestInlineNameIsANameOrOptions(t *testing.T) {
 	}
 }
 
+func TestNameAndOptionsTogetherGiveEachOptionOnce(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		more map[string]string
+		want string
+		kind error
+	}{
+		{name: "db", want: "name=db"},
+		{name: "db", more: map[string]string{"size": "10G", "repl": "2"}, want: "name=db,size=10GiB,replicas=2"},
+		{name: "size=10G,name=db", more: map[string]string{"replicas": "2"}, want: "name=db,size=10GiB,replicas=2"},
+		{name: "size=10G,repl=2,name=db", want: "name=db,size=10GiB,replicas=2"},
+		{name: "name=db", more: map[string]string{"zones": "a,b"}, want: "name=db,zones=a+b"},
+		{name: "size=10G", more: map[string]string{"name": "db"}, want: "name=db,size=10GiB"},
+
+		{name: "", kind: volume.ErrInvalidName},
+		{name: "", more: map[string]string{"name": "db"}, kind: volume.ErrInvalidName},
+		{name: "Db", kind: volume.ErrInvalidName},
+		{name: "size=10G", kind: volume.ErrInvalidName},
+		{name: "db", more: map[string]string{"name": "other"}, kind: volume.ErrInvalidOption},
+		{name: "size=10G,name=db", more: map[string]string{"size": "10G"}, kind: volume.ErrInvalidOption},
+		{name: "repl=2,name=db", more: map[string]string{"replicas": "2"}, kind: volume.ErrInvalidOption},
+		{name: "db", more: map[string]string{"sise": "10G"}, kind: volume.ErrUnknownOption},
+		{name: "block_size=64,name=db", kind: volume.ErrUnknownOption},
+		{name: "name=db,", kind: volume.ErrInvalidOption},
+	} {
+		got, err := volume.ParseNamed(test.name, test.more)
+		if !errors.Is(err, test.kind) || test.kind == nil && got.String() != test.want {
+			t.Errorf("%q with %v: %s, %v; want %s, %v", test.name, test.more, got.String(), err, test.want, test.kind)
+		}
+	}
+}
+
 func TestOptionsApartMayUseCommas(t *testing.T) {
 	s, err := volume.ParseOptions(map[string]string{"zones": "a,b", "mount_options": "noatime,commit=60"})
 	if err != nil || len(s.Zones) != 2 || s.MountOptions != "noatime,commit=60" {
@@ -124,7 +159,7 @@ func anySpec(r *rand.Rand) volume.Spec {
 	s := volume.Spec{
 		Name: []string{"db", "0", "my.db_1-x"}[r.IntN(3)], Size: r.Int64N(1<<34) << 16, Replicas: r.IntN(6),
 		Filesystem: []string{"", "ext4", "none", "xfs"}[r.IntN(4)], Nodes: list(), Zones: list(),
-		MountOptions: []string{"", "noatime", "noatime,commit=60", "x"}[r.IntN(4)],
+		MountOptions: []string{"", "noatime", "noatime,commit=60", "x"}[r.IntN(4)], Preempt: r.IntN(2) == 1,
 	}
 	if s.Size < 300<<20 {
 		s.Size = 0

@@ -14,8 +14,9 @@ type Spec struct {
 	Zones        []string          `json:"zones,omitempty"`
 	Labels       map[string]string `json:"labels,omitempty"`
 	MountOptions string            `json:"mountOptions,omitempty"`
-	Formatted    bool              `json:"formatted"` // a file system was made: never make one again
-	Created      string            `json:"created"`   // RFC 3339, given by the body
+	Preempt      bool              `json:"preempt,omitempty"` // a container engine takes it from the node that has it
+	Formatted    bool              `json:"formatted"`         // a file system was made: never make one again
+	Created      string            `json:"created"`           // RFC 3339, given by the body
 }
 
 // Attachment names the node that is to serve a volume.
@@ -59,6 +60,7 @@ const (
 	DetachVolume                     // Name, from this node; Force: without waiting for the device's writes
 	DeleteVolume                     // Name
 	MarkFormatted                    // Name: Spec.Formatted is set
+	FindVolume                       // Name: nothing is changed; refused when there is certainly none
 )
 
 // Command is one thing a user wants done, through the node that got it.

@@ -61,7 +61,7 @@ func TestSpecificationDiffersOnlyInWhatIsAskedFor(t *testing.T) {
 	held := volume.Spec{Name: "db", Size: 1 << 30, Replicas: 2, Filesystem: "ext4", Zones: []string{"a"}}
 	for text, want := range map[string]string{
 		"name=db": "", "size=1G,replicas=2,fs=ext4,zones=a": "", "size=2G": "size", "replicas=1": "replicas", "fs=none": "fs",
-		"zones=b": "zones", "nodes=n": "nodes", "labels=a=b": "labels", "mount_options=x": "mount_options",
+		"zones=b": "zones", "nodes=n": "nodes", "labels=a=b": "labels", "mount_options=x": "mount_options", "preempt=true": "preempt",
 	} {
 		asked, err := volume.ParseSpec(text)
 		if err != nil {

@@ -8,6 +8,7 @@
 package require
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,6 +35,14 @@ func FUSE(t testing.TB) {
 	Root(t)
 	settle(t, "fuse", deviceMissing("/dev/fuse"))
 	settle(t, "fuse", deviceMissing("/dev/loop-control"))
+}
+
+// Docker is for tests that use the machine's container engine: root, the
+// program docker and an engine that answers it.
+func Docker(t testing.TB) {
+	t.Helper()
+	Root(t)
+	settle(t, "docker", engineMissing(t.Context(), "docker"))
 }
 
 // Program is for tests that run a program which pkg, a Debian package, brings.
@@ -85,6 +94,19 @@ func rootMissing(user int, statusFile string) string {
 		return ""
 	}
 	return statusFile + " names no effective capabilities"
+}
+
+// engineMissing says why no container engine answers, "" if one does.
+func engineMissing(ctx context.Context, program string) string {
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return fmt.Sprintf("%v; install the package docker.io", err)
+	}
+	out, err := exec.CommandContext(ctx, path, "version", "--format", "{{.Server.Version}}").CombinedOutput()
+	if err != nil {
+		return fmt.Sprintf("no engine answers (%v: %s); start the service docker", err, strings.TrimSpace(string(out)))
+	}
+	return ""
 }
 
 // deviceMissing says why a device cannot be opened, "" if it can.

@@ -79,3 +79,15 @@ func TestAbsentDeviceIsNamed(t *testing.T) {
 		t.Errorf("missing %q does not name %s", missing, name)
 	}
 }
+
+func TestSilentEngineIsNamed(t *testing.T) {
+	if missing := engineMissing(t.Context(), "lagan-no-such-program"); !strings.Contains(missing, "docker.io") {
+		t.Errorf("without the program: %q", missing)
+	}
+	if missing := engineMissing(t.Context(), "false"); !strings.Contains(missing, "no engine answers") {
+		t.Errorf("without an engine: %q", missing)
+	}
+	if missing := engineMissing(t.Context(), "true"); missing != "" {
+		t.Errorf("with one: %q", missing)
+	}
+}

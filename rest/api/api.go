@@ -27,6 +27,7 @@ type VolumeSpec struct {
 	Zones        []string          `json:"zones,omitempty"`
 	Labels       map[string]string `json:"labels,omitempty"`
 	MountOptions string            `json:"mount_options,omitempty"`
+	Preempt      bool              `json:"preempt,omitempty"`
 }
 
 // VolumeStatus is what is.

@@ -119,6 +119,7 @@ func (u *up) flags(c *cobra.Command) {
 	f.StringVar(&p.API, "api", "", "HOST:PORT of the API (default port 7301)")
 	f.StringVar(&p.EtcdPeer, "etcd-peer", "", "HOST:PORT where this node's member of the metadata store serves the others (default port 7302)")
 	f.StringVar(&p.EtcdClient, "etcd-client", "", "HOST:PORT where it serves clients (default port 7303)")
+	pluginFlags(f, &p.Plugin)
 	f.BoolVar(&u.logJSON, "log-json", false, "log as JSON")
 	f.BoolVar(&u.debug, "debug", false, "log more")
 }

@@ -40,6 +40,7 @@ func (s *session) volumeCreate() *cobra.Command {
 	options.String("zones", "", "zones that may have copies")
 	options.String("labels", "", "labels, as in app=shop,tier=db")
 	options.String("mount-options", "", "options of mount, as in noatime")
+	options.String("preempt", "", "true: a container engine that mounts it takes it from the node that has it")
 	f.AddFlagSet(options)
 	f.BoolVar(&dryRun, "dry-run", false, "only say where the copies would be, and why")
 	c.RunE = func(c *cobra.Command, arguments []string) error {

@@ -37,6 +37,8 @@ type Config struct {
 	TLSDir string // of the node's identity
 	Plain  bool   // no TLS anywhere: anybody who reaches a port can be any node
 
+	Plugin Plugin // of the container engine
+
 	Out io.Writer // for what people wait for: how others join
 }
 

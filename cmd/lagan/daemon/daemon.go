@@ -3,8 +3,8 @@
 // holds the adapters between packages that must not know each other, and no
 // logic. Its callers are the commands lagan up and lagan join.
 //
-//	data directory ▶ devices left over ▶ disks ▶ store ▶ host and transport ▶ use cases ▶ API
-//	                                               └ keeper ▶ etcd member, in its own time
+//	data directory ▶ devices left over ▶ volume plugin ▶ disks ▶ store ▶ host and transport ▶ use cases ▶ API
+//	                                                               └ keeper ▶ etcd member, in its own time
 //
 // The API answers before a majority of the metadata store is there: /readyz says
 // what is missing.
@@ -73,8 +73,10 @@ func (b breakdown) tell(err error) {
 
 // options is the graph.
 func options(ctx context.Context, c Config, failed breakdown, log *slog.Logger) fx.Option {
+	plugin := &volumePlugin{}
 	return fx.Options(
 		fx.Supply(c, failed, log),
+		fx.ErrorHook(plugin), // what is not started is not stopped
 		fx.Provide(
 			func() context.Context { return ctx },
 			loadIdentity,
@@ -85,11 +87,13 @@ func options(ctx context.Context, c Config, failed breakdown, log *slog.Logger) 
 			openStore,
 			openBody,
 			openDevices,
+			plugin.open,
 			newUseCases,
 			newAPI,
 		),
-		// The first frees what a killed daemon left, before anything can wait.
-		fx.Invoke(func(*devices) {}, serveAPI),
+		// The first frees what a killed daemon left, before anything can wait; the
+		// second answers the container engine while the rest is being opened.
+		fx.Invoke(func(*devices) {}, func(*volumePlugin) {}, serveAPI, connectPlugin),
 		fx.StartTimeout(time.Hour), // ctx ends it
 		fx.StopTimeout(stopWithin),
 		fx.WithLogger(func() fxevent.Logger { return quiet(log) }),

@@ -18,7 +18,7 @@ import (
 // far as asked for. What is there already stays. An attempt that fails undoes
 // what it did itself.
 func (n *Node) Attach(ctx context.Context, name string, o volume.AttachOptions) (volume.Report, error) {
-	status, err := n.find(name)
+	status, err := n.find(ctx, name)
 	if err != nil {
 		return volume.Report{}, err
 	}
@@ -70,10 +70,11 @@ func (n *Node) attachUse(ctx context.Context, u *use, o volume.AttachOptions) (e
 		}
 	}()
 	if u.served() == nil {
-		attached = true
 		if err := n.serve(ctx, u, o.Force); err != nil {
+			attached = !refused(err)
 			return err
 		}
+		attached = true
 		u.byMount = o.Mount != ""
 	}
 	if (o.Device || o.Mount != "") && u.shown() == nil {
@@ -150,12 +151,25 @@ func (n *Node) rollBack(ctx context.Context, u *use, attached bool) error {
 	if device != nil {
 		err = device.Abort()
 	}
-	if attached {
+	if attached && !n.elsewhere(ctx, u) {
 		if detachErr := n.p.Host.Detach(ctx, u.name, true); detachErr != nil {
 			err = errors.Join(err, fmt.Errorf("and it could not be detached again: %w", detachErr))
 		}
 	}
 	return err
+}
+
+// refused reports whether an attachment that failed was never recorded, so that
+// there is nothing of ours to undo: what is recorded may be another node's.
+func refused(err error) bool {
+	return volume.CodeOf(err) != "" && !errors.Is(err, volume.ErrOutcomeUnknown) && !errors.Is(err, volume.ErrNotServed)
+}
+
+// elsewhere reports whether another node has the volume: to detach by force would
+// take it from there.
+func (n *Node) elsewhere(ctx context.Context, u *use) bool {
+	status, err := n.find(ctx, u.name)
+	return err == nil && status.AttachedTo != "" && status.AttachedTo != n.p.Node.Name
 }
 
 // watch waits for the end of the volume on this node. If nobody here asked for
@@ -214,7 +228,7 @@ func (u *use) mountedAt() []string {
 // durable, or by force. A volume that another node uses is taken from it only
 // by force.
 func (n *Node) Detach(ctx context.Context, name string, o volume.DetachOptions) error {
-	status, err := n.find(name)
+	status, err := n.find(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ const transferBytes = 1 << 20
 
 // ReadBlocks writes length bytes of a volume attached here, from offset on, to w.
 func (n *Node) ReadBlocks(ctx context.Context, name string, offset, length int64, w io.Writer) error {
-	v, _, err := n.attachedHere(name)
+	v, _, err := n.attachedHere(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (n *Node) ReadBlocks(ctx context.Context, name string, offset, length int64
 // writers would ruin its file system. n is how many bytes are durable, and fewer
 // than were read if the error came first.
 func (n *Node) WriteBlocks(ctx context.Context, name string, offset int64, r io.Reader) (written int64, err error) {
-	v, device, err := n.attachedHere(name)
+	v, device, err := n.attachedHere(ctx, name)
 	if err != nil {
 		return 0, err
 	}
@@ -98,8 +98,8 @@ func (n *Node) writeOne(v *host.Volume, name string, offset int64, piece block.B
 }
 
 // attachedHere returns a volume that this node serves.
-func (n *Node) attachedHere(name string) (*host.Volume, Device, error) {
-	status, err := n.find(name)
+func (n *Node) attachedHere(ctx context.Context, name string) (*host.Volume, Device, error) {
+	status, err := n.find(ctx, name)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -17,7 +17,7 @@ func (n *Node) mount(ctx context.Context, u *use, target string) error {
 	if device == nil {
 		return n.lost(u)
 	}
-	status, err := n.find(u.name)
+	status, err := n.find(ctx, u.name)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func (n *Node) format(ctx context.Context, spec *volume.Spec, device string) err
 // Unmount takes the volume's file system from target, or from everywhere if that
 // is "". A volume that was attached by mounting is detached with its last mount.
 func (n *Node) Unmount(ctx context.Context, name, target string) error {
-	status, err := n.find(name)
+	status, err := n.find(ctx, name)
 	if err != nil {
 		return err
 	}

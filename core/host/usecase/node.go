@@ -137,24 +137,38 @@ func change(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), changeWithin)
 }
 
-// find returns the volume called name as the orchestrator knows it.
-func (n *Node) find(name string) (status orchestrator.VolumeStatus, err error) {
-	known, found := false, false
+// find returns the volume called name as the orchestrator knows it. That there
+// is none, the metadata store has to confirm: the volume may have been created
+// through another node a moment ago.
+func (n *Node) find(ctx context.Context, name string) (status orchestrator.VolumeStatus, err error) {
+	known, status, found := n.look(name)
+	switch {
+	case !known:
+		return status, n.notReady()
+	case found:
+		return status, nil
+	case volume.CheckName(name) == nil:
+		_, err = n.p.Host.Command(ctx, volume.Command{Kind: volume.FindVolume, Name: name})
+		if err != nil && !errors.Is(err, volume.ErrVolumeNotFound) {
+			return status, err
+		}
+		if _, status, found = n.look(name); found {
+			return status, nil
+		}
+	}
+	return status, &volume.Error{
+		Kind: volume.ErrVolumeNotFound,
+		What: fmt.Sprintf("there is no volume %q", name),
+		Fix:  "look at:  lagan volume ls",
+	}
+}
+
+func (n *Node) look(name string) (known bool, status orchestrator.VolumeStatus, found bool) {
 	n.p.Host.View(func(o *orchestrator.Orchestrator) {
 		known = o.Known()
 		status, found = o.Volume(name)
 	})
-	switch {
-	case !known:
-		return status, n.notReady()
-	case !found:
-		return status, &volume.Error{
-			Kind: volume.ErrVolumeNotFound,
-			What: fmt.Sprintf("there is no volume %q", name),
-			Fix:  "look at:  lagan volume ls",
-		}
-	}
-	return status, nil
+	return known, status, found
 }
 
 func (n *Node) notReady() error {

@@ -52,8 +52,8 @@ func (n *Node) Volumes(context.Context) ([]volume.Report, error) {
 }
 
 // Volume reports one volume, by name or identity.
-func (n *Node) Volume(_ context.Context, name string) (volume.Report, error) {
-	status, err := n.find(name)
+func (n *Node) Volume(ctx context.Context, name string) (volume.Report, error) {
+	status, err := n.find(ctx, name)
 	if err != nil {
 		return volume.Report{}, err
 	}

@@ -1,0 +1,188 @@
+package docker
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// catalogueFormat is the version of the catalogue's file.
+const catalogueFormat = 1
+
+// unheard is what is said of a volume that was not heard of since the start.
+const unheard = "not heard of since this node was started"
+
+// catalogue is what was last known of all volumes. Their specifications survive
+// a restart; how they were doing would only mislead after one.
+type catalogue struct {
+	path   string
+	saving sync.Mutex // one writer of the file; guards saved
+	saved  []byte
+
+	mu      sync.Mutex               // guards what follows
+	known   bool                     // the cluster was asked once, now or before a restart
+	reports map[string]volume.Report // by name
+}
+
+// record is the catalogue's file.
+type record struct {
+	Format  int           `json:"format"`
+	Volumes []volume.Spec `json:"volumes"`
+}
+
+// openCatalogue reads the file at path. With an error the catalogue is empty.
+func openCatalogue(path string) (*catalogue, error) {
+	c := &catalogue{path: path, reports: map[string]volume.Report{}}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c, nil
+	}
+	if err != nil {
+		return c, err
+	}
+	specs, err := decodeCatalogue(data)
+	if err != nil {
+		return c, fmt.Errorf("%s: %w", path, err)
+	}
+	c.known, c.saved = true, data
+	for i := range specs {
+		c.reports[specs[i].Name] = volume.Report{ID: specs[i].Volume, Spec: specs[i], Reason: unheard}
+	}
+	return c, nil
+}
+
+func decodeCatalogue(data []byte) ([]volume.Spec, error) {
+	var r record
+	if err := json.Unmarshal(data, &r); err != nil {
+		return nil, err
+	}
+	if r.Format != catalogueFormat {
+		return nil, fmt.Errorf("format %d is not %d", r.Format, catalogueFormat)
+	}
+	for i := range r.Volumes {
+		if err := volume.CheckName(r.Volumes[i].Name); err != nil {
+			return nil, err
+		}
+	}
+	return r.Volumes, nil
+}
+
+// all returns what is known, by name; nothing is known until the cluster was
+// asked once.
+func (c *catalogue) all() (reports []volume.Report, known bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(c.reports)) {
+		reports = append(reports, c.reports[name])
+	}
+	return reports, c.known
+}
+
+func (c *catalogue) find(name string) (volume.Report, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r, found := c.reports[name]
+	return r, found
+}
+
+// replace takes in what the cluster says of all its volumes.
+func (c *catalogue) replace(reports []volume.Report) error {
+	c.mu.Lock()
+	former := c.reports
+	c.known, c.reports = true, map[string]volume.Report{}
+	for _, r := range reports {
+		if r.Spec.Name == "" && r.Health == volume.Unreadable {
+			r = namedBefore(former, r)
+		}
+		if exists(&r) {
+			c.reports[r.Spec.Name] = r
+		}
+	}
+	c.mu.Unlock()
+	return c.save()
+}
+
+// namedBefore returns r, whose specification cannot be read, as it was known.
+func namedBefore(former map[string]volume.Report, r volume.Report) volume.Report {
+	for _, f := range former { // any order: one has the identity
+		if f.ID == r.ID {
+			r.Spec = f.Spec
+		}
+	}
+	return r
+}
+
+// exists reports whether a volume is one for the engine.
+func exists(r *volume.Report) bool { return r.Spec.Name != "" && r.Health != volume.Deleting }
+
+func (c *catalogue) put(r volume.Report) error {
+	c.mu.Lock()
+	c.reports[r.Spec.Name] = r
+	c.mu.Unlock()
+	return c.save()
+}
+
+// remove forgets a volume that is certainly gone.
+func (c *catalogue) remove(name string) error {
+	c.mu.Lock()
+	delete(c.reports, name)
+	c.mu.Unlock()
+	return c.save()
+}
+
+// save writes the file if it would differ, whole after any crash.
+func (c *catalogue) save() error {
+	c.saving.Lock()
+	defer c.saving.Unlock()
+	reports, known := c.all()
+	if !known {
+		return nil // a file says that everything is known
+	}
+	r := record{Format: catalogueFormat, Volumes: []volume.Spec{}}
+	for i := range reports {
+		r.Volumes = append(r.Volumes, reports[i].Spec)
+	}
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	data = append(data, '\n')
+	if bytes.Equal(data, c.saved) {
+		return nil
+	}
+	if err := replaceFile(c.path, data); err != nil {
+		return err
+	}
+	c.saved = data
+	return nil
+}
+
+// replaceFile writes a file beside path, syncs it, renames it and syncs the
+// directory.
+func replaceFile(path string, data []byte) error {
+	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file.Name()))
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

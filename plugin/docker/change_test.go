@@ -1,0 +1,146 @@
+package docker
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+func TestCreateReadsOptionsAndInlineNamesStrictly(t *testing.T) {
+	for _, c := range []struct{ name, options, did, says string }{
+		{name: "db", options: `{}`, did: "create name=db"},
+		{name: "db", options: `{"size":"10G","repl":"2"}`, did: "create name=db,size=10GiB,replicas=2"},
+		{name: "size=10G,repl=2,name=db", options: `{}`, did: "create name=db,size=10GiB,replicas=2"},
+		{name: "name=my.db", options: `{"fs":"xfs"}`, did: "create name=my.db,fs=xfs"},
+		{name: "db", options: `{"preempt":"true"}`, did: "create name=db,preempt=true"},
+
+		{name: "db", options: `{"sise":"10G"}`, says: "did you mean size?"},
+		{name: "db", options: `{"size":"oops"}`, says: `"oops"`},
+		{name: "db", options: `{"snapshot_schedule":"daily"}`, says: "cannot do that yet"},
+		{name: "block_size=64,name=db", options: `{}`, says: `there is no option "block_size"`},
+		{name: "size=10G", options: `{}`, says: "no name"},
+		{name: "My_DB", options: `{}`, says: "cannot be the name"},
+		{name: "name=db,size=1G", options: `{"size":"2G"}`, says: "twice"},
+	} {
+		in(t, func(w *world) {
+			a := w.call("Create", `{"Name":"`+c.name+`","Opts":`+c.options+`}`)
+			if (a.Err == "") != (c.says == "") || !strings.Contains(a.Err, c.says) {
+				t.Errorf("%s %s: %q, want it to say %q", c.name, c.options, a.Err, c.says)
+			}
+			if c.did == "" {
+				w.did()
+				return
+			}
+			w.did(c.did)
+			if v := w.ok("Get", c.name, "").Volume; v.Name != c.name {
+				t.Errorf("the engine knows %q as %q", c.name, v.Name)
+			}
+		})
+	}
+}
+
+func TestConcurrentCreatesMakeOneVolume(t *testing.T) {
+	in(t, func(w *world) {
+		var engines sync.WaitGroup
+		for range 8 {
+			engines.Go(func() {
+				if a := w.call("Create", `{"Name":"db","Opts":{"size":"1G"}}`); a.Err != "" {
+					t.Error(a.Err)
+				}
+			})
+		}
+		engines.Wait()
+		w.did("create name=db,size=1GiB")
+		if a := w.call("Create", `{"Name":"db","Opts":{"size":"2G"}}`); !strings.Contains(a.Err, "another size") {
+			t.Errorf("a creation that differs: %+v", a)
+		}
+		w.did()
+	})
+}
+
+func TestRemoveOfWhatIsInUseNamesWhere(t *testing.T) {
+	in(t, func(w *world) {
+		w.ok("Create", "db", "")
+		w.ok("Mount", "db", "one")
+		w.did("create name=db", "attach db force=false")
+		if a := w.ask("Remove", "db", ""); !strings.Contains(a.Err, "node a") {
+			t.Errorf("in use here: %+v", a)
+		}
+		w.did()
+		w.ok("Unmount", "db", "one")
+		w.ok("Remove", "db", "") // it only lingers
+		w.did("detach db", "delete db")
+		w.ok("Remove", "db", "")
+		w.pass(LingerDefault)
+		w.did()
+	})
+}
+
+func TestRemoveWhileAttachedElsewhereIsRefused(t *testing.T) {
+	in(t, func(w *world) {
+		w.elsewhere("db")
+		if a := w.ask("Remove", "db", ""); !strings.Contains(a.Err, "node b") {
+			t.Errorf("in use on b: %+v", a)
+		}
+		w.did()
+	})
+}
+
+// elsewhere makes a volume that node b uses.
+func (w *world) elsewhere(name string) {
+	w.t.Helper()
+	w.ok("Create", name, "")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.volumes[name]
+	r.Attached = "b"
+	w.volumes[name] = r
+	w.done = nil
+}
+
+func TestCatalogueIsWhatItWas(t *testing.T) {
+	const golden = `{
+  "format": 1,
+  "volumes": [
+    {
+      "format": 1,
+      "volume": "01000000000000000000000000000000",
+      "name": "db",
+      "size": 10737418240,
+      "replicas": 0,
+      "fs": "ext4",
+      "formatted": false,
+      "created": "2026-01-02T03:04:05Z"
+    }
+  ]
+}
+`
+	in(t, func(w *world) {
+		w.ok("List", "", "")
+		w.ok("Create", "db", "")
+		if got := string(w.plugin.catalogue.saved); got != golden {
+			t.Errorf("wrote %s\nwant %s", got, golden)
+		}
+	})
+	specs, err := decodeCatalogue([]byte(golden))
+	if err != nil || len(specs) != 1 || specs[0].Name != "db" || specs[0].Size != volume.SizeDefault {
+		t.Errorf("read %+v, %v", specs, err)
+	}
+}
+
+func FuzzCatalogue(f *testing.F) {
+	f.Add([]byte(`{"format":1,"volumes":[{"name":"db"}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		specs, err := decodeCatalogue(data)
+		for i := range specs {
+			if err := volume.CheckName(specs[i].Name); err != nil {
+				t.Error(err)
+			}
+		}
+		if err != nil && specs != nil {
+			t.Error("volumes of a catalogue that was refused")
+		}
+	})
+}

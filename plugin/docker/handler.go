@@ -1,0 +1,128 @@
+package docker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+
+	"github.com/docker/go-plugins-helpers/sdk"
+	plugin "github.com/docker/go-plugins-helpers/volume"
+
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// bodyBytesMax bounds one call: a name and a few options.
+const bodyBytesMax = 1 << 20
+
+// Handler returns what answers the engine. The calls and their forms are those
+// of the helpers; the routes are not, since theirs hand on no context and answer
+// an empty body, which an engine that asks again sends, as if there were no such
+// volume.
+func (p *Plugin) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /Plugin.Activate", func(w http.ResponseWriter, r *http.Request) {
+		p.activate(r.Context())
+		sdk.EncodeResponse(w, map[string][]string{"Implements": {"VolumeDriver"}}, false)
+	})
+	mux.HandleFunc("POST /VolumeDriver.Capabilities", func(w http.ResponseWriter, _ *http.Request) {
+		sdk.EncodeResponse(w, plugin.CapabilitiesResponse{Capabilities: plugin.Capability{Scope: "global"}}, false)
+	})
+	mux.HandleFunc("POST /VolumeDriver.List", func(w http.ResponseWriter, r *http.Request) {
+		sdk.EncodeResponse(w, p.list(r.Context()), false)
+	})
+	mux.HandleFunc("POST /VolumeDriver.Get", asked(p, p.get))
+	mux.HandleFunc("POST /VolumeDriver.Path", asked(p, func(_ context.Context, r *plugin.PathRequest) (*plugin.PathResponse, error) {
+		return p.path(r)
+	}))
+	mux.HandleFunc("POST /VolumeDriver.Create", told(p, p.create))
+	mux.HandleFunc("POST /VolumeDriver.Remove", told(p, p.remove))
+	mux.HandleFunc("POST /VolumeDriver.Mount", changed(p, p.mount))
+	mux.HandleFunc("POST /VolumeDriver.Unmount", told(p, p.unmount))
+	return mux
+}
+
+// asked is a call whose answer the engine takes for a fact: one that asks for
+// nothing gets none.
+func asked[Request, Response any](p *Plugin, do func(context.Context, *Request) (Response, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var request Request
+		if err := decode(w, r, &request); err != nil {
+			hangUp()
+		}
+		response, err := do(r.Context(), &request)
+		p.log.Debug("engine called", slog.String("call", r.URL.Path), slog.Any("request", request), slog.Any("error", err))
+		encode(w, response, err)
+	}
+}
+
+// changed is a call that changes something and has an answer.
+func changed[Request, Response any](p *Plugin, do func(context.Context, *Request) (Response, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var request Request
+		err := decode(w, r, &request)
+		if err != nil {
+			encode(w, nil, err)
+			return
+		}
+		response, err := do(r.Context(), &request)
+		p.log.Debug("engine called", slog.String("call", r.URL.Path), slog.Any("request", request), slog.Any("error", err))
+		encode(w, response, err)
+	}
+}
+
+// told is a call that changes something and has no answer.
+func told[Request any](p *Plugin, do func(context.Context, *Request) error) http.HandlerFunc {
+	return changed(p, func(ctx context.Context, r *Request) (struct{}, error) { return struct{}{}, do(ctx, r) })
+}
+
+// decode reads a call. One without a volume is refused: the engine repeats a call
+// whose connection broke with an empty body.
+func decode(w http.ResponseWriter, r *http.Request, request any) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyBytesMax))
+	if err == nil {
+		err = json.NewDecoder(bytes.NewReader(body)).Decode(request)
+	}
+	if err != nil {
+		return invalid("the call cannot be read: %v", err)
+	}
+	name, id := "", "-"
+	switch r := request.(type) {
+	case *plugin.CreateRequest:
+		name = r.Name
+	case *plugin.RemoveRequest:
+		name = r.Name
+	case *plugin.GetRequest:
+		name = r.Name
+	case *plugin.PathRequest:
+		name = r.Name
+	case *plugin.MountRequest:
+		name, id = r.Name, r.ID
+	case *plugin.UnmountRequest:
+		name, id = r.Name, r.ID
+	}
+	if name == "" || id == "" {
+		return invalid("the call names no volume, or not for whom")
+	}
+	return nil
+}
+
+func invalid(format string, values ...any) error {
+	return &volume.Error{
+		Kind: volume.ErrInvalidRequest,
+		What: fmt.Sprintf(format, values...),
+		Fix:  "try again: a container engine sends this when a connection broke before",
+	}
+}
+
+// encode answers with the text that the commands and the API have for an error.
+func encode(w http.ResponseWriter, response any, err error) {
+	if err != nil {
+		sdk.EncodeResponse(w, plugin.NewErrorResponse(err.Error()), true)
+		return
+	}
+	sdk.EncodeResponse(w, response, false)
+}
