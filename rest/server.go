@@ -9,6 +9,10 @@
 //	/v1/volumes/{name}/mount          DELETE (?target=)
 //	/v1/volumes/{name}/blocks         GET (?offset=&length=), PUT (?offset=)
 //	/v1/nodes  /v1/nodes/{id}  /v1/disks
+//	/v1/join                          POST, without a certificate
+//	/v1/tokens                        GET, POST
+//	/v1/tokens/{id}                   DELETE
+//	/v1/stop                          POST, on the socket alone
 //
 // cmd/lagan puts it on the node's socket and port; rest/client speaks to it.
 // What travels is in rest/api.
@@ -22,6 +26,7 @@ import (
 	"runtime/debug"
 
 	"github.com/gin-gonic/gin"
+	"golang.org/x/time/rate"
 
 	"github.com/lagan-storage/lagan/core/volume"
 )
@@ -60,22 +65,29 @@ type Params struct {
 	Volumes  Volumes
 	Blocks   Blocks
 	Machines Machines
-	Node     string // this node's name
-	Version  string
-	Log      *slog.Logger
+	// Admissions let nodes join.
+	Admissions Admissions
+	// Stop makes the node stop in order, and returns before it has.
+	Stop    func()
+	Node    string // this node's name
+	Version string
+	Log     *slog.Logger
 }
 
 // server holds the handlers.
-type server struct{ Params }
+type server struct {
+	Params
+	joins *rate.Limiter
+}
 
 // New returns the API's handler.
 func New(p Params) http.Handler {
 	gin.SetMode(gin.ReleaseMode) // or it prints its routes
-	s := &server{p}
+	s := &server{p, newJoinLimit()}
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
 	engine.UseRawPath, engine.UnescapePathValues = true, true // a name with a slash is one name, and refused as such
-	engine.Use(s.recovered)
+	engine.Use(s.recovered, s.onlyNodes)
 	engine.NoRoute(s.noRoute)
 	engine.NoMethod(s.noMethod)
 	engine.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
@@ -94,6 +106,11 @@ func New(p Params) http.Handler {
 	v1.GET("/nodes", s.listNodes)
 	v1.GET("/nodes/:id", s.getNode)
 	v1.GET("/disks", s.listDisks)
+	engine.POST(joinPath, s.postJoin)
+	v1.GET("/tokens", s.listTokens)
+	v1.POST("/tokens", s.postToken)
+	v1.DELETE("/tokens/:id", s.deleteToken)
+	v1.POST("/stop", s.postStop)
 	return engine
 }
 

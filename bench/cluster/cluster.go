@@ -11,11 +11,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lagan-storage/lagan/core/host/datadir"
 	"github.com/lagan-storage/lagan/plugin/device/fuse"
 	"github.com/lagan-storage/lagan/plugin/device/mounts"
 )
@@ -27,6 +27,10 @@ const (
 	downWithin = 60 * time.Second
 	// lookEvery is how often something is looked at that says nothing by itself.
 	lookEvery = 50 * time.Millisecond
+	// portsPerNode: data, metadata store's peers and clients, API.
+	portsPerNode = 4
+	// votersMax is how many nodes vote in a cluster that has them.
+	votersMax = 3
 )
 
 // Params says what cluster to make.
@@ -35,7 +39,6 @@ type Params struct {
 	Dir    string   // made when missing; removed by Close
 	Nodes  []string // names
 	Disk   string   // size of every node's disk, as in 2GiB
-	Plain  bool     // without TLS
 	Env    []string // more of the program's environment
 	// Pause waits for d or the end of ctx.
 	Pause func(ctx context.Context, d time.Duration) error
@@ -47,52 +50,25 @@ type Cluster struct {
 	nodes map[string]*Node
 }
 
-// New makes the certificates and directories of a cluster. No node runs yet.
+// New plans a cluster: its directories and ports. No node runs yet.
 func New(ctx context.Context, p Params) (*Cluster, error) {
 	c := &Cluster{p: p, nodes: map[string]*Node{}}
 	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the cluster's directory: %w", err)
 	}
-	ports, err := freePorts(ctx, 3*len(p.Nodes))
+	ports, err := freePorts(ctx, portsPerNode*len(p.Nodes))
 	if err != nil {
 		return nil, err
 	}
-	scheme := "https"
-	if p.Plain {
-		scheme = "http"
-	}
-	var peers []string
 	for i, name := range p.Nodes {
 		dir := filepath.Join(p.Dir, name)
-		n := &Node{
+		own := ports[portsPerNode*i:]
+		c.nodes[name] = &Node{
 			Name: name, cluster: c, dir: dir, Socket: filepath.Join(dir, "run", "lagan.sock"),
-			data: ports[3*i], client: ports[3*i+2], disks: []string{filepath.Join(dir, "disk") + ":" + p.Disk},
-		}
-		peers = append(peers, fmt.Sprintf("%s=%s://%s", name, scheme, ports[3*i+1]))
-		c.nodes[name] = n
-	}
-	for _, n := range c.nodes { // any order: each alone
-		n.peers = strings.Join(peers, ",")
-	}
-	if p.Plain {
-		return c, nil
-	}
-	return c, c.issue(ctx)
-}
-
-// issue makes the certificates, as an operator would.
-func (c *Cluster) issue(ctx context.Context) error {
-	authority := filepath.Join(c.p.Dir, "ca")
-	if _, err := c.lagan(ctx, nil, "ca", "init", authority); err != nil {
-		return err
-	}
-	for _, name := range c.p.Nodes {
-		out := filepath.Join(c.nodes[name].dir, "tls")
-		if _, err := c.lagan(ctx, nil, "ca", "issue", "--ca", authority, "--out", out, "--host", "127.0.0.1"); err != nil {
-			return err
+			data: own[0], peer: own[1], client: own[2], api: own[3], disks: []string{filepath.Join(p.Dir, name+".disk") + ":" + p.Disk},
 		}
 	}
-	return nil
+	return c, nil
 }
 
 // freePorts returns addresses on loopback that nobody listens on right now.
@@ -112,12 +88,19 @@ func freePorts(ctx context.Context, n int) (addresses []string, err error) {
 // Node returns the node of that name.
 func (c *Cluster) Node(name string) *Node { return c.nodes[name] }
 
-// Up starts all nodes together and returns when each can do its part.
+// Up starts the first node, has the others join, and returns when each can do
+// its part and as many vote as will.
 func (c *Cluster) Up(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, upWithin)
 	defer cancel()
-	for _, name := range c.p.Nodes {
+	for i, name := range c.p.Nodes {
 		if err := c.nodes[name].Start(ctx); err != nil {
+			return err
+		}
+		if i > 0 {
+			continue // the first admits them
+		}
+		if err := c.nodes[name].AwaitReady(ctx); err != nil {
 			return err
 		}
 	}
@@ -126,19 +109,38 @@ func (c *Cluster) Up(ctx context.Context) error {
 			return err
 		}
 	}
+	voters := 1
+	if len(c.p.Nodes) >= votersMax {
+		voters = votersMax
+	}
 	for _, name := range c.p.Nodes {
 		if err := c.awaitAll(ctx, c.nodes[name]); err != nil {
+			return err
+		}
+		if err := c.AwaitVoters(ctx, c.nodes[name], voters); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// AwaitVoters returns when n has heard that so many nodes vote.
+func (c *Cluster) AwaitVoters(ctx context.Context, n *Node, count int) error {
+	return c.Until(ctx, fmt.Sprintf("node %s knows %d voters", n.Name, count), func() (bool, error) {
+		_, known, err := datadir.Lookup(n.dir)
+		return known != nil && len(known.Endpoints) == count, err
+	})
+}
+
 // awaitAll returns when n has heard of all nodes and their disks.
 func (c *Cluster) awaitAll(ctx context.Context, n *Node) error {
 	return c.Until(ctx, "node "+n.Name+" knows all nodes and disks", func() (bool, error) {
 		status, err := n.Client().Status(ctx)
-		return len(status.Nodes) == len(c.p.Nodes) && len(status.Disks) == len(c.p.Nodes), err
+		disks := 0
+		for _, other := range c.nodes { // any order: a sum
+			disks += len(other.disks)
+		}
+		return len(status.Nodes) == len(c.p.Nodes) && len(status.Disks) == disks, err
 	})
 }
 

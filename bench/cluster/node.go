@@ -9,24 +9,27 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lagan-storage/lagan/core/host/datadir"
 	"github.com/lagan-storage/lagan/rest/client"
 )
 
-// Node is one process lagan up, and the next one on the same directory.
+// Node is one process lagan up or lagan join, and the next one on the same directory.
 type Node struct {
 	Name    string
 	Socket  string
 	cluster *Cluster
 	dir     string
 	data    string // host:port
-	client  string // host:port of its metadata store's member
-	peers   string
+	peer    string // host:port of its member of the metadata store, for others
+	client  string // the same for clients
+	api     string // host:port
 	disks   []string
 	extra   []string // more arguments
 
@@ -41,7 +44,7 @@ type Node struct {
 func (n *Node) Dir() string { return n.dir }
 
 // LogFile returns where the node's log is.
-func (n *Node) LogFile() string { return filepath.Join(n.dir, "log") }
+func (n *Node) LogFile() string { return n.dir + ".log" }
 
 func (n *Node) devices() string { return filepath.Join(n.dir, "run", "devices") }
 
@@ -52,41 +55,69 @@ func (n *Node) SetDisks(disks ...string) { n.disks = disks }
 // that every node has.
 func (n *Node) SetArguments(arguments ...string) { n.extra = arguments }
 
-// arguments returns the command line of the node.
-func (n *Node) arguments() []string {
-	list := []string{
-		"up", "--name", n.Name, "--data", n.dir, "--run", filepath.Dir(n.Socket),
-		"--listen", n.data, "--peers", n.peers, "--etcd-client", n.client,
-		"--plugin-socket", "none", // the machine's engine is not the cluster's business
-	}
+// API returns host:port of the node's API.
+func (n *Node) API() string { return n.api }
+
+// Birth returns the arguments that a node of a new data directory is given.
+func (n *Node) Birth() []string {
+	list := []string{"--name", n.Name, "--listen", n.data, "--etcd-peer", n.peer, "--etcd-client", n.client, "--api", n.api}
 	for _, d := range n.disks {
 		list = append(list, "--disk", d)
 	}
 	if len(n.disks) == 0 {
 		list = append(list, "--no-disk")
 	}
-	if n.cluster.p.Plain {
-		list = append(list, "--plain")
+	return list
+}
+
+// arguments returns the command line of the node: the first one makes the
+// cluster, the others join it by way of one that runs, and a node that was
+// started before needs nothing.
+func (n *Node) arguments(ctx context.Context) ([]string, error) {
+	where := append([]string{
+		"--data", n.dir, "--run", filepath.Dir(n.Socket),
+		"--plugin-socket", "none", // the machine's engine is not the cluster's business
+	}, n.extra...)
+	_, belongs, err := datadir.Lookup(n.dir)
+	switch {
+	case err != nil:
+		return nil, err
+	case belongs != nil:
+		return append([]string{"up"}, where...), nil
+	case n.Name == n.cluster.p.Nodes[0]:
+		return slices.Concat([]string{"up"}, where, n.Birth()), nil
 	}
-	return append(list, n.extra...)
+	for _, name := range n.cluster.p.Nodes {
+		host := n.cluster.nodes[name]
+		if host == n || !host.Running() {
+			continue
+		}
+		token, err := host.Client().CreateToken(ctx, 0)
+		if err != nil {
+			return nil, fmt.Errorf("make a token for node %s: %w", n.Name, err)
+		}
+		return slices.Concat([]string{"join", token.API, "--token", token.Token}, where, n.Birth()), nil
+	}
+	return nil, fmt.Errorf("no node runs that node %s could join by", n.Name)
 }
 
 // Start starts the process and does not wait for it.
 func (n *Node) Start(ctx context.Context) error {
+	arguments, err := n.arguments(ctx)
+	if err != nil {
+		return err
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.process != nil {
 		return fmt.Errorf("node %s runs already", n.Name)
-	}
-	if err := os.MkdirAll(n.dir, 0o700); err != nil {
-		return fmt.Errorf("make the directory of node %s: %w", n.Name, err)
 	}
 	log, err := os.OpenFile(n.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the log of node %s: %w", n.Name, err)
 	}
 	// Not bound to ctx: how the process ends is what this is about.
-	command := exec.CommandContext(context.WithoutCancel(ctx), n.cluster.p.Binary, n.arguments()...)
+	command := exec.CommandContext(context.WithoutCancel(ctx), n.cluster.p.Binary, arguments...)
 	command.Stdout, command.Stderr = log, log
 	command.Env = append(command.Environ(), n.cluster.p.Env...)
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}

@@ -163,12 +163,9 @@ func TestE2ESecondDaemonOnADataDirectoryIsRefused(t *testing.T) {
 	defer cancel()
 	for _, arguments := range [][]string{
 		{"--data", n.Dir(), "--run", filepath.Join(n.Dir(), "other-run")},
-		{"--data", filepath.Join(n.Dir(), "other-data"), "--run", filepath.Dir(n.Socket), "--plain"},
+		{"--data", filepath.Join(n.Dir(), "other-data"), "--run", filepath.Dir(n.Socket), "--no-disk", "--listen", "127.0.0.1:1"},
 	} {
-		arguments = append([]string{
-			"up", "--name", "a", "--disk", filepath.Join(n.Dir(), "disk") + ":128MiB",
-			"--listen", "127.0.0.1:1", "--peers", "a=https://127.0.0.1:2",
-		}, arguments...)
+		arguments = append([]string{"up", "--name", "a"}, arguments...)
 		_, err := n.Lagan(ctx, nil, arguments...)
 		if err == nil || !strings.Contains(err.Error(), "in use by process") {
 			t.Errorf("second daemon with %v: %v, want it refused", arguments, err)

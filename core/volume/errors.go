@@ -35,6 +35,10 @@ var (
 	ErrNotReady          = errors.New("not-ready")
 	ErrInvalidRequest    = errors.New("invalid-request")
 	ErrNodeNotFound      = errors.New("node-not-found")
+	ErrTokenRefused      = errors.New("token-refused")
+	ErrTokenNotFound     = errors.New("token-not-found")
+	ErrNodeNameTaken     = errors.New("node-name-taken")
+	ErrNoAuthority       = errors.New("no-authority")
 )
 
 // Explanation is a row of the catalogue of errors.
@@ -74,6 +78,10 @@ func Catalogue() []Explanation {
 		{ErrNotReady, "the node has not heard from the cluster's metadata store since it was started", "see that a majority of the voting nodes is up, then try again"},
 		{ErrInvalidRequest, "the request has not the form that the API asks for", "correct what the message names"},
 		{ErrNodeNotFound, "no node has that name or identity", "look at: lagan node ls"},
+		{ErrTokenRefused, "the cluster does not know the token, or it has run out", "make another on any node: lagan token create"},
+		{ErrTokenNotFound, "no token has that id", "look at: lagan token ls"},
+		{ErrNodeNameTaken, "a node of that name belongs to the cluster", "choose another name: lagan join --name NAME"},
+		{ErrNoAuthority, "the cluster's metadata store has no authority: its certificates were made with lagan ca", "make the new node's certificate with: lagan ca issue"},
 	}
 }
 

@@ -109,6 +109,45 @@ type Written struct {
 	Bytes int64 `json:"bytes"` // all of them durable
 }
 
+// Join is the body of a POST to /v1/join, the one request that needs no
+// certificate.
+type Join struct {
+	TokenID     string `json:"token_id"`
+	TokenSecret string `json:"token_secret"`
+	Name        string `json:"name"`
+	API         string `json:"api"` // host:port, like the next two
+	EtcdPeer    string `json:"etcd_peer"`
+	EtcdClient  string `json:"etcd_client"`
+	Request     string `json:"request"` // for a certificate, as PEM
+}
+
+// Joined is the answer to it.
+type Joined struct {
+	Node        string   `json:"node"`
+	Cluster     string   `json:"cluster"`
+	Authority   string   `json:"authority"`   // PEM
+	Certificate string   `json:"certificate"` // PEM
+	Endpoints   []string `json:"endpoints"`   // client URLs of the metadata store's voters
+}
+
+// NewToken is the body of a POST to /v1/tokens.
+type NewToken struct {
+	TTLSeconds int64 `json:"ttl_seconds,omitempty"` // 0: a day
+}
+
+// Token is one of /v1/tokens.
+type Token struct {
+	ID      string `json:"id"`
+	Token   string `json:"token,omitempty"` // in the answer to its making, and never again
+	API     string `json:"api,omitempty"`   // likewise: where to use it
+	Expires string `json:"expires"`         // RFC 3339
+}
+
+// Stopping is the answer to a POST to /v1/stop, which the socket alone takes.
+type Stopping struct {
+	Process int `json:"process"` // it ends when the node has stopped
+}
+
 // Problem is an answer that is an error (RFC 9457), of the media type in
 // ProblemType.
 type Problem struct {

@@ -31,6 +31,7 @@ type Client struct {
 	http *http.Client
 	base string // of all addresses
 	at   string // for people
+	fix  string // if nobody answers
 }
 
 // OverSocket returns a client of the daemon that listens on a unix socket.
@@ -39,6 +40,7 @@ func OverSocket(path string) *Client {
 	return &Client{
 		base: "http://lagan",
 		at:   path,
+		fix:  "start one with lagan up, or name its socket with --socket",
 		http: &http.Client{Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				return dialer.DialContext(ctx, "unix", path)
@@ -195,7 +197,7 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader) 
 	var op *net.OpError
 	switch {
 	case errors.As(err, &op) && op.Op == "dial":
-		return nil, fmt.Errorf("%w at %s (%w): start one with lagan up, or name its socket with --socket", ErrUnreachable, c.at, op.Err)
+		return nil, fmt.Errorf("%w at %s (%w): %s", ErrUnreachable, c.at, op.Err, c.fix)
 	case err != nil:
 		return nil, fmt.Errorf("the daemon at %s broke off: %w", c.at, err)
 	case response.StatusCode < http.StatusBadRequest:

@@ -31,7 +31,7 @@ func newCluster(t *testing.T, count int, tls *TLS) *testCluster {
 	peers, clients := freePorts(t, count), freePorts(t, count)
 	membership := map[string][]string{}
 	for i := range count {
-		membership[memberName(i)] = []string{fmt.Sprintf("%s://127.0.0.1:%d", tls.scheme(), peers[i])}
+		membership[memberName(i)] = []string{fmt.Sprintf("%s://127.0.0.1:%d", tls.Scheme(), peers[i])}
 	}
 	for i := range count {
 		c.params = append(c.params, MemberParams{
@@ -102,7 +102,7 @@ func (c *testCluster) leader() int {
 
 func (c *testCluster) endpoints() (list []string) {
 	for _, p := range c.params {
-		list = append(list, p.TLS.scheme()+"://"+p.ListenClient)
+		list = append(list, p.TLS.Scheme()+"://"+p.ListenClient)
 	}
 	return list
 }

@@ -51,3 +51,9 @@ func flock(path string, flag int) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// HasMember reports whether dir holds the data of a member that has started.
+func HasMember(dir string) (bool, error) {
+	logs, err := filepath.Glob(filepath.Join(dir, "member", "wal", "*.wal"))
+	return len(logs) > 0, err
+}

@@ -2,8 +2,11 @@ package etcd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,8 +37,12 @@ type endpoint struct {
 
 // endpoints are the members a store may ask. It stays with the one that answers.
 type endpoints struct {
-	list    []*endpoint
-	current atomic.Int64 // index of the one to ask, modulo their count
+	identity *tls.Config
+	current  atomic.Int64 // index of the one to ask, modulo their count
+
+	mu      sync.RWMutex // guards what follows
+	list    []*endpoint  // never empty
+	retired []*endpoint  // asked no more; calls under way may use them until the end
 }
 
 // connect prepares a connection to every endpoint; none is made yet.
@@ -44,31 +51,56 @@ func connect(ctx context.Context, p Params) (*endpoints, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the metadata store: %w", err)
 	}
-	e := &endpoints{}
-	for _, url := range p.Endpoints {
-		client, err := clientv3.New(clientv3.Config{
-			Context:              context.WithoutCancel(ctx),
-			Endpoints:            []string{url},
-			TLS:                  identity,
-			Logger:               zap.NewNop(), // what matters is logged here
-			DialKeepAliveTime:    keepAliveTime,
-			DialKeepAliveTimeout: keepAliveTimeout,
-			MaxUnaryRetries:      1, // tries are counted here, not there
-			DialOptions: []grpc.DialOption{
-				grpc.WithStatsHandler(departures{}),
-				grpc.WithChainUnaryInterceptor(failFast),
-				grpc.WithConnectParams(grpc.ConnectParams{
-					Backoff:           backoff.Config{BaseDelay: reconnectMin, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectMax},
-					MinConnectTimeout: dialTimeout,
-				}),
-			},
-		})
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("open the metadata store at %s: %w", url, err), e.close())
-		}
-		e.list = append(e.list, &endpoint{url: url, client: client})
+	e := &endpoints{identity: identity}
+	if err := e.set(ctx, p.Endpoints); err != nil {
+		return nil, errors.Join(err, e.close())
 	}
 	return e, nil
+}
+
+// set replaces the list by urls. Connections that are in both stay.
+func (e *endpoints) set(ctx context.Context, urls []string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	known := slices.Concat(e.list, e.retired)
+	var list []*endpoint
+	for _, url := range urls {
+		i := slices.IndexFunc(known, func(one *endpoint) bool { return one.url == url })
+		if i >= 0 {
+			list = append(list, known[i])
+			continue
+		}
+		client, err := clientv3.New(clientConfig(ctx, url, e.identity))
+		if err != nil {
+			e.retired = append(e.retired, list...)
+			return fmt.Errorf("open the metadata store at %s: %w", url, err)
+		}
+		list = append(list, &endpoint{url: url, client: client})
+	}
+	e.retired = slices.DeleteFunc(known, func(one *endpoint) bool { return slices.Contains(list, one) })
+	e.list = list
+	return nil
+}
+
+// clientConfig describes a client of one member.
+func clientConfig(ctx context.Context, url string, identity *tls.Config) clientv3.Config {
+	return clientv3.Config{
+		Context:              context.WithoutCancel(ctx),
+		Endpoints:            []string{url},
+		TLS:                  identity,
+		Logger:               zap.NewNop(), // what matters is logged here
+		DialKeepAliveTime:    keepAliveTime,
+		DialKeepAliveTimeout: keepAliveTimeout,
+		MaxUnaryRetries:      1, // tries are counted here, not there
+		DialOptions: []grpc.DialOption{
+			grpc.WithStatsHandler(departures{}),
+			grpc.WithChainUnaryInterceptor(failFast),
+			grpc.WithConnectParams(grpc.ConnectParams{
+				Backoff:           backoff.Config{BaseDelay: reconnectMin, Multiplier: 1.6, Jitter: 0.2, MaxDelay: reconnectMax},
+				MinConnectTimeout: dialTimeout,
+			}),
+		},
+	}
 }
 
 // failFast ends a call at once whose endpoint cannot be reached; etcd's client
@@ -79,6 +111,8 @@ func failFast(ctx context.Context, method string, request, reply any, conn *grpc
 
 // pick returns the endpoint to ask and the turn it has.
 func (e *endpoints) pick() (*endpoint, int64) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
 	turn := e.current.Load()
 	return e.list[turn%int64(len(e.list))], turn
 }
@@ -86,9 +120,18 @@ func (e *endpoints) pick() (*endpoint, int64) {
 // failed moves on from the endpoint that had turn, unless another call did so.
 func (e *endpoints) failed(turn int64) { e.current.CompareAndSwap(turn, turn+1) }
 
+// count returns how many endpoints there are.
+func (e *endpoints) count() int {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return len(e.list)
+}
+
 func (e *endpoints) close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	var all []error
-	for _, one := range e.list {
+	for _, one := range slices.Concat(e.list, e.retired) {
 		if err := one.client.Close(); err != nil && !errors.Is(err, context.Canceled) {
 			all = append(all, fmt.Errorf("close the connection to %s: %w", one.url, err))
 		}

@@ -141,7 +141,7 @@ func bootstrappedBefore(err error) bool {
 }
 
 // Endpoint returns the URL at which clients reach the member.
-func (m *Member) Endpoint() string { return m.params.TLS.scheme() + "://" + m.params.AdvertiseClient }
+func (m *Member) Endpoint() string { return m.params.TLS.Scheme() + "://" + m.params.AdvertiseClient }
 
 // ID returns the member's id in its cluster.
 func (m *Member) ID() uint64 { return uint64(m.server.Server.MemberID()) }

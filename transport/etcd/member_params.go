@@ -32,6 +32,9 @@ const (
 	// catchUpEntries is how many log entries a member keeps in memory for a
 	// slow follower; beyond that the follower takes a snapshot.
 	catchUpEntries = 2_000
+	// learnersMax is how many members may be catching up at once: a cluster
+	// grows from one voter to three, never to two.
+	learnersMax = 2
 )
 
 // MemberParams describes one member of a cluster with a membership that is
@@ -42,6 +45,7 @@ type MemberParams struct {
 	Dir     string              // kept for the life of the member, never on a volume of ours
 	Cluster map[string][]string // every member's peer URLs, by its name
 	Token   string              // the same on all members; keeps clusters apart
+	Join    bool                // the cluster runs and expects this member: see Store.AddLearner
 
 	ListenPeer      string // host:port; default: the host and port of the member's first peer URL
 	ListenClient    string // host:port
@@ -113,12 +117,16 @@ func (p MemberParams) config(logger *zap.Logger, options ...grpc.ServerOption) (
 	if err != nil {
 		return nil, fmt.Errorf("peer URL of member %s: %w", p.Name, err)
 	}
-	at := func(address string) []url.URL { return []url.URL{{Scheme: p.TLS.scheme(), Host: address}} }
+	at := func(address string) []url.URL { return []url.URL{{Scheme: p.TLS.Scheme(), Host: address}} }
 	c := embed.NewConfig()
 	c.Name, c.Dir = p.Name, p.Dir
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{{Scheme: peers[0].Scheme, Host: p.ListenPeer}}, peers
 	c.ListenClientUrls, c.AdvertiseClientUrls = at(p.ListenClient), at(p.AdvertiseClient)
 	c.ClusterState = embed.ClusterStateFlagNew
+	if p.Join {
+		c.ClusterState = embed.ClusterStateFlagExisting
+	}
+	c.MaxLearners = learnersMax
 	c.InitialCluster, c.InitialClusterToken = p.initialCluster(), p.Token
 	c.PeerTLSInfo, c.ClientTLSInfo = p.TLS.server(), p.TLS.server()
 	c.TickMs, c.ElectionMs = uint(p.Tick.Milliseconds()), uint(p.Election.Milliseconds())

@@ -78,7 +78,7 @@ func (s *Store) write(ctx context.Context, txn metadata.Txn) (metadata.Result, e
 // read tries ask on one endpoint after the other until it succeeds or ctx ends.
 // The deadline of a try doubles with every round: the answer may be large.
 func (s *Store) read(ctx context.Context, ask func(context.Context, *endpoint) error) error {
-	count := len(s.endpoints.list)
+	count := s.endpoints.count()
 	deadline := s.params.ReadTry
 	for tries := 0; ; tries++ {
 		e, turn := s.endpoints.pick()
@@ -105,7 +105,8 @@ func (s *Store) read(ctx context.Context, ask func(context.Context, *endpoint) e
 // rest waits after every full round of endpoints that failed at once, longer
 // each time. A server that answers fast but not well is not to be hammered.
 func (s *Store) rest(ctx context.Context, tries int) {
-	round, last := tries/len(s.endpoints.list), (tries+1)%len(s.endpoints.list) == 0
+	count := s.endpoints.count()
+	round, last := tries/count, (tries+1)%count == 0
 	if last {
 		pause(ctx, min(pauseMin<<min(round, 10), pauseMax))
 	}

@@ -71,10 +71,11 @@ func Parse(authorityPEM, certificatePEM, keyPEM []byte) (*Identity, error) {
 		return nil, err
 	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(authorityPEM) {
-		return nil, errors.New("certificate of the authority: no PEM block found")
+	der, err := decode(authorityPEM, certificateType)
+	if err != nil || !pool.AppendCertsFromPEM(authorityPEM) {
+		return nil, errors.Join(errors.New("certificate of the authority cannot be read"), err)
 	}
-	return &Identity{Node: node, Certificate: pair, Authority: pool}, nil
+	return &Identity{Node: node, Certificate: pair, Authority: pool, AuthorityDER: der}, nil
 }
 
 // SaveAuthority writes an authority to dir, as Save does a node's identity.

@@ -20,6 +20,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -28,16 +29,24 @@ import (
 const (
 	uriPrefix = "lagan://node/"
 	dnsSuffix = ".node.lagan"
+	// AnyNode is a name that every node's certificate carries: for diallers
+	// that know an address and not who is there.
+	AnyNode = "any" + dnsSuffix
 )
 
 // ErrNoNode says that a certificate is not one of a node.
 var ErrNoNode = errors.New("the certificate names no node of lagan: issue one with the cluster's authority")
+
+// ErrOtherAuthority says that a node belongs to another cluster than a token.
+var ErrOtherAuthority = errors.New("the node belongs to another cluster than the token: compare the address with the cluster that made the token")
 
 // Identity is what a node proves itself with and checks others by.
 type Identity struct {
 	Node        block.NodeID
 	Certificate tls.Certificate
 	Authority   *x509.CertPool // who may vouch for the others
+
+	AuthorityDER []byte // the authority's certificate
 }
 
 // NodeOf returns the node that certificate was issued to.
@@ -71,6 +80,40 @@ func (i *Identity) Client(node block.NodeID) *tls.Config {
 	c.RootCAs = i.Authority
 	c.ServerName = node.String() + dnsSuffix
 	return c
+}
+
+// API returns the configuration of a port that also hears those who have no
+// certificate yet: what they may do is for the handler to decide. The
+// authority's certificate goes along, so that a joining node can compare it with
+// its token.
+func (i *Identity) API() *tls.Config {
+	c := i.config()
+	c.Certificates[0].Certificate = append(slices.Clone(i.Certificate.Certificate), i.AuthorityDER)
+	c.ClientAuth = tls.VerifyClientCertIfGiven
+	c.ClientCAs = i.Authority
+	return c
+}
+
+// Pinned returns the configuration for connecting to any node of the cluster
+// whose authority has the hash pin. Nothing else is trusted, and nothing is sent
+// before the other side has proved itself.
+func Pinned(pin Hash) *tls.Config {
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		// The standard verifier wants a root that is known beforehand. What it
+		// does is done below, with the root that the pin vouches for.
+		InsecureSkipVerify: true,
+		VerifyConnection: func(s tls.ConnectionState) error {
+			authority := s.PeerCertificates[len(s.PeerCertificates)-1]
+			if HashOf(authority.Raw) != pin {
+				return ErrOtherAuthority
+			}
+			roots := x509.NewCertPool()
+			roots.AddCert(authority)
+			_, err := s.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, DNSName: AnyNode})
+			return err
+		},
+	}
 }
 
 func (i *Identity) config() *tls.Config {

@@ -2,6 +2,9 @@ package command
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,6 +22,8 @@ func run(t *testing.T, arguments ...string) (code int, out, complaint string) {
 }
 
 func TestExitCodesTellNonsenseFromFailure(t *testing.T) {
+	dir := t.TempDir()
+	data, token := filepath.Join(dir, "data"), identity.NewToken(identity.Hash{}).String()
 	for _, c := range []struct {
 		line string
 		code int
@@ -31,14 +36,23 @@ func TestExitCodesTellNonsenseFromFailure(t *testing.T) {
 		{"volume read db --length long", exitUsage, "long"},
 		{"-o xml volume ls", exitUsage, "table or json"},
 		{"up --disk /d:large", exitUsage, "large"},
-		{"up --peers a", exitUsage, "NAME=https"},
-		{"up --name a --no-disk", exitNotDone, "--peers"},
-		{"up --name a --no-disk --peers a=https://127.0.0.1:1 --tls-dir /nowhere", exitNotDone, "lagan ca issue"},
+		{"up --name a --no-disk --etcd-endpoints http://127.0.0.1:1 --tls-dir /nowhere --run " + filepath.Join(dir, "run") + " --data " + data, exitNotDone, "lagan ca issue"},
+		{"up --name a --data " + data, exitNotDone, "--no-disk"},
+		{"up --name a/b --no-disk --data " + data, exitNotDone, "a/b"},
+		{"up --name a --no-disk --plain --data " + data, exitNotDone, "--etcd-endpoints"},
+		{"join 127.0.0.1:1 --no-disk --data " + data, exitUsage, "lagan token create"},
+		{"join 127.0.0.1:1 --no-disk --token a.b --data " + data, exitUsage, "id.secret.hash"},
+		{"join 127.0.0.1:1 --name n --no-disk --listen 127.0.0.1:2 --data " + data + " --token " + token, exitNotDone, "HOST:7301"},
+		{"token create --ttl 1ms", exitUsage, "--ttl"},
+		{"down", exitNotDone, "no daemon answers"},
 	} {
 		code, _, complaint := run(t, strings.Fields(c.line)...)
 		if code != c.code || !strings.Contains(complaint, c.want) {
 			t.Errorf("lagan %s: exit %d, %q; want %d and %q", c.line, code, complaint, c.code, c.want)
 		}
+	}
+	if _, err := os.Stat(data); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("commands that were refused left a data directory: %v", err)
 	}
 	if code, out, _ := run(t, "version"); code != exitDone || !strings.HasPrefix(out, "lagan ") {
 		t.Errorf("version: exit %d, %q", code, out)

@@ -91,7 +91,7 @@ func newRoot(streams Streams) *cobra.Command {
 		}
 		return nil
 	}
-	root.AddCommand(s.up(), s.status(), s.volume(), s.node(), s.disk(), s.authority(), s.version())
+	root.AddCommand(s.up(), s.join(), s.down(), s.token(), s.status(), s.volume(), s.node(), s.disk(), s.authority(), s.version())
 	return root
 }
 

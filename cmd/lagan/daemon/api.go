@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/fx"
 
+	"github.com/lagan-storage/lagan/core/host/cluster"
 	"github.com/lagan-storage/lagan/core/host/usecase"
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/rest"
@@ -46,14 +47,15 @@ func newUseCases(life fx.Lifecycle, c Config, node volume.Node, b body, d disks,
 	return n
 }
 
-func newAPI(c Config, node volume.Node, n *usecase.Node, log *slog.Logger) http.Handler {
+func newAPI(c Config, node volume.Node, n *usecase.Node, a *cluster.Admissions, down fx.Shutdowner, log *slog.Logger) http.Handler {
 	return rest.New(rest.Params{
-		Volumes: n, Blocks: n, Machines: n, Node: node.Name, Version: c.Version, Log: log.With(slog.String("part", "api")),
+		Volumes: n, Blocks: n, Machines: n, Admissions: a, Node: node.Name, Version: c.Version, Log: log.With(slog.String("part", "api")),
+		Stop: func() { _ = down.Shutdown() }, // an error says that it is stopping already
 	})
 }
 
-// serveAPI puts the API on the node's socket and, if asked for, on a port where
-// only holders of a certificate of the cluster are heard.
+// serveAPI puts the API on the node's socket and on a port where those who hold a
+// certificate of the cluster are heard, and others if they want to join.
 func serveAPI(ctx context.Context, life fx.Lifecycle, c Config, with credentials, handler http.Handler, log *slog.Logger) error {
 	socket, err := listenSocket(ctx, c.Socket())
 	if err != nil {
@@ -66,19 +68,17 @@ func serveAPI(ctx context.Context, life fx.Lifecycle, c Config, with credentials
 	}
 	listeners := []net.Listener{socket}
 	serve := []func() error{func() error { return server.Serve(socket) }}
-	if c.API != "" {
-		config := net.ListenConfig{}
-		port, err := config.Listen(ctx, "tcp", c.API)
-		if err != nil {
-			return errors.Join(fmt.Errorf("listen for the API: %w", err), socket.Close())
-		}
-		listeners = append(listeners, port)
-		if with.identity != nil {
-			server.TLSConfig = with.identity.Server()
-			serve = append(serve, func() error { return server.ServeTLS(port, "", "") })
-		} else {
-			serve = append(serve, func() error { return server.Serve(port) })
-		}
+	config := net.ListenConfig{}
+	port, err := config.Listen(ctx, "tcp", c.API)
+	if err != nil {
+		return errors.Join(fmt.Errorf("listen for the API: %w: stop what listens there, or choose another port with --api", err), socket.Close())
+	}
+	listeners = append(listeners, port)
+	if with.identity != nil {
+		server.TLSConfig = with.identity.API()
+		serve = append(serve, func() error { return server.ServeTLS(port, "", "") })
+	} else {
+		serve = append(serve, func() error { return server.Serve(port) })
 	}
 	life.Append(fx.StartStopHook(
 		func() {

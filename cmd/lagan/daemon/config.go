@@ -3,10 +3,12 @@ package daemon
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"strings"
 
+	"github.com/lagan-storage/lagan/core/host/cluster"
 	"github.com/lagan-storage/lagan/core/host/datadir"
 	"github.com/lagan-storage/lagan/core/volume"
 )
@@ -22,27 +24,90 @@ type Config struct {
 
 	Listen    string // host:port of the data port
 	Advertise string // the same as other nodes reach it; default: Listen
-	API       string // host:port of the API over TCP; "": on the socket only
+	API       string // host:port of the API over TCP
 
 	Disks  []datadir.Disk
 	NoDisk bool // this node keeps no copies
 
-	Cluster    string              // name of the cluster, the same on all nodes
-	Peers      map[string][]string // peer URLs of the metadata store by node; this node among them
-	EtcdClient string              // host:port where this node's member of the metadata store serves clients
-	Endpoints  []string            // of a metadata store that others run; instead of Peers
+	Cluster    string   // name of the cluster, the same on all nodes
+	EtcdPeer   string   // host:port where this node's member of the metadata store serves others, where nodes join
+	EtcdClient string   // host:port where this node's member of the metadata store serves clients
+	Endpoints  []string // of a metadata store that others run; none: the nodes do
 
 	TLSDir string // of the node's identity
 	Plain  bool   // no TLS anywhere: anybody who reaches a port can be any node
 
 	Plugin Plugin // of the container engine
+
+	Out io.Writer // for what people wait for: how others join
+}
+
+// The ports of a node, unless others are asked for.
+const (
+	apiPort        = "7301"
+	etcdPeerPort   = "7302"
+	etcdClientPort = "7303"
+)
+
+// External reports whether others run the metadata store. Such a node is given
+// everything at every start, and nodes do not join.
+func (c *Config) External() bool { return len(c.Endpoints) > 0 }
+
+// Complete sets the addresses that were left out: on the host of the data port.
+func (c *Config) Complete() error {
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("address of the data port: %w: write it as --listen HOST:PORT", err)
+	}
+	for _, a := range []struct {
+		into *string
+		port string
+	}{{&c.API, apiPort}, {&c.EtcdPeer, etcdPeerPort}, {&c.EtcdClient, etcdClientPort}} {
+		if *a.into == "" {
+			*a.into = net.JoinHostPort(host, a.port)
+		}
+	}
+	return nil
+}
+
+// Settings returns what of c is remembered.
+func (c *Config) Settings() datadir.Settings {
+	return datadir.Settings{
+		Cluster: c.Cluster, Name: c.Name, Zone: c.Zone, Listen: c.Listen, Advertise: c.Advertise,
+		API: c.API, EtcdPeer: c.EtcdPeer, EtcdClient: c.EtcdClient, Disks: c.Disks, NoDisk: c.NoDisk,
+	}
+}
+
+// Take replaces what was given by what was remembered.
+func (c *Config) Take(s datadir.Settings) {
+	c.Cluster, c.Name, c.Zone, c.Listen, c.Advertise = s.Cluster, s.Name, s.Zone, s.Listen, s.Advertise
+	c.API, c.EtcdPeer, c.EtcdClient, c.Disks, c.NoDisk = s.API, s.EtcdPeer, s.EtcdClient, s.Disks, s.NoDisk
+}
+
+// Addresses returns where others reach the node.
+func (c *Config) Addresses() cluster.Addresses {
+	return cluster.Addresses{API: c.outside(c.API), EtcdPeer: c.outside(c.EtcdPeer), EtcdClient: c.outside(c.EtcdClient)}
+}
+
+// outside returns an address of this node as others reach it: the host is the
+// one that is advertised.
+func (c *Config) outside(address string) string {
+	own, port, err := net.SplitHostPort(address)
+	host, _, advertiseErr := net.SplitHostPort(c.Advertise)
+	if err != nil || c.Advertise == "" || advertiseErr != nil {
+		return address
+	}
+	if listen, _, _ := net.SplitHostPort(c.Listen); own != listen {
+		return address // it was set to another one
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // Socket is where the API listens for local root.
 func (c *Config) Socket() string { return filepath.Join(c.Run, "lagan.sock") }
 
-// check returns an error naming the first setting that cannot be right.
-func (c *Config) check() error {
+// Check returns an error naming the first setting that cannot be right.
+func (c *Config) Check() error {
 	switch {
 	case c.Name == "":
 		return errors.New("the node has no name: give one with --name")
@@ -50,19 +115,21 @@ func (c *Config) check() error {
 		return errors.New("the node has no disk: give one with --disk PATH:SIZE, or say with --no-disk that it keeps no copies")
 	case len(c.Disks) > 0 && c.NoDisk:
 		return errors.New("--disk and --no-disk contradict each other: leave one out")
-	case len(c.Peers) == 0 && len(c.Endpoints) == 0:
-		return errors.New("the node knows no metadata store: name the members with --peers, or an etcd that others run with --etcd-endpoints")
-	case len(c.Peers) > 0 && len(c.Endpoints) > 0:
-		return errors.New("--peers and --etcd-endpoints contradict each other: leave one out")
-	case len(c.Peers) > 0 && len(c.Peers[c.Name]) == 0:
-		return fmt.Errorf("--peers does not name this node: add %s=URL", c.Name)
+	case c.Plain && !c.External():
+		return errors.New("--plain goes with --etcd-endpoints: nodes that join have certificates")
 	}
-	host, _, err := net.SplitHostPort(c.advertised())
-	if err != nil {
-		return fmt.Errorf("address for other nodes: %w", err)
+	reached := []string{c.advertised()}
+	if a := c.Addresses(); !c.External() {
+		reached = append(reached, a.API, a.EtcdPeer, a.EtcdClient)
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		return fmt.Errorf("other nodes cannot reach this one at %s: say where with --advertise HOST:PORT", c.advertised())
+	for _, address := range reached {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return fmt.Errorf("address for other nodes: %w", err)
+		}
+		if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+			return fmt.Errorf("other nodes cannot reach this one at %s: say where with --advertise HOST:PORT", address)
+		}
 	}
 	return nil
 }
@@ -85,17 +152,4 @@ func ParseDisk(text string) (datadir.Disk, error) {
 		return datadir.Disk{}, fmt.Errorf("disk %q: %w", text, err)
 	}
 	return datadir.Disk{Path: text[:i], Size: size}, nil
-}
-
-// ParsePeers reads NAME=URL,NAME=URL,…
-func ParsePeers(texts []string) (map[string][]string, error) {
-	peers := map[string][]string{}
-	for _, text := range texts {
-		name, address, found := strings.Cut(text, "=")
-		if !found || name == "" || !strings.Contains(address, "://") {
-			return nil, fmt.Errorf("peer %q: write it as NAME=https://HOST:PORT", text)
-		}
-		peers[name] = append(peers[name], address)
-	}
-	return peers, nil
 }

@@ -1,10 +1,13 @@
 // Package daemon wires a node together: it makes the parts in the order in which
 // they need each other, starts them and stops them in the reverse order. It
 // holds the adapters between packages that must not know each other, and no
-// logic. Its only caller is the command lagan up.
+// logic. Its callers are the commands lagan up and lagan join.
 //
-//	data directory ▶ devices left over ▶ volume plugin ▶ disks ▶ etcd member ▶ store ▶ host and transport
-//	                                                       ▶ use cases ▶ API
+//	data directory ▶ devices left over ▶ volume plugin ▶ disks ▶ store ▶ host and transport ▶ use cases ▶ API
+//	                                                               └ keeper ▶ etcd member, in its own time
+//
+// The API answers before a majority of the metadata store is there: /readyz says
+// what is missing.
 package daemon
 
 import (
@@ -26,10 +29,11 @@ const stopWithin = 45 * time.Second
 
 // Run runs a node until ctx ends, or until it cannot go on.
 func Run(ctx context.Context, c Config, log *slog.Logger) error {
-	if err := c.check(); err != nil {
+	if err := errors.Join(c.Complete(), c.Check()); err != nil {
 		return err
 	}
-	app := fx.New(options(ctx, c, log))
+	failed := make(breakdown, 1)
+	app := fx.New(options(ctx, c, failed, log))
 	if err := app.Err(); err != nil {
 		return dig.RootCause(err)
 	}
@@ -44,6 +48,8 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		if s.ExitCode != 0 {
 			broken = errors.New("the node could not go on: see its log above")
 		}
+	case err := <-failed:
+		broken = fmt.Errorf("the node could not go on: %w", err)
 	}
 	log.Info("node stops", slog.String("node", c.Name))
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
@@ -55,11 +61,21 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	return broken
 }
 
+// breakdown hears why the node cannot go on; the first reason is enough.
+type breakdown chan error
+
+func (b breakdown) tell(err error) {
+	select {
+	case b <- err:
+	default:
+	}
+}
+
 // options is the graph.
-func options(ctx context.Context, c Config, log *slog.Logger) fx.Option {
+func options(ctx context.Context, c Config, failed breakdown, log *slog.Logger) fx.Option {
 	plugin := &volumePlugin{}
 	return fx.Options(
-		fx.Supply(c, log),
+		fx.Supply(c, failed, log),
 		fx.ErrorHook(plugin), // what is not started is not stopped
 		fx.Provide(
 			func() context.Context { return ctx },
@@ -76,7 +92,7 @@ func options(ctx context.Context, c Config, log *slog.Logger) fx.Option {
 			newAPI,
 		),
 		// The first frees what a killed daemon left, before anything can wait; the
-		// second answers the container engine while the rest waits for a majority.
+		// second answers the container engine while the rest is being opened.
 		fx.Invoke(func(*devices) {}, func(*volumePlugin) {}, serveAPI, connectPlugin),
 		fx.StartTimeout(time.Hour), // ctx ends it
 		fx.StopTimeout(stopWithin),

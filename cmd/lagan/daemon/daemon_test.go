@@ -11,7 +11,7 @@ import (
 )
 
 func TestGraphIsWhole(t *testing.T) {
-	if err := fx.ValidateApp(options(t.Context(), Config{}, slog.New(slog.DiscardHandler))); err != nil {
+	if err := fx.ValidateApp(options(t.Context(), Config{}, make(breakdown, 1), slog.New(slog.DiscardHandler))); err != nil {
 		t.Error(err)
 	}
 }
@@ -20,32 +20,30 @@ func TestSettingsThatCannotBeRightAreNamed(t *testing.T) {
 	right := func() Config {
 		return Config{
 			Name: "a", Listen: "10.0.0.1:7300", Disks: []datadir.Disk{{Path: "/d"}},
-			Peers: map[string][]string{"a": {"https://10.0.0.1:7302"}},
+			API: "10.0.0.1:7301", EtcdPeer: "10.0.0.1:7302", EtcdClient: "10.0.0.1:7303",
 		}
 	}
-	if c := right(); c.check() != nil {
-		t.Fatalf("what is right is refused: %v", c.check())
+	if c := right(); c.Check() != nil {
+		t.Fatalf("what is right is refused: %v", c.Check())
 	}
 	for want, spoil := range map[string]func(*Config){
-		"--name":           func(c *Config) { c.Name = "" },
-		"--no-disk":        func(c *Config) { c.Disks = nil },
-		"contradict":       func(c *Config) { c.NoDisk = true },
-		"--etcd-endpoints": func(c *Config) { c.Peers = nil },
-		"--peers and":      func(c *Config) { c.Endpoints = []string{"http://x:1"} },
-		"add b=":           func(c *Config) { c.Name = "b" },
-		"--advertise":      func(c *Config) { c.Listen = "0.0.0.0:7300" },
-		"[::]:7300":        func(c *Config) { c.Advertise = "[::]:7300" },
-		"missing port":     func(c *Config) { c.Advertise = "10.0.0.1" },
+		"--name":       func(c *Config) { c.Name = "" },
+		"--no-disk":    func(c *Config) { c.Disks = nil },
+		"contradict":   func(c *Config) { c.NoDisk = true },
+		"--plain goes": func(c *Config) { c.Plain = true },
+		"--advertise":  func(c *Config) { c.Listen = "0.0.0.0:7300" },
+		"[::]:7300":    func(c *Config) { c.Advertise = "[::]:7300" },
+		"missing port": func(c *Config) { c.Advertise = "10.0.0.1" },
 	} {
 		c := right()
 		spoil(&c)
-		if err := c.check(); err == nil || !strings.Contains(err.Error(), want) {
+		if err := c.Check(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error with %q", err, want)
 		}
 	}
 }
 
-func TestDisksAndPeersAreReadAsWritten(t *testing.T) {
+func TestDisksAreReadAsWritten(t *testing.T) {
 	for text, want := range map[string]datadir.Disk{
 		"/dev/sdb":     {Path: "/dev/sdb"},
 		"/pool:10GiB":  {Path: "/pool", Size: 10 << 30},
@@ -58,13 +56,14 @@ func TestDisksAndPeersAreReadAsWritten(t *testing.T) {
 	if _, err := ParseDisk("/pool:large"); err == nil {
 		t.Error("a size that is none was taken")
 	}
-	peers, err := ParsePeers([]string{"a=https://x:1", "b=https://y:1", "b=https://z:1"})
-	if err != nil || len(peers["a"]) != 1 || len(peers["b"]) != 2 {
-		t.Errorf("got %v, %v", peers, err)
+}
+
+func TestPortsAreOnTheHostOfTheDataPort(t *testing.T) {
+	c := Config{Listen: "0.0.0.0:7300", Advertise: "10.0.0.1:7300", EtcdPeer: "10.0.0.9:1"}
+	if err := c.Complete(); err != nil || c.API != "0.0.0.0:7301" || c.EtcdClient != "0.0.0.0:7303" {
+		t.Fatalf("%+v, %v", c, err)
 	}
-	for _, text := range []string{"a", "=https://x:1", "a=x:1"} {
-		if _, err := ParsePeers([]string{text}); err == nil {
-			t.Errorf("peer %q was taken", text)
-		}
+	if a := c.Addresses(); a.API != "10.0.0.1:7301" || a.EtcdPeer != "10.0.0.9:1" || a.EtcdClient != "10.0.0.1:7303" {
+		t.Errorf("others are told %+v", a)
 	}
 }

@@ -27,7 +27,10 @@ func loadIdentity(c Config, log *slog.Logger) (credentials, error) {
 	}
 	id, err := identity.Load(c.TLSDir)
 	if err != nil {
-		return credentials{}, fmt.Errorf("%w\nissue a certificate with: lagan ca issue --ca DIR --out %s", err, c.TLSDir)
+		if c.External() {
+			err = fmt.Errorf("%w\nissue a certificate with: lagan ca issue --ca DIR --out %s", err, c.TLSDir)
+		}
+		return credentials{}, err
 	}
 	return credentials{id}, nil
 }
@@ -42,7 +45,13 @@ func openDir(life fx.Lifecycle, c Config, with credentials) (*datadir.Dir, error
 		return nil, err
 	}
 	life.Append(fx.StopHook(d.Close))
-	return d, nil
+	if c.External() {
+		return d, nil
+	}
+	if d.Cluster() == nil {
+		return nil, fmt.Errorf("data directory %s belongs to no cluster: run  lagan up  or  lagan join  on one that is empty", c.Data)
+	}
+	return d, d.SetSettings(c.Settings())
 }
 
 func openMarkers(life fx.Lifecycle, c Config, _ *datadir.Dir) (*datadir.Markers, error) {
@@ -94,7 +103,7 @@ func newSeed() (uint64, error) {
 func describeNode(_ context.Context, c Config, d *datadir.Dir) (volume.Node, error) {
 	boot, err := datadir.ReadBootID()
 	return volume.Node{
-		Format: volume.Format, ID: d.Node(), Name: c.Name, Address: c.advertised(), API: c.API,
+		Format: volume.Format, ID: d.Node(), Name: c.Name, Address: c.advertised(), API: c.Addresses().API,
 		Zone: c.Zone, BootID: boot, Version: c.Version,
 	}, err
 }

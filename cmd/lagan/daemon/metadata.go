@@ -2,13 +2,17 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"go.uber.org/fx"
 
+	"github.com/lagan-storage/lagan/core/host/cluster"
 	"github.com/lagan-storage/lagan/core/host/datadir"
+	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/transport/etcd"
 	"github.com/lagan-storage/lagan/transport/identity"
 )
@@ -23,60 +27,114 @@ const (
 	memberWithin = 5 * time.Second
 )
 
-// openStore starts this node's member of the metadata store, if it is to have
-// one, and returns a client. It returns when a majority of the members is up.
-func openStore(ctx context.Context, life fx.Lifecycle, down fx.Shutdowner, c Config, d *datadir.Dir, log *slog.Logger) (*etcd.Store, error) {
-	var tls *etcd.TLS
+// keeping is the metadata store and who keeps its members, if this node may have
+// one.
+type keeping struct {
+	fx.Out
+
+	Store      *etcd.Store
+	Admissions *cluster.Admissions
+}
+
+// openStore returns a client of the metadata store, and starts what keeps this
+// node's member of it and the list of voters. It waits for nobody.
+func openStore(ctx context.Context, life fx.Lifecycle, failed breakdown, c Config, d *datadir.Dir, log *slog.Logger) (k keeping, err error) {
+	member := memberParams(c, d, log)
+	endpoints := c.Endpoints
+	own := member.TLS.Scheme() + "://" + member.AdvertiseClient
+	if len(endpoints) == 0 {
+		endpoints = []string{own}
+		if known := d.Cluster(); known != nil {
+			endpoints = append(endpoints, known.Endpoints...)
+		}
+	}
+	k.Store, err = etcd.Open(ctx, etcd.Params{
+		Endpoints: distinct(endpoints), TLS: member.TLS, Logger: log.With(slog.String("part", "metadata")), LeaseTTL: leaseTTL,
+	})
+	if err != nil {
+		return k, err
+	}
+	var keeper *cluster.Keeper
+	k.Admissions = cluster.NewAdmissions(cluster.Params{
+		Store: k.Store, API: c.Addresses().API, Scheme: cluster.Scheme, Now: time.Now,
+		Endpoints: func() []string { return keeper.Endpoints() },
+	})
+	keeper = cluster.NewKeeper(cluster.KeeperParams{
+		Store: k.Store, Dir: d, TLSDir: c.TLSDir, Member: member, Client: own,
+		Self: cluster.Member{
+			Name: c.Name, API: c.Addresses().API, Client: own, Peer: member.TLS.Scheme() + "://" + c.outside(c.EtcdPeer),
+		},
+		Tokens: k.Admissions, Founded: func(t volume.TokenReport) { tellToken(c, t) },
+		Failed: failed.tell, Log: log,
+	})
+	life.Append(fx.StopHook(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, memberWithin)
+		defer cancel()
+		return keeper.Close(ctx)
+	}))
+	life.Append(fx.StopHook(func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, storeWithin)
+		defer cancel()
+		return k.Store.Close(ctx)
+	}))
+	if !c.External() {
+		keep(ctx, life, keeper)
+	}
+	return k, nil
+}
+
+// keep runs the keeper until the stop comes to it.
+func keep(ctx context.Context, life fx.Lifecycle, keeper *cluster.Keeper) {
+	running, end := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		keeper.Run(running)
+		close(ended)
+	}()
+	life.Append(fx.StopHook(func() {
+		end()
+		<-ended
+	}))
+}
+
+// memberParams describes the member of the metadata store that this node has or
+// may come to have.
+func memberParams(c Config, d *datadir.Dir, log *slog.Logger) etcd.MemberParams {
+	p := etcd.MemberParams{
+		Name: c.Name, Dir: d.Path("etcd"),
+		ListenClient: c.EtcdClient, AdvertiseClient: c.outside(c.EtcdClient),
+		Logger: slog.New(grave{log.Handler()}).With(slog.String("part", "etcd")),
+	}
 	if !c.Plain {
-		tls = &etcd.TLS{
+		p.TLS = &etcd.TLS{
 			CertFile: filepath.Join(c.TLSDir, identity.CertificateFile),
 			KeyFile:  filepath.Join(c.TLSDir, identity.KeyFile),
 			CAFile:   filepath.Join(c.TLSDir, identity.AuthorityFile),
 		}
 	}
-	endpoints := c.Endpoints
-	if len(c.Peers) > 0 {
-		log.Info("waiting for a majority of the metadata store's members", slog.Int("members", len(c.Peers)))
-		member, err := etcd.StartMember(ctx, etcd.MemberParams{
-			Name: c.Name, Dir: d.Path("etcd"), Cluster: c.Peers, Token: c.Cluster,
-			ListenClient: c.EtcdClient, TLS: tls, Logger: slog.New(grave{log.Handler()}).With(slog.String("part", "etcd")),
-		})
-		if err != nil {
-			return nil, err
-		}
-		endpoints = []string{member.Endpoint()}
-		life.Append(fx.StopHook(func(ctx context.Context) error {
-			ctx, cancel := context.WithTimeout(ctx, memberWithin)
-			defer cancel()
-			return member.Close(ctx)
-		}))
-		watchMember(ctx, member, down, log)
+	if !c.External() {
+		p.TLS.ServerName = identity.AnyNode
+		p.ListenPeer = c.EtcdPeer
+		p.Cluster = map[string][]string{c.Name: {cluster.Scheme + "://" + c.outside(c.EtcdPeer)}}
+		p.Token = d.Cluster().Authority
 	}
-	store, err := etcd.Open(ctx, etcd.Params{
-		Endpoints: endpoints, TLS: tls, Logger: log.With(slog.String("part", "metadata")), LeaseTTL: leaseTTL,
-	})
-	if err != nil {
-		return nil, err
-	}
-	life.Append(fx.StopHook(func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, storeWithin)
-		defer cancel()
-		return store.Close(ctx)
-	}))
-	return store, nil
+	return p
 }
 
-// watchMember ends the daemon when its member of the metadata store has failed:
-// a new start is what repairs it.
-func watchMember(ctx context.Context, member *etcd.Member, down fx.Shutdowner, log *slog.Logger) {
-	go func() {
-		err := member.Wait(ctx)
-		if err == nil || ctx.Err() != nil {
-			return
+// tellToken prints how others join.
+func tellToken(c Config, t volume.TokenReport) {
+	_, _ = fmt.Fprintf(c.Out, "cluster %s is ready for other machines, until %s:\n\n  lagan join %s --token %s\n\n",
+		c.Cluster, t.Expires.Local().Format(time.DateTime), t.API, t.Text) // there is nowhere else to say it
+}
+
+// distinct returns list without what comes again in it.
+func distinct(list []string) (one []string) {
+	for _, text := range list {
+		if !slices.Contains(one, text) {
+			one = append(one, text)
 		}
-		log.Error("metadata store's member on this node failed", slog.Any("error", err))
-		_ = down.Shutdown(fx.ExitCode(1)) // an error says that it is stopping already
-	}()
+	}
+	return one
 }
 
 // grave passes on what etcd says when somebody should know of it: most of what

@@ -3,7 +3,9 @@
 // lets one process into it.
 //
 //	DIR/lock        held by the process that uses the directory
-//	DIR/node.json   the node's identity and its disks
+//	DIR/node.json   the node's identity, its disks and what it was given at its start
+//	DIR/cluster.json  the cluster it belongs to and where that is found; written last
+//	DIR/tls         its certificate and key
 //	RUN/tainted     disks that may have lost accepted writes, until the next boot
 //
 // A disk is formatted once, when its path is new to the node. After that a file
@@ -40,9 +42,10 @@ var ErrInUse = errors.New("in use")
 
 // Dir is a data directory that this process holds.
 type Dir struct {
-	path   string
-	lock   *os.File
-	record record
+	path    string
+	lock    *os.File
+	record  record
+	cluster *Cluster
 }
 
 // record is node.json.
@@ -50,6 +53,8 @@ type record struct {
 	Format int          `json:"format"`
 	Node   block.NodeID `json:"node"`
 	Disks  []diskRecord `json:"disks,omitempty"`
+
+	Settings *Settings `json:"settings,omitempty"` // nil: it is given everything at every start
 }
 
 type diskRecord struct {
@@ -71,6 +76,9 @@ func Open(path string, node block.NodeID) (*Dir, error) {
 	}
 	d := &Dir{path: path, lock: lock}
 	if err := d.load(node); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	if d.cluster, err = readCluster(path); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
