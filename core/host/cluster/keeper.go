@@ -20,9 +20,11 @@ import (
 )
 
 const (
-	// lookEvery is how often a node asks who votes: a cluster that grows waits
-	// for it a few times.
-	lookEvery = time.Second
+	// lookEvery is how often a node asks who votes while that changes: a cluster
+	// that grows waits for it a few times. With all voters there it asks every
+	// lookSeldom, so that a thousand nodes ask 33 times a second.
+	lookEvery  = time.Second
+	lookSeldom = 30 * time.Second
 	// lookWithin bounds one look.
 	lookWithin = 10 * time.Second
 )
@@ -63,6 +65,7 @@ type Keeper struct {
 	endpoints []string
 
 	lost     bool           // the loss of the member's data was told; of Run
+	settled  bool           // all voters are there; of Run
 	watching sync.WaitGroup // for the member's end
 }
 
@@ -118,7 +121,11 @@ func (k *Keeper) Run(ctx context.Context) {
 				k.p.Log.Warn("member of the metadata store was not started, and is tried again", slog.Any("error", err))
 			}
 		}
-		pause(ctx, lookEvery)
+		if k.settled && err == nil {
+			pause(ctx, lookSeldom)
+		} else {
+			pause(ctx, lookEvery)
+		}
 	}
 }
 
@@ -178,6 +185,7 @@ func (k *Keeper) look(ctx context.Context) (join *etcd.MemberParams, err error) 
 	if err != nil {
 		return nil, err
 	}
+	k.settled = len(seats) >= votersMax && !slices.ContainsFunc(seats, func(s etcd.Seat) bool { return s.Learner })
 	own := k.running()
 	switch {
 	case own == nil:
