@@ -168,8 +168,7 @@ func (w *World) harm(b *body, drive int, gone bool) {
 				if _, complete := w.durableOf(m); gone || !complete {
 					state.gone = true // or from before it was whole
 				}
-				state.wound(w.now)
-				state.old = true
+				state.wounded, state.since, state.old = true, w.now, true
 			}
 		}
 		w.acquit(v)

@@ -86,6 +86,18 @@ func (v *volumeState) whole(without *body, drive int) bool {
 	return false
 }
 
+// undamaged reports whether a copy exists that has every acknowledged flush: its
+// disk is the one that it was written to.
+func (v *volumeState) undamaged() bool {
+	for i := range v.config.Members {
+		m := &v.config.Members[i]
+		if state := v.member(m.Replica); m.State == volume.InSync && !state.old && !state.gone {
+			return true
+		}
+	}
+	return false
+}
+
 // lost reports whether a copy that the volume would need is gone for ever and
 // no other has every acknowledged write: it rightly waits for a human.
 func (v *volumeState) lost() bool {
@@ -185,6 +197,7 @@ func (w *World) parseAttachment(data []byte) volume.Attachment {
 func (w *World) configured(v *volumeState, next *volume.Config) {
 	before := v.config
 	hadWhole := before != nil && v.whole(nil, 0)
+	hadDisk := before != nil && v.undamaged()
 	v.config = next
 	if err := next.Check(); err != nil {
 		w.fail("I7", "%v", err)
@@ -201,7 +214,7 @@ func (w *World) configured(v *volumeState, next *volume.Config) {
 		w.memberChanged(v, before, &next.Members[i])
 	}
 	w.acquit(v)
-	if hadWhole && !v.whole(nil, 0) {
+	if hadWhole && !v.whole(nil, 0) || hadDisk && !v.undamaged() {
 		w.mayPutOut(v, next)
 	}
 }
@@ -219,7 +232,7 @@ func (w *World) acquit(v *volumeState) {
 			continue
 		}
 		if last, complete := w.durableOf(m); complete && last == *v.config.CleanAt {
-			state.wounded = false
+			state.wounded, state.old = false, false
 		}
 	}
 }
