@@ -1,9 +1,11 @@
 package docker
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
-	"strings"
+
+	"github.com/lagan-storage/lagan/plugin/device/mounts"
 )
 
 // Held reports whether what is mounted at target is also mounted elsewhere: for
@@ -15,13 +17,17 @@ func heldIn(proc, target string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	device := ""
-	for line := range strings.Lines(string(own)) {
-		if m, ok := parseMount(line); ok && m.target == target {
-			device = m.device // the last one covers the others
+	table, err := mounts.Parse(bytes.NewReader(own))
+	if err != nil {
+		return false, err
+	}
+	var device mounts.Mount
+	for _, m := range table {
+		if m.Point == target {
+			device = m // the last one covers the others
 		}
 	}
-	if device == "" {
+	if device.Point == "" {
 		return false, nil
 	}
 	tables, err := filepath.Glob(filepath.Join(proc, "[0-9]*", "mountinfo"))
@@ -40,31 +46,19 @@ func heldIn(proc, target string) (bool, error) {
 		if err != nil {
 			continue // the process has ended
 		}
-		if shows(string(text), device, target) {
+		if other, err := mounts.Parse(bytes.NewReader(text)); err == nil && shows(other, device) {
 			return true, nil
 		}
 	}
 	return false, nil
 }
 
-// shows reports whether a table has the device anywhere but at target.
-func shows(table, device, target string) bool {
-	for line := range strings.Lines(table) {
-		if m, ok := parseMount(line); ok && m.device == device && m.target != target {
+// shows reports whether a table has the device of m anywhere but where m is.
+func shows(table []mounts.Mount, m mounts.Mount) bool {
+	for _, other := range table {
+		if other.Major == m.Major && other.Minor == m.Minor && other.Point != m.Point {
 			return true
 		}
 	}
 	return false
-}
-
-// mountLine is what matters of a line of /proc/PID/mountinfo, see proc(5).
-type mountLine struct{ device, target string }
-
-func parseMount(line string) (mountLine, bool) {
-	fields := strings.Fields(line)
-	if len(fields) < 5 {
-		return mountLine{}, false
-	}
-	plain := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
-	return mountLine{device: fields[2], target: plain.Replace(fields[4])}, true
 }
