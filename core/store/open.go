@@ -14,9 +14,9 @@ import (
 //	supers ─▶ mark ─▶ pages ─▶ scan ─▶ verify ─▶ erase ─▶ sync ─▶ open
 //
 // supers reads the four superblocks, mark makes the winner durable, then writes
-// all anew with a higher openCount (rules 9, 12), pages walks the root, scan reads the whole ring,
-// verify proves and writes anew what no header calls durable (rule 11), erase
-// makes sure that what was cut stays cut.
+// all anew with a higher openCount (rules 9, 12), pages walks the root, scan
+// reads the whole ring, verify proves and writes anew what no header calls
+// durable (rule 11), erase makes sure that what was cut stays cut.
 type openStep uint8
 
 const (

@@ -19,7 +19,7 @@ const lookWithin = 10 * time.Second
 
 // get says what a volume is. Only what the cluster itself says is absent is.
 func (p *Plugin) get(ctx context.Context, r *plugin.GetRequest) (*plugin.GetResponse, error) {
-	spec, err := parse(r.Name, nil)
+	spec, err := volume.ParseNamed(r.Name, nil)
 	if err != nil {
 		return nil, err // no volume can have that name
 	}
@@ -85,7 +85,7 @@ func (p *Plugin) list(ctx context.Context) *plugin.ListResponse {
 
 // path says where a volume is mounted, "" if it is not.
 func (p *Plugin) path(r *plugin.PathRequest) (*plugin.PathResponse, error) {
-	spec, err := parse(r.Name, nil)
+	spec, err := volume.ParseNamed(r.Name, nil)
 	if err != nil {
 		return nil, err
 	}

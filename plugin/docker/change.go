@@ -12,15 +12,10 @@ import (
 	"github.com/lagan-storage/lagan/core/volume"
 )
 
-// parse reads what the engine calls a volume, with the options beside it.
-func parse(name string, options map[string]string) (volume.Spec, error) {
-	return volume.ParseNamed(name, options)
-}
-
 // create makes a volume. The engine calls it only for one that it does not
 // know: others may have made it meanwhile, and then it must be as asked for.
 func (p *Plugin) create(ctx context.Context, r *plugin.CreateRequest) error {
-	spec, err := parse(r.Name, r.Options)
+	spec, err := volume.ParseNamed(r.Name, r.Options)
 	if err != nil {
 		return err
 	}
@@ -36,7 +31,7 @@ func (p *Plugin) create(ctx context.Context, r *plugin.CreateRequest) error {
 // remove deletes a volume that no container uses. One that only lingers is
 // detached first.
 func (p *Plugin) remove(ctx context.Context, r *plugin.RemoveRequest) error {
-	spec, err := parse(r.Name, nil)
+	spec, err := volume.ParseNamed(r.Name, nil)
 	if err != nil {
 		return err
 	}

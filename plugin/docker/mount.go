@@ -15,7 +15,7 @@ import (
 // mount makes a volume's content available for an ID. What is mounted already is
 // only counted.
 func (p *Plugin) mount(ctx context.Context, r *plugin.MountRequest) (*plugin.MountResponse, error) {
-	spec, err := parse(r.Name, nil)
+	spec, err := volume.ParseNamed(r.Name, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func (p *Plugin) preempts(ctx context.Context, name string) bool {
 
 // unmount ends the use of a volume for an ID. One that is not known has ended.
 func (p *Plugin) unmount(ctx context.Context, r *plugin.UnmountRequest) error {
-	spec, err := parse(r.Name, nil)
+	spec, err := volume.ParseNamed(r.Name, nil)
 	if err != nil {
 		return err
 	}

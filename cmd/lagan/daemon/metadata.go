@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// leaseTTL is how long a silent node counts as alive: what people see. No
-	// safety rests on it.
+	// leaseTTL is how long a silent node counts as alive: what people see, and how
+	// long its volumes go on elsewhere only by force. No safety rests on it.
 	leaseTTL = 5 * time.Second
 	// storeWithin and memberWithin bound the stop of the metadata store, which
 	// without a majority would take long and gain nothing.
