@@ -19,11 +19,25 @@ type Spec struct {
 	Created      string            `json:"created"`           // RFC 3339, given by the body
 }
 
-// Attachment names the node that is to serve a volume.
+// Attachment names the node that is to serve a volume. Who uses it there is what
+// that node said last; its own catalogue is the authority.
 type Attachment struct {
 	Format int          `json:"format"`
 	Node   block.NodeID `json:"node"`
 	Number uint64       `json:"number"` // rises with every attachment of the volume
+	Users  []User       `json:"users,omitempty"`
+	// Lingering says that nobody uses the volume and the node gives it up when
+	// another one asks for it.
+	Lingering bool `json:"lingering,omitempty"`
+	// Wanted names the node that asks for a volume that lingers.
+	Wanted *block.NodeID `json:"wanted,omitempty"`
+}
+
+// User is one use of an attached volume by a container.
+type User struct {
+	Mount     string `json:"mount"`               // identity that the container engine gave to the mount
+	Container string `json:"container,omitempty"` // name of the container, where the engine tells it
+	Since     string `json:"since"`               // RFC 3339
 }
 
 // Node is what a node says of itself.

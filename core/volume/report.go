@@ -28,6 +28,8 @@ type Report struct {
 	Epoch    block.Epoch
 	Revision int64  // of the newest of its records
 	Attached string // name of the node that serves it, "" if none does
+	Users    []User // containers that use it there, as that node recorded them
+	Lingers  bool   // nobody uses it there, and the node gives it up on request
 	Here     *Use   // how this node uses it, nil if it does not
 	Copies   []Copy
 }
@@ -56,6 +58,7 @@ type NodeReport struct {
 	Alive  bool
 	Silent time.Duration // how long one that is not alive was not heard from; 0: unknown
 	Self   bool          // it is the node that reports
+	Votes  bool          // it is a voter of the metadata store
 }
 
 // DiskReport is what is known of a disk.
