@@ -95,6 +95,7 @@ type Coordinator struct {
 	syncedAt  step.Time // when the last periodic sync was asked for
 	ops       opTable
 	flushes   []flush // rising targets
+	rhythm    rhythm
 	resync    *resync
 	status    string // as last reported
 }

@@ -71,6 +71,60 @@ func TestFlushWaitsForEveryMembersDisk(t *testing.T) {
 	w.expectAnswer(2, step.RequestOK)
 }
 
+func TestSyncGoesOutBehindTheWriteOnceFlushesCanBeForetold(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	id := uint64(0)
+	writes := func(n int) {
+		for range n {
+			id++
+			w.write(id, block.Block(id))
+		}
+	}
+	flush := func() {
+		id++
+		w.request(id, step.FlushRequest, 0)
+		w.expectAnswer(id, step.RequestOK)
+	}
+	expectDurable := func(want bool) {
+		t.Helper()
+		for i, m := range w.members {
+			if got := m.durable == m.last.Seq; got != want {
+				t.Fatalf("member %d: all %d records durable: %v, want %v", i, m.last.Seq, got, want)
+			}
+		}
+	}
+	for range 3 {
+		writes(2)
+		expectDurable(false)
+		flush()
+	}
+	writes(1)
+	expectDurable(false)
+	writes(1)
+	expectDurable(true)
+	writes(1) // the guess was wrong
+	expectDurable(false)
+	flush()
+	writes(2)
+	expectDurable(false)
+	flush()
+}
+
+func TestSyncGoesOutBehindAForcedWrite(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	w.members[1].noAck = true
+	payload := block.Heap{}.Get(blockSize)
+	w.step(step.Event{Kind: step.EventRequest, Request: step.Request{
+		ID: 1, Kind: step.WriteRequest, FUA: true, Range: block.Range{First: 5, Count: 1}, Payload: payload,
+	}})
+	w.expectNoAnswer(1)
+	if m := w.members[1]; m.durable != m.last.Seq {
+		t.Fatal("the sync waited for the write's acknowledgement")
+	}
+}
+
 func TestSilentMemberIsEvictedAndWritesGoOn(t *testing.T) {
 	w := newWorld(t, 2)
 	w.start()

@@ -27,6 +27,48 @@ func (c *Coordinator) flushTo(i int32, to block.Seq, out *step.Effects) {
 	c.askSyncs(out)
 }
 
+// rhythmMin is how many rounds of one length foretell the next: fewer would ask
+// for syncs that nobody needs.
+const rhythmMin = 2
+
+// rhythm foretells flushes. What commits, a database or a file system's journal,
+// writes and flushes in turn, the same number of writes each time: then the sync
+// can go out right behind the last write of a round instead of a round trip
+// later. A wrong guess costs one sync and ends the guessing.
+type rhythm struct {
+	length int // writes of the last round
+	kept   int // rounds in a row of that length, after the first
+	writes int // since the last flush
+}
+
+// wrote counts a write and reports whether a flush is expected next.
+func (r *rhythm) wrote() bool {
+	r.writes++
+	return r.kept >= rhythmMin && r.writes == r.length
+}
+
+func (r *rhythm) flushed() {
+	if r.writes == 0 {
+		return // it belongs to the round that has just ended
+	}
+	r.kept++
+	if r.writes != r.length {
+		r.length, r.kept = r.writes, 0
+	}
+	r.writes = 0
+}
+
+// syncBehind asks every required member that was sent seq to make it durable as
+// soon as it has accepted it.
+func (c *Coordinator) syncBehind(seq block.Seq, out *step.Effects) {
+	for _, m := range c.members {
+		if c.required(m) && m.sent >= seq {
+			out.Marks.Hit("coordinator: sync sent ahead of its flush")
+			c.askSyncOf(m, seq, out)
+		}
+	}
+}
+
 // askSyncs asks the required members for what the youngest flush waits for.
 func (c *Coordinator) askSyncs(out *step.Effects) {
 	if len(c.flushes) == 0 {

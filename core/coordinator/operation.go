@@ -182,6 +182,7 @@ func (c *Coordinator) start(i int32, out *step.Effects) {
 		c.startWrite(i, out)
 	case step.FlushRequest:
 		o.state = opFlushing
+		c.rhythm.flushed()
 		c.flushTo(i, c.committed, out)
 	}
 }

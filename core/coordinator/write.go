@@ -32,6 +32,9 @@ func (c *Coordinator) startWrite(i int32, out *step.Effects) {
 			c.pump(m, out)
 		}
 	}
+	if flushNext := c.rhythm.wrote(); flushNext || o.FUA {
+		c.syncBehind(e.record.Position.Seq, out)
+	}
 }
 
 // pump sends m what it has not been sent of the window. After a refusal it

@@ -165,9 +165,9 @@ func startDisk(d *DiskFile, failed func(path string) uint32) *diskFile {
 }
 
 // work performs operations until the queue is closed, and delivers each
-// completion to its shard on this goroutine. Where that leads to nothing but
-// another operation (what was read goes home) it performs that too: to hand it
-// over would wake another worker for nothing.
+// completion to its shard on this goroutine, which performs the first operation
+// that this leads to as well: a sync behind a journal write, a write home of what
+// was read.
 func (w *diskFile) work() {
 	var pieces [][]byte
 	var ev step.Event

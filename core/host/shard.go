@@ -50,14 +50,15 @@ func (s *shard) deliver(ev *step.Event, unflushed *[]transport.Conn) {
 	s.finish(out, unflushed)
 }
 
-// deliverDone is deliver for a worker of the shard's disk. If nobody has to be
-// told anything, the first operation on that disk is left to the worker.
+// deliverDone is deliver for a worker of the shard's disk, to whom the first
+// operation on that disk that follows is left: to hand it over would wake
+// another worker for nothing.
 func (s *shard) deliverDone(ev *step.Event) (op step.DiskOp, kept bool) {
 	out := s.host.effects.Get().(*effects)
 	s.mu.Lock()
 	s.step(ev, out)
 	s.mu.Unlock()
-	if len(out.flush) == 0 && len(out.Disk) > 0 && s.disk.running() {
+	if len(out.Disk) > 0 && s.disk.running() {
 		op, kept = out.Disk[0], true
 		out.Disk = slices.Delete(out.Disk, 0, 1)
 	}
