@@ -17,6 +17,11 @@ PREFIX  := /usr/local
 # The linter takes minutes to compile. It is built once for every tools/go.mod.
 LINT := bin/golangci-lint-$(firstword $(shell cat tools/go.mod tools/go.sum | cksum))
 
+# So is what makes rest/api out of rest/openapi.yaml.
+GENERATOR := bin/oapi-codegen-$(firstword $(shell cat tools/openapi/go.mod tools/openapi/go.sum | cksum))
+GENERATED := rest/api/api.gen.go
+GENERATE  := $(GENERATOR) -config rest/api/generate.yaml
+
 # $(call has,DIR) is empty while there are no Go files in DIR.
 has = $(wildcard $(1)/*.go)
 
@@ -25,11 +30,11 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: check
-check: lint layers ## format, lint, layers and unit tests of what changed: about a minute
+check: lint layers generated ## format, lint, layers and unit tests of what changed: about a minute
 	$(GO) test -short -tags=$(TAGS) ./... # the cache of the go command knows what changed
 
 .PHONY: test
-test: vet lint race sim-fixed e2e ## everything that must hold before a merge
+test: generated vet lint race sim-fixed e2e ## everything that must hold before a merge
 
 .PHONY: vet
 vet:
@@ -50,6 +55,20 @@ linter: $(LINT)
 $(LINT): # its name changes with its pin, so it needs no prerequisite
 	rm -f bin/golangci-lint-*
 	$(GO) build -C tools -o ../$@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: generate
+generate: $(GENERATOR) ## make the API's types, routes and client from rest/openapi.yaml
+	$(GENERATE) -o $(GENERATED) rest/openapi.yaml
+
+# What is checked in must be what the document says.
+.PHONY: generated
+generated: $(GENERATOR)
+	@fresh=$$(mktemp); trap 'rm -f "$$fresh"' EXIT; $(GENERATE) -o "$$fresh" rest/openapi.yaml; \
+	diff -u $(GENERATED) "$$fresh" || { echo '$(GENERATED) is not what rest/openapi.yaml says: make generate' >&2; exit 1; }
+
+$(GENERATOR):
+	rm -f bin/oapi-codegen-*
+	$(GO) build -C tools/openapi -o ../../$@ github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen
 
 .PHONY: layers
 layers:

@@ -1,70 +1,72 @@
 package rest
 
 import (
+	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
-
-	"github.com/gin-gonic/gin"
 
 	"github.com/lagan-storage/lagan/rest/api"
 )
 
-// getBlocks streams a range of a volume.
-func (s *server) getBlocks(c *gin.Context) {
-	offset, err := queryBytes(c, "offset")
-	length, lengthErr := queryBytes(c, "length")
+// ReadBlocks implements api.StrictServerInterface.
+func (s *server) ReadBlocks(ctx context.Context, r api.ReadBlocksRequestObject) (api.ReadBlocksResponseObject, error) {
+	offset, err := bytesOf(r.Params.Offset)
+	length, lengthErr := bytesOf(r.Params.Length)
 	if err = errors.Join(err, lengthErr); err != nil {
-		s.fail(c, err)
-		return
+		return nil, err
 	}
-	w := &answer{c: c, length: length}
-	err = s.Blocks.ReadBlocks(c.Request.Context(), c.Param("name"), offset, length, w)
-	switch {
-	case err == nil:
-		w.begin()
-	case !w.begun:
-		s.fail(c, err)
-	default:
-		panic(http.ErrAbortHandler) // a short answer must not look whole
-	}
+	ctx = requestOf(ctx).Context()
+	return content{length, func(w io.Writer) error { return s.Blocks.ReadBlocks(ctx, r.Name, offset, length, w) }}, nil
 }
 
-// answer begins the response with its first byte: until then an error can be told.
-type answer struct {
-	c      *gin.Context
+// content is an answer that is written as it is read: the generated one wants a
+// reader, which a use case is not.
+type content struct {
+	length int64 // bytes
+	copyTo func(w io.Writer) error
+}
+
+// VisitReadBlocksResponse implements api.ReadBlocksResponseObject.
+func (a content) VisitReadBlocksResponse(w http.ResponseWriter) error {
+	body := &lateBody{w: w, length: a.length}
+	if err := a.copyTo(body); err != nil {
+		return err
+	}
+	body.begin()
+	return nil
+}
+
+// lateBody begins the answer with its first byte: until then an error can be told.
+type lateBody struct {
+	w      http.ResponseWriter
 	length int64
 	begun  bool
 }
 
-func (a *answer) begin() {
-	if a.begun {
+func (b *lateBody) begin() {
+	if b.begun {
 		return
 	}
-	a.begun = true
-	a.c.Header("Content-Type", "application/octet-stream")
-	a.c.Header("Content-Length", strconv.FormatInt(a.length, 10))
-	a.c.Status(http.StatusOK)
-	a.c.Writer.WriteHeaderNow()
+	b.begun = true
+	b.w.Header().Set("Content-Type", "application/octet-stream")
+	b.w.Header().Set("Content-Length", strconv.FormatInt(b.length, 10))
+	b.w.WriteHeader(http.StatusOK)
 }
 
 // Write implements io.Writer.
-func (a *answer) Write(p []byte) (int, error) {
-	a.begin()
-	return a.c.Writer.Write(p)
+func (b *lateBody) Write(p []byte) (int, error) {
+	b.begin()
+	return b.w.Write(p)
 }
 
-// putBlocks stores the body at an offset and makes it durable.
-func (s *server) putBlocks(c *gin.Context) {
-	offset, err := queryBytes(c, "offset")
+// WriteBlocks stores the body at an offset and makes it durable.
+func (s *server) WriteBlocks(ctx context.Context, r api.WriteBlocksRequestObject) (api.WriteBlocksResponseObject, error) {
+	offset, err := bytesOf(r.Params.Offset)
 	if err != nil {
-		s.fail(c, err)
-		return
+		return nil, err
 	}
-	n, err := s.Blocks.WriteBlocks(c.Request.Context(), c.Param("name"), offset, c.Request.Body)
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	c.JSON(http.StatusOK, api.Written{Bytes: n})
+	n, err := s.Blocks.WriteBlocks(requestOf(ctx).Context(), r.Name, offset, r.Body)
+	return api.WriteBlocks200JSONResponse{Bytes: n}, err
 }

@@ -29,7 +29,10 @@ func volumeOf(r *volume.Report) api.Volume {
 		},
 	}
 	if r.Attached != "" {
-		v.Status.Attachment = &api.Attachment{Node: r.Attached}
+		v.Status.Attachment = &api.Attachment{Node: r.Attached, Lingering: r.Lingers}
+		for _, u := range r.Users {
+			v.Status.Attachment.Users = append(v.Status.Attachment.Users, api.User{Mount: u.Mount, Container: u.Container, Since: u.Since})
+		}
 		if r.Here != nil {
 			a := v.Status.Attachment
 			a.Serving, a.Lossless, a.Reason = r.Here.Serving, r.Here.Lossless, r.Here.Reason
@@ -47,7 +50,7 @@ func volumeOf(r *volume.Report) api.Volume {
 func nodeOf(r *volume.NodeReport) api.Node {
 	return api.Node{
 		ID: r.ID.String(), Name: r.Name, Address: r.Address, API: r.API, Zone: r.Zone, Labels: r.Labels,
-		Version: r.Version, Alive: r.Alive, SilentSeconds: int64(r.Silent / time.Second), Self: r.Self,
+		Version: r.Version, Alive: r.Alive, SilentSeconds: int64(r.Silent / time.Second), Self: r.Self, Votes: r.Votes,
 	}
 }
 

@@ -39,92 +39,73 @@ func newJoinLimit() *rate.Limiter { return rate.NewLimiter(joinsPerSecond, joins
 // TLS has taken certificates of no other authority.
 func (s *server) onlyNodes(c *gin.Context) {
 	if t := c.Request.TLS; t != nil && len(t.VerifiedChains) == 0 && c.Request.URL.Path != joinPath {
-		s.forbid(c, "this port speaks to nodes of the cluster: show a certificate, or use the socket of the node")
+		s.fail(c, refused(http.StatusForbidden, "this port speaks to nodes of the cluster: show a certificate, or use the socket of the node"))
 	}
 }
 
-func (s *server) forbid(c *gin.Context, what string) {
-	p := s.problemOf(c, invalidRequest("%s", what))
-	p.Status = http.StatusForbidden
-	c.Header("Content-Type", api.ProblemType)
-	c.JSON(p.Status, p)
-	c.Abort()
-}
-
-func (s *server) postJoin(c *gin.Context) {
-	if !s.joins.Allow() {
+// boundedJoins turns strangers away who ask too often.
+func (s *server) boundedJoins(c *gin.Context) {
+	if c.FullPath() == joinPath && c.Request.Method == http.MethodPost && !s.joins.Allow() {
 		s.fail(c, &volume.Error{Kind: volume.ErrBusy, What: "too many ask to join at once", Fix: "try again in a moment"})
-		return
 	}
-	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, joinBytesMax)
-	var body api.Join
-	if err := readBody(c, &body); err != nil {
-		s.fail(c, err)
-		return
-	}
-	answer, err := s.Admissions.Join(c.Request.Context(), volume.JoinRequest{
-		TokenID: body.TokenID, TokenSecret: body.TokenSecret, Name: body.Name,
-		API: body.API, EtcdPeer: body.EtcdPeer, EtcdClient: body.EtcdClient, Request: []byte(body.Request),
+}
+
+// Join implements api.StrictServerInterface.
+func (s *server) Join(ctx context.Context, r api.JoinRequestObject) (api.JoinResponseObject, error) {
+	answer, err := s.Admissions.Join(requestOf(ctx).Context(), volume.JoinRequest{
+		TokenID: r.Body.TokenID, TokenSecret: r.Body.TokenSecret, Name: r.Body.Name,
+		API: r.Body.API, EtcdPeer: r.Body.EtcdPeer, EtcdClient: r.Body.EtcdClient, Request: []byte(r.Body.Request),
 	})
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	c.JSON(http.StatusCreated, api.Joined{
+	return api.Join201JSONResponse{
 		Node: answer.Node.String(), Cluster: answer.Cluster, Authority: string(answer.Authority),
 		Certificate: string(answer.Certificate), Endpoints: answer.Endpoints,
-	})
+	}, err
 }
 
-func (s *server) postToken(c *gin.Context) {
-	var body api.NewToken
-	if err := readBody(c, &body); err != nil {
-		s.fail(c, err)
-		return
-	}
+// CreateToken implements api.StrictServerInterface.
+func (s *server) CreateToken(ctx context.Context, r api.CreateTokenRequestObject) (api.CreateTokenResponseObject, error) {
 	const secondsMax = 1 << 32 // beyond it the duration could overflow
-	ttl := time.Duration(max(-1, min(body.TTLSeconds, secondsMax))) * time.Second
-	t, err := s.Admissions.CreateToken(c.Request.Context(), ttl)
-	if err != nil {
-		s.fail(c, err)
-		return
+	seconds := r.Body.TTLSeconds
+	if seconds < 0 || seconds > secondsMax {
+		return nil, invalidRequest("ttl_seconds is %d: want 0 to %d", seconds, int64(secondsMax))
 	}
-	c.JSON(http.StatusCreated, tokenOf(t))
+	t, err := s.Admissions.CreateToken(requestOf(ctx).Context(), time.Duration(seconds)*time.Second)
+	return api.CreateToken201JSONResponse(tokenOf(&t)), err
 }
 
-func (s *server) listTokens(c *gin.Context) {
-	all, err := s.Admissions.Tokens(c.Request.Context())
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	list := api.List[api.Token]{Items: []api.Token{}}
-	for _, t := range all {
-		list.Items = append(list.Items, tokenOf(t))
-	}
-	c.JSON(http.StatusOK, list)
+// ListTokens implements api.StrictServerInterface.
+func (s *server) ListTokens(ctx context.Context, _ api.ListTokensRequestObject) (api.ListTokensResponseObject, error) {
+	all, err := s.Admissions.Tokens(requestOf(ctx).Context())
+	return api.ListTokens200JSONResponse{Items: itemsOf(all, tokenOf)}, err
 }
 
-func (s *server) deleteToken(c *gin.Context) {
-	if err := s.Admissions.RemoveToken(c.Request.Context(), c.Param("id")); err != nil {
-		s.fail(c, err)
-		return
-	}
-	c.Status(http.StatusNoContent)
+// DeleteToken implements api.StrictServerInterface.
+func (s *server) DeleteToken(ctx context.Context, r api.DeleteTokenRequestObject) (api.DeleteTokenResponseObject, error) {
+	return api.DeleteToken204Response{}, s.Admissions.RemoveToken(requestOf(ctx).Context(), r.ID)
 }
 
-func tokenOf(t volume.TokenReport) api.Token {
+func tokenOf(t *volume.TokenReport) api.Token {
 	return api.Token{ID: t.ID, Token: t.Text, API: t.API, Expires: t.Expires.UTC().Format(time.RFC3339)}
 }
 
-// postStop stops the node in order. Only local root can: another node may be
-// told to stop by nobody but its own machine.
-func (s *server) postStop(c *gin.Context) {
-	local, _ := c.Request.Context().Value(http.LocalAddrContextKey).(net.Addr)
+// Stop stops the node in order. Only local root can: another node may be told to
+// stop by nobody but its own machine.
+func (s *server) Stop(ctx context.Context, _ api.StopRequestObject) (api.StopResponseObject, error) {
+	local, _ := requestOf(ctx).Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if local == nil || local.Network() != "unix" {
-		s.forbid(c, "a node is stopped on its own machine: run  lagan down  there")
-		return
+		return nil, refused(http.StatusForbidden, "a node is stopped on its own machine: run  lagan down  there")
 	}
-	c.JSON(http.StatusAccepted, api.Stopping{Process: os.Getpid()})
-	s.Stop()
+	return stopping{api.Stop202JSONResponse{Process: os.Getpid()}, s.Params.Stop}, nil
+}
+
+// stopping is an answer that is given before what it says begins.
+type stopping struct {
+	api.Stop202JSONResponse
+	stop func()
+}
+
+// VisitStopResponse implements api.StopResponseObject.
+func (a stopping) VisitStopResponse(w http.ResponseWriter) error {
+	defer a.stop()
+	return a.Stop202JSONResponse.VisitStopResponse(w)
 }

@@ -15,16 +15,32 @@ import (
 
 // fail answers with err as a problem.
 func (s *server) fail(c *gin.Context, err error) {
-	p := s.problemOf(c, err)
+	p := s.problemOf(c.Request, err)
 	c.Header("Content-Type", api.ProblemType)
 	c.JSON(p.Status, p)
 	c.Abort()
 }
 
-func (s *server) problemOf(c *gin.Context, err error) api.Problem {
+// refusedError is a request that makes no sense here, with another status than 400.
+type refusedError struct {
+	error
+	status int
+}
+
+func (e *refusedError) Unwrap() error { return e.error }
+
+func refused(status int, format string, values ...any) error {
+	return &refusedError{invalidRequest(format, values...), status}
+}
+
+func nothingAt(path string) error {
+	return refused(http.StatusNotFound, "there is nothing at %s", path)
+}
+
+func (s *server) problemOf(r *http.Request, err error) api.Problem {
 	code := volume.CodeOf(err)
 	if code == "" {
-		return s.unnamed(c, err)
+		return s.unnamed(r, err)
 	}
 	p := api.Problem{Type: "/problems/" + code, Status: statusOf(err), Code: code, Detail: err.Error()}
 	for _, x := range volume.Catalogue() {
@@ -41,14 +57,14 @@ func (s *server) problemOf(c *gin.Context, err error) api.Problem {
 }
 
 // unnamed is for what no user caused, or no user waits for any more.
-func (s *server) unnamed(c *gin.Context, err error) api.Problem {
+func (s *server) unnamed(r *http.Request, err error) api.Problem {
 	status := http.StatusInternalServerError
 	if errors.Is(err, context.DeadlineExceeded) {
 		status = http.StatusGatewayTimeout
 	}
-	if c.Request.Context().Err() == nil {
-		s.Log.Error("request was not carried out", slog.String("method", c.Request.Method),
-			slog.String("path", c.Request.URL.Path), slog.Any("error", err))
+	if r.Context().Err() == nil {
+		s.Log.Error("request was not carried out", slog.String("method", r.Method),
+			slog.String("path", r.URL.Path), slog.Any("error", err))
 	}
 	return api.Problem{
 		Type: "/problems/" + api.CodeInternal, Title: "the node could not do what was asked",
@@ -64,6 +80,10 @@ func (s *server) internal(c *gin.Context) {
 
 // statusOf returns the HTTP status of a kind of error.
 func statusOf(err error) int {
+	var refused *refusedError
+	if errors.As(err, &refused) {
+		return refused.status
+	}
 	for _, row := range []struct {
 		status int
 		kinds  []error
@@ -92,20 +112,8 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-func invalidRequest(format string, values ...any) error {
-	return &volume.Error{Kind: volume.ErrInvalidRequest, What: fmt.Sprintf(format, values...), Fix: "correct the request"}
-}
-
-func (s *server) noRoute(c *gin.Context) {
-	p := s.problemOf(c, invalidRequest("there is nothing at %s", c.Request.URL.Path))
-	p.Status = http.StatusNotFound
-	c.Header("Content-Type", api.ProblemType)
-	c.JSON(p.Status, p)
-}
+func (s *server) noRoute(c *gin.Context) { s.fail(c, nothingAt(c.Request.URL.Path)) }
 
 func (s *server) noMethod(c *gin.Context) {
-	p := s.problemOf(c, invalidRequest("%s does not take %s", c.Request.URL.Path, c.Request.Method))
-	p.Status = http.StatusMethodNotAllowed
-	c.Header("Content-Type", api.ProblemType)
-	c.JSON(p.Status, p)
+	s.fail(c, refused(http.StatusMethodNotAllowed, "%s does not take %s", c.Request.URL.Path, c.Request.Method))
 }

@@ -58,7 +58,10 @@ func (n *node) Delete(_ context.Context, name string) error { n.name = name; ret
 
 func (n *node) Attach(_ context.Context, name string, o volume.AttachOptions) (volume.Report, error) {
 	n.name, n.attached = name, o
-	return volume.Report{Spec: volume.Spec{Name: name}, Attached: "a", Here: &volume.Use{Serving: true, Device: "/dev/loop7"}}, n.err
+	return volume.Report{
+		Spec: volume.Spec{Name: name}, Attached: "a", Here: &volume.Use{Serving: true, Device: "/dev/loop7"},
+		Users: []volume.User{{Mount: "m", Container: "c", Since: "2026-01-02T03:04:05Z"}}, Lingers: true,
+	}, n.err
 }
 
 func (n *node) Detach(_ context.Context, name string, o volume.DetachOptions) error {
@@ -103,6 +106,12 @@ func (n *node) Disks(context.Context) ([]volume.DiskReport, error) {
 	return []volume.DiskReport{{NodeName: "a", Path: "/disk"}}, n.err
 }
 
+func (n *node) Alerts(context.Context) ([]volume.Alert, error) {
+	return []volume.Alert{{Code: "volume-degraded", Subject: "db"}}, n.err
+}
+
+func (n *node) RemoveNode(_ context.Context, name string) error { n.name = name; return n.err }
+
 func (n *node) Ready() error { return n.notReady }
 
 func handler(n *node) http.Handler {
@@ -114,8 +123,13 @@ func handler(n *node) http.Handler {
 // serve puts the API on a socket and returns a client of it.
 func serve(t *testing.T, n *node) *client.Client {
 	t.Helper()
+	return serveHandler(t, handler(n))
+}
+
+func serveHandler(t *testing.T, h http.Handler) *client.Client {
+	t.Helper()
 	socket := filepath.Join(t.TempDir(), "s")
-	config := &http.Server{Handler: handler(n)}
+	config := &http.Server{Handler: h}
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", socket)
 	if err != nil {
 		t.Fatal(err)
@@ -216,7 +230,18 @@ func TestBadRequestsAreRefusedWholeAndNameWhatIsWrong(t *testing.T) {
 		{http.MethodPut, "/v1/volumes/a%2Fb", `{}`, "a/b"},
 		{http.MethodPut, "/v1/volumes/" + strings.Repeat("x", 300), `{}`, "name of a volume"},
 		{http.MethodPut, "/v1/volumes/new", `{"spec":{"labels":"` + strings.Repeat("x", 2<<20) + `"}}`, "too large"},
+		{http.MethodPut, "/v1/volumes/new?dry_run=1&dry_run=0", `{}`, "dry_run"},
+		{http.MethodPut, "/v1/volumes/new?dry_rum=1", `{}`, "dry_rum"},
+		{http.MethodPut, "/v1/volumes/new?dry_run=1;x", `{}`, "parameters"},
+		{http.MethodPut, "/v1/volumes/new", `[]`, "object"},
+		{http.MethodPut, "/v1/volumes/new", `null`, "object"},
+		{http.MethodPut, "/v1/volumes/new", `{"spec":[]}`, "spec"},
+		{http.MethodPut, "/v1/volumes//attachment", `{}`, "name"},
 		{http.MethodPut, "/v1/volumes/db/attachment", `{"forse":true}`, "forse"},
+		{http.MethodPut, "/v1/volumes/db/attachment", `{"force":"yes"}`, "force"},
+		{http.MethodDelete, "/v1/volumes/db/mount?target=", "", "target"},
+		{http.MethodGet, "/v1/volumes/db/blocks?length=", "", "size"},
+		{http.MethodDelete, "/v1/volumes/db/attachment?forse=1", "", "forse"},
 		{http.MethodDelete, "/v1/volumes/db/attachment?force=no", "", "no"},
 		{http.MethodGet, "/v1/volumes/db/blocks?offset=-1&length=1", "", "-1"},
 	} {
@@ -238,6 +263,8 @@ func TestAddressesThatAreNotThereAreProblemsToo(t *testing.T) {
 	}{
 		{http.MethodGet, "/v2", http.StatusNotFound},
 		{http.MethodPost, "/v1/volumes", http.StatusMethodNotAllowed},
+		{http.MethodGet, "/v1/volumes/", http.StatusNotFound},
+		{http.MethodDelete, "/v1/volumes/", http.StatusNotFound},
 		{http.MethodGet, "/v1/nodes/z", http.StatusNotFound},
 		{http.MethodGet, "/v1/volumes/absent", http.StatusNotFound},
 	} {
@@ -260,6 +287,9 @@ func TestClientAsksForWhatItWasTold(t *testing.T) {
 	if err != nil || n.attached != want || v.Status.Attachment.Device != "/dev/loop7" {
 		t.Errorf("attach: %+v, %v; asked for %+v", v, err, n.attached)
 	}
+	if a := v.Status.Attachment; !a.Lingering || len(a.Users) != 1 || a.Users[0] != (api.User{Mount: "m", Container: "c", Since: "2026-01-02T03:04:05Z"}) {
+		t.Errorf("attachment: %+v", a)
+	}
 	if err := c.Detach(ctx, "db", true); err != nil || !n.detached.Force {
 		t.Errorf("detach: %v; asked for %+v", err, n.detached)
 	}
@@ -269,8 +299,42 @@ func TestClientAsksForWhatItWasTold(t *testing.T) {
 	if v, err := c.Volume(ctx, "db"); err != nil || v.Status.Health != "degraded" || v.Spec.Size != 1<<30 {
 		t.Errorf("volume: %+v, %v", v, err)
 	}
-	if s, err := c.Status(ctx); err != nil || !s.Ready || len(s.Nodes) != 1 || len(s.Disks) != 1 || len(s.Volumes) != 1 {
+	if err := c.RemoveNode(ctx, "b"); err != nil || n.name != "b" {
+		t.Errorf("remove node: %v; asked for %q", err, n.name)
+	}
+	if all, err := c.Alerts(ctx); err != nil || len(all) != 1 || all[0].Subject != "db" {
+		t.Errorf("alerts: %+v, %v", all, err)
+	}
+	if s, err := c.Status(ctx); err != nil || !s.Ready || len(s.Alerts) != 1 || len(s.Nodes) != 1 || len(s.Disks) != 1 || len(s.Volumes) != 1 {
 		t.Errorf("status: %+v, %v", s, err)
+	}
+}
+
+// The generated client shortens addresses by their dots: detach "." would come
+// out as delete a volume called attachment.
+func TestNoNameMakesAnotherAddress(t *testing.T) {
+	n := &node{}
+	c := serve(t, n)
+	for _, name := range []string{"", ".", ".."} {
+		ctx := t.Context()
+		_, volumeErr := c.Volume(ctx, name)
+		_, createErr := c.Create(ctx, name, nil, false)
+		_, attachErr := c.Attach(ctx, name, api.Attach{})
+		_, writeErr := c.WriteBlocks(ctx, name, 0, strings.NewReader(""))
+		_, nodeErr := c.Node(ctx, name)
+		for i, err := range []error{
+			volumeErr, createErr, attachErr, writeErr, nodeErr, c.Delete(ctx, name), c.Detach(ctx, name, false), c.Unmount(ctx, name, ""),
+			c.ReadBlocks(ctx, name, 0, 4096, io.Discard), c.RemoveNode(ctx, name), c.RemoveToken(ctx, name),
+		} {
+			if !errors.Is(err, volume.ErrInvalidRequest) {
+				t.Errorf("call %d with the name %q: %v", i, name, err)
+			}
+		}
+	}
+	for _, name := range []string{"a/../b", "%2e%2e", "a%2541", "a?x=1#y", "a b", "ä"} {
+		if err := c.Delete(t.Context(), name); err != nil || n.name != name {
+			t.Errorf("%q was asked for as %q: %v", name, n.name, err)
+		}
 	}
 }
 

@@ -1,21 +1,17 @@
 // Package rest is the API of a node: it parses requests, calls a use case and
-// prints the outcome. It owns the routes and what an error looks like in HTTP,
-// and holds no logic of its own.
+// prints the outcome. What it offers is written down in openapi.yaml, and the
+// routes, the parsing of parameters and the form of answers are generated from
+// that (rest/api). This package owns the document, carries out the operations
+// and makes every error, the router's own as well, a problem in the form of the
+// document. It holds no logic of its own.
 //
-//	/healthz  /readyz  /v1/status
-//	/v1/volumes                       GET
-//	/v1/volumes/{name}                GET, PUT (?dry_run=1), DELETE
-//	/v1/volumes/{name}/attachment     PUT, DELETE (?force=1, ?unmount=1)
-//	/v1/volumes/{name}/mount          DELETE (?target=)
-//	/v1/volumes/{name}/blocks         GET (?offset=&length=), PUT (?offset=)
-//	/v1/nodes  /v1/nodes/{id}  /v1/disks
-//	/v1/join                          POST, without a certificate
-//	/v1/tokens                        GET, POST
-//	/v1/tokens/{id}                   DELETE
-//	/v1/stop                          POST, on the socket alone
+//	openapi.yaml ──make generate──▶ rest/api ──▶ rest (server) · rest/client
+//
+//	request ─▶ recovered ─▶ onlyNodes ─▶ boundedJoins ─▶ oneObject ─▶ parameters ─▶ body ─▶ operation ─▶ use case
+//	            │ a panic     │ 403          │ 503            │ 400          │ 400       │ 400    │ its error
+//	            └─────────────┴──────────────┴───── problem ──┴──────────────┴───────────┴────────┘
 //
 // cmd/lagan puts it on the node's socket and port; rest/client speaks to it.
-// What travels is in rest/api.
 package rest
 
 import (
@@ -29,11 +25,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/rest/api"
 )
-
-// bodyBytesMax bounds the JSON of one request: a specification with all its
-// labels is a few KiB.
-const bodyBytesMax = 1 << 20
 
 // Volumes are the use cases about volumes.
 type Volumes interface {
@@ -52,12 +45,23 @@ type Blocks interface {
 	WriteBlocks(ctx context.Context, name string, offset int64, r io.Reader) (durable int64, err error)
 }
 
-// Machines are the use cases about nodes and disks.
+// Machines are the use cases about nodes, disks and the cluster that they make.
 type Machines interface {
 	Nodes(ctx context.Context) ([]volume.NodeReport, error)
+	// RemoveNode strikes off a node, by name or identity, that is not heard from.
+	RemoveNode(ctx context.Context, name string) error
 	Disks(ctx context.Context) ([]volume.DiskReport, error)
+	// Alerts returns what someone must act on.
+	Alerts(ctx context.Context) ([]volume.Alert, error)
 	// Ready returns why the node cannot do its part, or nil.
 	Ready() error
+}
+
+// Events are what this node saw happen.
+type Events interface {
+	// Events returns those with a number above after, oldest first and limit at
+	// most. With wait it returns once there is one, or ctx ends.
+	Events(ctx context.Context, after uint64, limit int, wait bool) ([]volume.Event, error)
 }
 
 // Params is what the API is made from.
@@ -67,6 +71,10 @@ type Params struct {
 	Machines Machines
 	// Admissions let nodes join.
 	Admissions Admissions
+	// Events is nil on a node that records none.
+	Events Events
+	// Metrics answers with measurements; nil on a node that measures nothing.
+	Metrics http.Handler
 	// Stop makes the node stop in order, and returns before it has.
 	Stop    func()
 	Node    string // this node's name
@@ -74,47 +82,39 @@ type Params struct {
 	Log     *slog.Logger
 }
 
-// server holds the handlers.
+// server carries out the operations of the document.
 type server struct {
 	Params
 	joins *rate.Limiter
 }
 
+var _ api.StrictServerInterface = (*server)(nil)
+
 // New returns the API's handler.
-func New(p Params) http.Handler {
+func New(p Params) http.Handler { return newEngine(p) }
+
+func newEngine(p Params) *gin.Engine {
 	gin.SetMode(gin.ReleaseMode) // or it prints its routes
 	s := &server{p, newJoinLimit()}
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
+	engine.RedirectTrailingSlash = false                      // nothing is but at its address
 	engine.UseRawPath, engine.UnescapePathValues = true, true // a name with a slash is one name, and refused as such
-	engine.Use(s.recovered, s.onlyNodes)
+	engine.Use(s.recovered, s.onlyNodes, s.boundedJoins, s.oneObject)
 	engine.NoRoute(s.noRoute)
 	engine.NoMethod(s.noMethod)
-	engine.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok\n") })
-	engine.GET("/readyz", s.readyz)
-	v1 := engine.Group("/v1")
-	v1.GET("/status", s.status)
-	v1.GET("/volumes", s.listVolumes)
-	v1.GET("/volumes/:name", s.getVolume)
-	v1.PUT("/volumes/:name", s.putVolume)
-	v1.DELETE("/volumes/:name", s.deleteVolume)
-	v1.PUT("/volumes/:name/attachment", s.putAttachment)
-	v1.DELETE("/volumes/:name/attachment", s.deleteAttachment)
-	v1.DELETE("/volumes/:name/mount", s.deleteMount)
-	v1.GET("/volumes/:name/blocks", s.getBlocks)
-	v1.PUT("/volumes/:name/blocks", s.putBlocks)
-	v1.GET("/nodes", s.listNodes)
-	v1.GET("/nodes/:id", s.getNode)
-	v1.GET("/disks", s.listDisks)
-	engine.POST(joinPath, s.postJoin)
-	v1.GET("/tokens", s.listTokens)
-	v1.POST("/tokens", s.postToken)
-	v1.DELETE("/tokens/:id", s.deleteToken)
-	v1.POST("/stop", s.postStop)
+	operations := api.NewStrictHandlerWithOptions(s, []api.StrictMiddlewareFunc{knownParameters}, api.StrictGinServerOptions{
+		RequestErrorHandlerFunc:  func(c *gin.Context, err error) { s.fail(c, unreadableBody(err)) },
+		HandlerErrorFunc:         s.fail,
+		ResponseErrorHandlerFunc: s.brokenOff,
+	})
+	api.RegisterHandlersWithOptions(engine, operations, api.GinServerOptions{
+		ErrorHandler: func(c *gin.Context, err error, _ int) { s.fail(c, badParameter(err)) },
+	})
 	return engine
 }
 
-// recovered keeps a defect in one handler from ending the daemon.
+// recovered keeps a defect in one operation from ending the daemon.
 func (s *server) recovered(c *gin.Context) {
 	defer func() {
 		switch p := recover(); p {
@@ -130,4 +130,14 @@ func (s *server) recovered(c *gin.Context) {
 		}
 	}()
 	c.Next()
+}
+
+// brokenOff is for an answer that could not be given whole: because of err, or
+// because nobody reads it any more.
+func (s *server) brokenOff(c *gin.Context, err error) {
+	if !c.Writer.Written() {
+		s.fail(c, err)
+		return
+	}
+	panic(http.ErrAbortHandler) // a short answer must not look whole
 }

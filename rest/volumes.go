@@ -1,79 +1,62 @@
 package rest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
-	"io"
-	"net/http"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/gin-gonic/gin"
 
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/rest/api"
 )
 
-func (s *server) listVolumes(c *gin.Context) {
-	all, err := s.Volumes.Volumes(c.Request.Context())
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	list := api.List[api.Volume]{Items: []api.Volume{}}
-	for i := range all {
-		list.Items = append(list.Items, volumeOf(&all[i]))
-	}
-	c.JSON(http.StatusOK, list)
+// ListVolumes implements api.StrictServerInterface.
+func (s *server) ListVolumes(ctx context.Context, _ api.ListVolumesRequestObject) (api.ListVolumesResponseObject, error) {
+	all, err := s.Volumes.Volumes(requestOf(ctx).Context())
+	return api.ListVolumes200JSONResponse{Items: itemsOf(all, volumeOf)}, err
 }
 
-func (s *server) getVolume(c *gin.Context) {
-	report, err := s.Volumes.Volume(c.Request.Context(), c.Param("name"))
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	c.JSON(http.StatusOK, volumeOf(&report))
+// GetVolume implements api.StrictServerInterface.
+func (s *server) GetVolume(ctx context.Context, r api.GetVolumeRequestObject) (api.GetVolumeResponseObject, error) {
+	report, err := s.Volumes.Volume(requestOf(ctx).Context(), r.Name)
+	return api.GetVolume200JSONResponse(volumeOf(&report)), err
 }
 
-func (s *server) putVolume(c *gin.Context) {
-	spec, err := readSpec(c)
-	dryRun, flagErr := queryFlag(c, "dry_run")
-	if err = errors.Join(err, flagErr); err != nil {
-		s.fail(c, err)
-		return
-	}
-	status := http.StatusOK
-	if _, err := s.Volumes.Volume(c.Request.Context(), spec.Name); errors.Is(err, volume.ErrVolumeNotFound) && !dryRun {
-		status = http.StatusCreated // unless somebody else makes it right now
-	}
-	report, placement, err := s.Volumes.Create(c.Request.Context(), spec, dryRun)
+// PutVolume implements api.StrictServerInterface.
+func (s *server) PutVolume(ctx context.Context, r api.PutVolumeRequestObject) (api.PutVolumeResponseObject, error) {
+	ctx = requestOf(ctx).Context()
+	spec, err := specOf(r.Name, r.Body.Spec)
 	if err != nil {
-		s.fail(c, err)
-		return
+		return nil, err
+	}
+	_, err = s.Volumes.Volume(ctx, spec.Name)
+	created := errors.Is(err, volume.ErrVolumeNotFound) && !r.Params.DryRun // unless somebody else makes it right now
+	report, placement, err := s.Volumes.Create(ctx, spec, r.Params.DryRun)
+	if err != nil {
+		return nil, err
 	}
 	answer := volumeOf(&report)
 	answer.Placement = placement
-	c.JSON(status, answer)
+	if created {
+		return api.PutVolume201JSONResponse(answer), nil
+	}
+	return api.PutVolume200JSONResponse(answer), nil
 }
 
-// readSpec reads the body {"spec": {…}}. The specification's one parser judges
-// the options, so that they mean the same on every face.
-func readSpec(c *gin.Context) (volume.Spec, error) {
-	var body struct {
-		Spec map[string]json.RawMessage `json:"spec"`
-	}
-	if err := readBody(c, &body); err != nil {
-		return volume.Spec{}, err
-	}
-	options := map[string]string{"name": c.Param("name")}
-	for key, raw := range body.Spec {
-		text, err := optionText(raw)
+// specOf reads the options of a volume. The specification's one parser judges
+// them, so that they mean the same on every face.
+func specOf(name string, given api.VolumeOptions) (volume.Spec, error) {
+	options := map[string]string{"name": name}
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		text, err := optionText(given[key])
 		if err != nil {
 			return volume.Spec{}, invalidRequest("spec.%s: %s", key, err)
 		}
-		if key == "name" && text != options["name"] {
-			return volume.Spec{}, invalidRequest("spec.name is %q, but the address says %q", text, options["name"])
+		if key == "name" && text != name {
+			return volume.Spec{}, invalidRequest("spec.name is %q, but the address says %q", text, name)
 		}
 		options[key] = text
 	}
@@ -94,8 +77,8 @@ func optionText(raw json.RawMessage) (string, error) {
 		return number.String(), nil
 	case json.Unmarshal(raw, &list) == nil && string(raw) != "null":
 	case json.Unmarshal(raw, &object) == nil && string(raw) != "null":
-		for key, value := range object {
-			list = append(list, key+"="+value)
+		for _, key := range slices.Sorted(maps.Keys(object)) {
+			list = append(list, key+"="+object[key])
 		}
 	default:
 		return "", errors.New("want a string, a number, a list of strings or an object of strings")
@@ -108,85 +91,33 @@ func optionText(raw json.RawMessage) (string, error) {
 	return strings.Join(list, ","), nil
 }
 
-// readBody reads one JSON object and nothing else; an empty body is an empty object.
-func readBody(c *gin.Context, body any) error {
-	decoder := json.NewDecoder(http.MaxBytesReader(c.Writer, c.Request.Body, bodyBytesMax))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(body)
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	if err != nil {
-		return invalidRequest("the body cannot be read: %v", err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return invalidRequest("the body goes on after its JSON object")
-	}
-	return nil
+// DeleteVolume implements api.StrictServerInterface.
+func (s *server) DeleteVolume(ctx context.Context, r api.DeleteVolumeRequestObject) (api.DeleteVolumeResponseObject, error) {
+	return api.DeleteVolume204Response{}, s.Volumes.Delete(requestOf(ctx).Context(), r.Name)
 }
 
-// queryFlag reads a parameter that is on or off.
-func queryFlag(c *gin.Context, name string) (bool, error) {
-	text, given := c.GetQuery(name)
-	if !given {
-		return false, nil
-	}
-	on, err := strconv.ParseBool(text)
-	if err != nil {
-		return false, invalidRequest("parameter %s is %q: want 1 or 0", name, text)
-	}
-	return on, nil
-}
-
-func queryBytes(c *gin.Context, name string) (int64, error) {
-	text, given := c.GetQuery(name)
-	if !given {
-		return 0, nil
-	}
-	return volume.ParseSize(text)
-}
-
-func (s *server) deleteVolume(c *gin.Context) {
-	if err := s.Volumes.Delete(c.Request.Context(), c.Param("name")); err != nil {
-		s.fail(c, err)
-		return
-	}
-	c.Status(http.StatusNoContent)
-}
-
-func (s *server) putAttachment(c *gin.Context) {
-	var body api.Attach
-	if err := readBody(c, &body); err != nil {
-		s.fail(c, err)
-		return
-	}
-	report, err := s.Volumes.Attach(c.Request.Context(), c.Param("name"), volume.AttachOptions{
-		Force: body.Force, Device: body.Device, Mount: body.Mount,
+// PutAttachment implements api.StrictServerInterface.
+func (s *server) PutAttachment(ctx context.Context, r api.PutAttachmentRequestObject) (api.PutAttachmentResponseObject, error) {
+	report, err := s.Volumes.Attach(requestOf(ctx).Context(), r.Name, volume.AttachOptions{
+		Force: r.Body.Force, Device: r.Body.Device, Mount: r.Body.Mount,
 	})
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	c.JSON(http.StatusOK, volumeOf(&report))
+	return api.PutAttachment200JSONResponse(volumeOf(&report)), err
 }
 
-func (s *server) deleteAttachment(c *gin.Context) {
-	force, err := queryFlag(c, "force")
-	unmount, flagErr := queryFlag(c, "unmount")
-	if err = errors.Join(err, flagErr); err == nil {
-		err = s.Volumes.Detach(c.Request.Context(), c.Param("name"), volume.DetachOptions{Force: force, Unmount: unmount})
-	}
-	if err != nil {
-		s.fail(c, err)
-		return
-	}
-	c.Status(http.StatusNoContent)
+// DeleteAttachment implements api.StrictServerInterface.
+func (s *server) DeleteAttachment(ctx context.Context, r api.DeleteAttachmentRequestObject) (api.DeleteAttachmentResponseObject, error) {
+	return api.DeleteAttachment204Response{}, s.Volumes.Detach(requestOf(ctx).Context(), r.Name, volume.DetachOptions{
+		Force: r.Params.Force, Unmount: r.Params.Unmount,
+	})
 }
 
-func (s *server) deleteMount(c *gin.Context) {
-	if err := s.Volumes.Unmount(c.Request.Context(), c.Param("name"), c.Query("target")); err != nil {
-		s.fail(c, err)
-		return
+// DeleteMount implements api.StrictServerInterface.
+func (s *server) DeleteMount(ctx context.Context, r api.DeleteMountRequestObject) (api.DeleteMountResponseObject, error) {
+	target := ""
+	if r.Params.Target != nil {
+		if target = *r.Params.Target; target == "" {
+			return nil, invalidRequest("parameter target is empty: leave it out to unmount the volume from everywhere")
+		}
 	}
-	c.Status(http.StatusNoContent)
+	return api.DeleteMount204Response{}, s.Volumes.Unmount(requestOf(ctx).Context(), r.Name, target)
 }

@@ -1,0 +1,91 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	"github.com/lagan-storage/lagan/rest/api"
+)
+
+// Status returns what one screen shows.
+func (c *Client) Status(ctx context.Context) (api.Status, error) {
+	r, err := c.api.GetStatusWithResponse(ctx)
+	return answer(r, err, func(r *api.GetStatusResponse) *api.Status { return r.JSON200 })
+}
+
+// Ready returns nil if the node can do its part.
+func (c *Client) Ready(ctx context.Context) error {
+	return done(c.api.GetReadinessWithResponse(ctx))
+}
+
+// Alerts returns what someone must act on.
+func (c *Client) Alerts(ctx context.Context) ([]api.Alert, error) {
+	r, err := c.api.ListAlertsWithResponse(ctx)
+	list, err := answer(r, err, func(r *api.ListAlertsResponse) *api.AlertList { return r.JSON200 })
+	return list.Items, err
+}
+
+// Nodes returns all nodes.
+func (c *Client) Nodes(ctx context.Context) ([]api.Node, error) {
+	r, err := c.api.ListNodesWithResponse(ctx)
+	list, err := answer(r, err, func(r *api.ListNodesResponse) *api.NodeList { return r.JSON200 })
+	return list.Items, err
+}
+
+// Node returns one node, by name or identity.
+func (c *Client) Node(ctx context.Context, name string) (api.Node, error) {
+	if err := refuseName(name); err != nil {
+		return api.Node{}, err
+	}
+	r, err := c.api.GetNodeWithResponse(ctx, name)
+	return answer(r, err, func(r *api.GetNodeResponse) *api.Node { return r.JSON200 })
+}
+
+// RemoveNode strikes off a node, by name or identity, that is dead.
+func (c *Client) RemoveNode(ctx context.Context, name string) error {
+	if err := refuseName(name); err != nil {
+		return err
+	}
+	return done(c.api.DeleteNodeWithResponse(ctx, name))
+}
+
+// Disks returns all disks.
+func (c *Client) Disks(ctx context.Context) ([]api.Disk, error) {
+	r, err := c.api.ListDisksWithResponse(ctx)
+	list, err := answer(r, err, func(r *api.ListDisksResponse) *api.DiskList { return r.JSON200 })
+	return list.Items, err
+}
+
+// Join asks the node to admit this machine.
+func (c *Client) Join(ctx context.Context, j api.Join) (api.Joined, error) {
+	r, err := c.api.JoinWithResponse(ctx, j)
+	return answer(r, err, func(r *api.JoinResponse) *api.Joined { return r.JSON201 })
+}
+
+// CreateToken makes a token that is good for ttl; 0 is a day.
+func (c *Client) CreateToken(ctx context.Context, ttl time.Duration) (api.Token, error) {
+	r, err := c.api.CreateTokenWithResponse(ctx, api.NewToken{TTLSeconds: int64(ttl / time.Second)})
+	return answer(r, err, func(r *api.CreateTokenResponse) *api.Token { return r.JSON201 })
+}
+
+// Tokens returns the tokens that can be used.
+func (c *Client) Tokens(ctx context.Context) ([]api.Token, error) {
+	r, err := c.api.ListTokensWithResponse(ctx)
+	list, err := answer(r, err, func(r *api.ListTokensResponse) *api.TokenList { return r.JSON200 })
+	return list.Items, err
+}
+
+// RemoveToken makes a token useless.
+func (c *Client) RemoveToken(ctx context.Context, id string) error {
+	if err := refuseName(id); err != nil {
+		return err
+	}
+	return done(c.api.DeleteTokenWithResponse(ctx, id))
+}
+
+// Stop makes the node stop in order. The answer names the process, which ends
+// when that is done.
+func (c *Client) Stop(ctx context.Context) (api.Stopping, error) {
+	r, err := c.api.StopWithResponse(ctx)
+	return answer(r, err, func(r *api.StopResponse) *api.Stopping { return r.JSON202 })
+}
