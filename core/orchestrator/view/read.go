@@ -73,6 +73,13 @@ func (v *View) TakeChanged() []block.VolumeID {
 	return changed
 }
 
+// TakeChangedMachines returns the nodes and disks that changed since the last call.
+func (v *View) TakeChangedMachines() (nodes []block.NodeID, disks []block.DiskID) {
+	nodes, disks = sortedIDs(v.nodesChanged), sortedIDs(v.disksChanged)
+	v.nodesChanged, v.disksChanged = map[block.NodeID]bool{}, map[block.DiskID]bool{}
+	return nodes, disks
+}
+
 // keys returns all known keys, sorted.
 func (v *View) keys() []string {
 	keys := v.machineKeys()

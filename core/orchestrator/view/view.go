@@ -55,6 +55,7 @@ type View struct {
 	self    block.NodeID
 	known   bool
 	newest  metadata.Revision
+	watched metadata.Revision // the watch has told of everything up to here
 	volumes map[block.VolumeID]*Volume
 	names   map[string]Item[block.VolumeID]
 	nodes   map[block.NodeID]*Node
@@ -62,6 +63,9 @@ type View struct {
 	onDisk  map[block.DiskID]map[block.VolumeID]bool // members on the node's own disks
 	ahead   map[string]metadata.Revision             // keys read at a revision that the watch has not reached
 	changed map[block.VolumeID]bool
+
+	nodesChanged map[block.NodeID]bool
+	disksChanged map[block.DiskID]bool
 }
 
 // New returns an empty view of the node self.
@@ -75,6 +79,9 @@ func New(self block.NodeID) *View {
 		onDisk:  map[block.DiskID]map[block.VolumeID]bool{},
 		ahead:   map[string]metadata.Revision{},
 		changed: map[block.VolumeID]bool{},
+
+		nodesChanged: map[block.NodeID]bool{},
+		disksChanged: map[block.DiskID]bool{},
 	}
 }
 
@@ -96,6 +103,9 @@ func (v *View) Watched(now step.Time, u *metadata.Update) {
 		if c := &u.Changes[i]; c.Revision > v.seenUpTo(c.Key) {
 			v.apply(now, c)
 		}
+	}
+	if v.watched = max(v.watched, u.Revision); u.Snapshot {
+		v.watched = u.Revision // also of a store that was restored from a backup
 	}
 	maps.DeleteFunc(v.ahead, func(_ string, at metadata.Revision) bool { return at <= u.Revision }) // any order: each is judged alone
 }
@@ -121,12 +131,16 @@ func (v *View) seenUpTo(key string) metadata.Revision {
 }
 
 // Answered takes what the answer to a transaction says: what it wrote, and what
-// it read.
+// it read. One that the watch has overtaken says nothing new, and would bring
+// back what was deleted since: of that no revision is kept.
 func (v *View) Answered(now step.Time, txn *metadata.Txn, res *metadata.Result) {
 	if res.Outcome == metadata.Unknown {
 		return
 	}
 	v.newest = max(v.newest, res.Revision)
+	if res.Revision <= v.watched {
+		return
+	}
 	if res.Outcome == metadata.Applied {
 		for _, op := range txn.Ops {
 			v.learn(now, &metadata.Change{Item: metadata.Item{Key: op.Key, Value: op.Value, Revision: res.Revision}, Deleted: op.Delete}, res.Revision)
@@ -146,6 +160,9 @@ func (v *View) Answered(now step.Time, txn *metadata.Txn, res *metadata.Result) 
 }
 
 func (v *View) learn(now step.Time, c *metadata.Change, at metadata.Revision) {
+	if at < v.seenUpTo(c.Key) {
+		return
+	}
 	v.apply(now, c)
 	v.ahead[c.Key] = max(v.ahead[c.Key], at)
 }
@@ -168,16 +185,29 @@ func (v *View) apply(now step.Time, c *metadata.Change) {
 		return
 	}
 	if name, ok := strings.CutPrefix(c.Key, volume.NamesPrefix); ok {
-		item := v.names[name]
-		if update(&item, c, parseID) {
-			v.names[name] = item
-			if item.Revision == 0 {
-				delete(v.names, name)
-			}
-		}
+		v.applyName(name, c)
 		return
 	}
 	v.applyMachine(now, c)
+}
+
+// applyName changes whose a name is: news of the volume that had it and of the
+// one that has it now.
+func (v *View) applyName(name string, c *metadata.Change) {
+	item := v.names[name]
+	before := item.Value
+	if !update(&item, c, parseID) {
+		return
+	}
+	for _, id := range []*block.VolumeID{before, item.Value} {
+		if id != nil {
+			v.changed[*id] = true
+		}
+	}
+	v.names[name] = item
+	if item.Revision == 0 {
+		delete(v.names, name)
+	}
 }
 
 func (v *View) applyVolume(id block.VolumeID, part string, c *metadata.Change) {
@@ -241,13 +271,17 @@ func (v *View) applyMachine(now step.Time, c *metadata.Change) {
 	if held == nil {
 		held = &Node{}
 	}
+	changed := false
 	if isNode {
-		update(&held.Record, c, volume.Parse[volume.Node])
-	} else if update(&held.Alive, c, func(data []byte) (string, error) { return string(data), nil }) {
+		changed = update(&held.Record, c, volume.Parse[volume.Node])
+	} else if changed = update(&held.Alive, c, func(data []byte) (string, error) { return string(data), nil }); changed {
 		held.SilentSince = 0
 		if c.Deleted {
 			held.SilentSince = now
 		}
+	}
+	if changed {
+		v.nodesChanged[id] = true
 	}
 	v.nodes[id] = held
 	if held.Record.Revision == 0 && held.Alive.Revision == 0 {
@@ -265,6 +299,7 @@ func (v *View) applyDisk(text string, c *metadata.Change) {
 		held = &Item[volume.Disk]{}
 	}
 	if update(held, c, volume.Parse[volume.Disk]) {
+		v.disksChanged[id] = true
 		v.disks[id] = held
 		if held.Revision == 0 {
 			delete(v.disks, id)

@@ -112,6 +112,32 @@ func TestReadOfAFolderForgetsWhatIsGone(t *testing.T) {
 	}
 }
 
+// An answer may reach the view after the watch, or another answer, has told what
+// came after it.
+func TestLateAnswerDoesNotBringBackWhatIsGone(t *testing.T) {
+	key := volume.NameKey("db")
+	read := &metadata.Txn{Read: []string{key}}
+	old := &metadata.Result{Outcome: metadata.Refused, Revision: 6, Items: []metadata.Item{name("db", 5).Item}}
+	for what, hear := range map[string]func(v *view.View){
+		"watch": func(v *view.View) { v.Watched(1, update(false, 8, gone(key, 8))) },
+		"answer": func(v *view.View) {
+			v.Answered(1, read, &metadata.Result{Outcome: metadata.Refused, Revision: 8})
+		},
+		"own write": func(v *view.View) {
+			op := metadata.Op{Key: key, Delete: true}
+			v.Answered(1, &metadata.Txn{Ops: []metadata.Op{op}}, &metadata.Result{Outcome: metadata.Applied, Revision: 8})
+		},
+	} {
+		v := view.New(self)
+		v.Watched(1, update(true, 5, name("db", 5)))
+		hear(v)
+		v.Answered(1, read, old)
+		if v.Name("db").Revision != 0 {
+			t.Errorf("%s: an answer of before brought back what is gone", what)
+		}
+	}
+}
+
 func TestUnreadableRecordKeepsItsRevision(t *testing.T) {
 	v := view.New(self)
 	v.Watched(1, update(true, 9, put(volume.SpecKey(id), []byte(`{"format":2}`), 5), put(volume.ConfigKey(id), []byte(`{"format":`), 6),
