@@ -94,7 +94,7 @@ func statusOf(err error) int {
 		}},
 		{http.StatusForbidden, []error{volume.ErrTokenRefused}},
 		{http.StatusNotFound, []error{volume.ErrVolumeNotFound, volume.ErrNodeNotFound, volume.ErrTokenNotFound}},
-		{http.StatusGone, []error{volume.ErrVolumeDeleted}},
+		{http.StatusGone, []error{volume.ErrVolumeDeleted, volume.ErrEventsGone}},
 		{http.StatusConflict, []error{
 			volume.ErrNameTaken, volume.ErrNoPlacement, volume.ErrAttached, volume.ErrAttachedElsewhere,
 			volume.ErrNotAttached, volume.ErrInUse, volume.ErrForeignData, volume.ErrNodeNameTaken, volume.ErrNoAuthority,

@@ -147,6 +147,10 @@ func (w *World) hashEffects(s *shard, out *step.Effects) {
 		h.add(uint64(c.Kind)<<32 ^ uint64(c.Session))
 		h.text(c.Text)
 	}
+	for i := range out.Events {
+		h.text(string(out.Events[i].Kind))
+		h.text(out.Events[i].Text)
+	}
 }
 
 func hashMessage(h *digest, m *message.Message) {

@@ -71,6 +71,9 @@ func (w *World) traceEffects(s *shard, out *step.Effects) {
 	for i := range out.Controls {
 		line("control %s", controlText(&out.Controls[i]))
 	}
+	for i := range out.Events {
+		line("event %s: %s", out.Events[i].Kind, out.Events[i].Text)
+	}
 }
 
 func shardText(s *shard) string {

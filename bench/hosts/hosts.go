@@ -197,7 +197,7 @@ func (c *Cluster) open(ctx context.Context, index int, n *node) (err error) {
 	}
 	n.host = host.Open(c.life, host.Params{
 		Node: n.record, Disks: []*host.DiskFile{n.disk}, Transport: n.transport, Metadata: n.metadata,
-		Clock: c.p.Clock, Seed: seed, BlockSize: block.Size, Pool: n.pool, Limits: c.p.Limits,
+		Clock: c.p.Clock, Now: func() time.Time { return c.p.Now }, Seed: seed, BlockSize: block.Size, Pool: n.pool, Limits: c.p.Limits,
 		Markers: noMarkers{}, Log: c.p.Log.With(slog.String("node", n.record.Name)),
 	})
 	c.running.Go(func() {

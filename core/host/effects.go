@@ -32,6 +32,9 @@ func (h *Host) perform(s *shard, out *effects) {
 	if s.disk != nil {
 		s.disk.submit(s, out.Disk)
 	}
+	for i := range out.Events {
+		h.logEvent(&out.Events[i])
+	}
 	h.timers.add(s, out.Timers)
 	for i := range out.Transactions {
 		h.transact(s, out.Transactions[i])

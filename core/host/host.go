@@ -54,6 +54,7 @@ type Params struct {
 	Transport transport.Transport
 	Metadata  Metadata
 	Clock     func() step.Time // CLOCK_BOOTTIME
+	Now       func() time.Time // for what people read
 	Seed      uint64           // another at every start
 	BlockSize int              // bytes
 	Pool      block.Pool
@@ -87,6 +88,7 @@ type Host struct {
 	timers   *timers
 	controls controls
 	answers  answers
+	events   *events
 	life     context.Context // ends when the host closes
 	end      context.CancelFunc
 	running  sync.WaitGroup
@@ -110,6 +112,7 @@ func Open(ctx context.Context, p Params) *Host {
 			Node: p.Node, Seed: p.Seed, BlockSize: p.BlockSize, Pool: p.Pool, Limits: p.Limits,
 		},
 		log:     p.Log,
+		events:  newEvents(p.Now),
 		timers:  newTimers(p.Clock),
 		life:    life,
 		end:     end,
@@ -246,7 +249,9 @@ func (h *Host) endVolume(c *step.Control) {
 	if v == nil {
 		return
 	}
-	h.log.Info("volume is not served here any more", slog.String("volume", v.name), slog.String("reason", c.Text))
+	if c.Kind == step.VolumeFenced { // of an end in order the event says enough
+		h.log.Info("volume is not served here any more", slog.String("volume", v.name), slog.String("reason", c.Text))
+	}
 	v.set(func(s *Serving) {
 		s.Ended, s.Serving, s.Text = true, false, c.Text
 		s.Clean = c.Kind == step.VolumeDetached

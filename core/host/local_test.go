@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
@@ -43,7 +44,7 @@ func (m *talker) Step(_ step.Time, ev *step.Event, out *step.Effects) {
 
 func talkingHost(t *testing.T) (*Host, *shard, *talker, *talker) {
 	h := &Host{
-		params: Params{Clock: Boottime}, log: slog.New(slog.DiscardHandler), timers: newTimers(Boottime),
+		params: Params{Clock: Boottime}, log: slog.New(slog.DiscardHandler), timers: newTimers(Boottime), events: newEvents(time.Now),
 		disks: map[block.DiskID]*shard{}, life: t.Context(), end: context.CancelFunc(func() {}),
 	}
 	h.effects.New = func() any { return &effects{} }

@@ -85,7 +85,9 @@ func (s *shard) step(ev *step.Event, out *effects) {
 		s.refuse(ev, out)
 		return
 	}
+	events := len(out.Events)
 	s.stepMachine(ev, out)
+	s.host.events.add(out.Events[min(events, len(out.Events)):]) // here, so that they keep their order
 	s.connect(out)
 }
 

@@ -35,6 +35,8 @@ type machine struct {
 	last    uint64
 	born    uint64 // the last command before this life
 	sent    []step.Control
+	first   map[string]metadata.Item // what was recorded when this life first looked
+	events  []volume.Event           // of this life
 }
 
 // start begins a life of the node's process.
@@ -44,6 +46,7 @@ func (m *machine) start() {
 	m.queue, m.slow, m.timers, m.watched, m.serving = nil, nil, nil, -1, map[block.VolumeID]step.Control{}
 	m.o = orchestrator.New(orchestrator.Params{Node: m.record, Seed: uint64(m.life*100 + m.index)})
 	m.out = step.Effects{Marks: step.Marks{Counts: m.c.marks}}
+	m.first, m.events = nil, nil
 	m.step(&step.Event{Kind: step.EventStart})
 	if m.size > 0 {
 		m.openDisk()
@@ -114,6 +117,7 @@ func (m *machine) step(ev *step.Event) {
 		m.sent = append(m.sent, control)
 		m.later(func() { m.obey(control) })
 	}
+	m.events = append(m.events, m.out.Events...)
 	m.out.Reset()
 }
 
@@ -167,6 +171,9 @@ func (m *machine) watch() {
 			u.Changes = append(u.Changes, metadata.Change{Item: m.c.items[key]})
 		}
 		m.watched = len(m.c.changes)
+		if m.first == nil {
+			m.first = maps.Clone(m.c.items)
+		}
 	} else {
 		for first := true; m.watched < len(m.c.changes); first = false {
 			next := m.c.changes[m.watched]

@@ -67,6 +67,7 @@ type Orchestrator struct {
 	ready      []*operation // to be looked at again
 	dirty      map[block.VolumeID]bool
 	machines   bool // the records of this node and its disks are to be compared
+	witness    witness
 }
 
 // New returns an orchestrator; its first event is EventStart.
@@ -85,6 +86,7 @@ func New(p Params) *Orchestrator {
 		writing: map[string]bool{},
 		lanes:   map[string][]*operation{},
 		dirty:   map[block.VolumeID]bool{},
+		witness: newWitness(),
 	}
 	o.life = strconv.FormatUint(o.random.next(), 16)
 	return o
@@ -144,9 +146,11 @@ func (o *Orchestrator) settle(out *step.Effects) {
 		return
 	}
 	for {
-		for _, id := range o.view.TakeChanged() {
+		changed := o.view.TakeChanged()
+		for _, id := range changed {
 			o.dirty[id] = true
 		}
+		o.tell(changed, out)
 		if o.machines {
 			o.machines = false
 			o.reconcileMachines(out)

@@ -89,6 +89,7 @@ func TestClusterComesToRestAfterAnyStorm(t *testing.T) {
 		}
 		for _, m := range c.nodes {
 			m.checkAnswers()
+			m.checkEvents()
 		}
 		if t.Failed() {
 			t.Fatalf("seed %d: %v", seed, c)

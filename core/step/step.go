@@ -206,6 +206,7 @@ type Effects struct {
 	Completions  []Completion
 	Controls     []Control
 	Answers      []volume.Answer
+	Events       []volume.Event // in order; the body gives them number and time
 	Marks        Marks
 }
 
@@ -217,9 +218,11 @@ func (e *Effects) Reset() {
 	clear(e.Transactions)
 	clear(e.Controls)
 	clear(e.Answers)
+	clear(e.Events)
 	e.Dials, e.Sends, e.Closes = e.Dials[:0], e.Sends[:0], e.Closes[:0]
 	e.Disk, e.Timers, e.Transactions = e.Disk[:0], e.Timers[:0], e.Transactions[:0]
 	e.Completions, e.Controls, e.Answers = e.Completions[:0], e.Controls[:0], e.Answers[:0]
+	e.Events = e.Events[:0]
 }
 
 // Send appends a message to a connection.

@@ -39,6 +39,7 @@ var (
 	ErrTokenNotFound     = errors.New("token-not-found")
 	ErrNodeNameTaken     = errors.New("node-name-taken")
 	ErrNoAuthority       = errors.New("no-authority")
+	ErrEventsGone        = errors.New("events-gone")
 )
 
 // Explanation is a row of the catalogue of errors.
@@ -82,6 +83,7 @@ func Catalogue() []Explanation {
 		{ErrTokenNotFound, "no token has that id", "look at: lagan token ls"},
 		{ErrNodeNameTaken, "a node of that name belongs to the cluster", "choose another name: lagan join --name NAME"},
 		{ErrNoAuthority, "the cluster's metadata store has no authority: its certificates were made with lagan ca", "make the new node's certificate with: lagan ca issue"},
+		{ErrEventsGone, "the node does not have the events asked for: it keeps the newest, of its present life", "ask from the beginning, without a number, and look at the state of what matters: some events were not seen"},
 	}
 }
 

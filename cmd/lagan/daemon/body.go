@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/fx"
 
@@ -62,7 +63,7 @@ func openBody(p bodyParams) (body, error) {
 	}
 	h := host.Open(p.Context, host.Params{
 		Node: p.Node, Disks: p.Disks.opened, Unusable: p.Disks.unusable, Transport: peers, Metadata: p.Store,
-		Clock: host.Boottime, Seed: seed, BlockSize: block.Size, Pool: pool, Markers: p.Markers, Log: p.Log,
+		Clock: host.Boottime, Now: time.Now, Seed: seed, BlockSize: block.Size, Pool: pool, Markers: p.Markers, Log: p.Log,
 		Limits: store.Limits{RecentBytes: recentBytes},
 	})
 	opened.Store(h)
