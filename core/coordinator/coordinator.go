@@ -97,6 +97,7 @@ type Coordinator struct {
 	flushes   []flush // rising targets
 	rhythm    rhythm
 	resync    *resync
+	resynced  uint64 // bytes sent to members that were being filled
 	status    string // as last reported
 }
 
@@ -113,6 +114,10 @@ func (c *Coordinator) Session() block.Session { return c.session }
 // Config returns the newest configuration known to be in the metadata store.
 // It must not be changed.
 func (c *Coordinator) Config() *volume.Config { return c.config }
+
+// Resynced returns how many bytes were sent to members that were being filled
+// since the session began, and whether one is being filled now.
+func (c *Coordinator) Resynced() (bytes uint64, filling bool) { return c.resynced, c.resync != nil }
 
 // Serving reports whether requests are answered.
 func (c *Coordinator) Serving() bool { return c.phase == serving || c.phase == detaching }

@@ -176,6 +176,7 @@ func (c *Coordinator) onPulled(m *member, msg *message.Message, out *step.Effect
 	}
 	switch msg.Status {
 	case message.OK:
+		c.resynced += uint64(msg.Payload.Len())
 		c.askResync(r.target, resyncPush, message.Message{
 			Kind: message.Push, Chunk: msg.Chunk, LastSeq: msg.LastSeq, Present: msg.Present, Zero: msg.Zero,
 			Checksums: msg.Checksums, Payload: msg.Payload,

@@ -99,6 +99,11 @@ func (h *Host) diskPath(id block.DiskID) string {
 			return d.Path
 		}
 	}
+	for _, d := range h.params.Unusable {
+		if d.ID == id && d.Path != "" {
+			return d.Path
+		}
+	}
 	return id.String()
 }
 

@@ -81,17 +81,18 @@ type Markers interface {
 
 // Host is a node at work.
 type Host struct {
-	params   Params
-	machines node.Params
-	log      *slog.Logger
-	effects  sync.Pool // of *effects
-	timers   *timers
-	controls controls
-	answers  answers
-	events   *events
-	life     context.Context // ends when the host closes
-	end      context.CancelFunc
-	running  sync.WaitGroup
+	params    Params
+	machines  node.Params
+	log       *slog.Logger
+	effects   sync.Pool // of *effects
+	timers    *timers
+	controls  controls
+	answers   answers
+	events    *events
+	stopwatch func() time.Duration
+	life      context.Context // ends when the host closes
+	end       context.CancelFunc
+	running   sync.WaitGroup
 
 	orchestrator *shard
 	files        []*diskFile
@@ -111,14 +112,15 @@ func Open(ctx context.Context, p Params) *Host {
 		machines: node.Params{
 			Node: p.Node, Seed: p.Seed, BlockSize: p.BlockSize, Pool: p.Pool, Limits: p.Limits,
 		},
-		log:     p.Log,
-		events:  newEvents(p.Now),
-		timers:  newTimers(p.Clock),
-		life:    life,
-		end:     end,
-		disks:   map[block.DiskID]*shard{},
-		volumes: map[block.VolumeID]*Volume{},
-		changed: make(chan struct{}),
+		log:       p.Log,
+		events:    newEvents(p.Now),
+		stopwatch: newStopwatch(),
+		timers:    newTimers(p.Clock),
+		life:      life,
+		end:       end,
+		disks:     map[block.DiskID]*shard{},
+		volumes:   map[block.VolumeID]*Volume{},
+		changed:   make(chan struct{}),
 	}
 	h.effects.New = func() any { return &effects{} }
 	h.controls.handOn = h.handOn

@@ -44,7 +44,7 @@ func (m *talker) Step(_ step.Time, ev *step.Event, out *step.Effects) {
 
 func talkingHost(t *testing.T) (*Host, *shard, *talker, *talker) {
 	h := &Host{
-		params: Params{Clock: Boottime}, log: slog.New(slog.DiscardHandler), timers: newTimers(Boottime), events: newEvents(time.Now),
+		params: Params{Clock: Boottime}, log: slog.New(slog.DiscardHandler), timers: newTimers(Boottime), events: newEvents(time.Now), stopwatch: newStopwatch(),
 		disks: map[block.DiskID]*shard{}, life: t.Context(), end: context.CancelFunc(func() {}),
 	}
 	h.effects.New = func() any { return &effects{} }

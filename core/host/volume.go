@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/step"
@@ -42,6 +43,7 @@ type Operation struct {
 
 	left   atomic.Int32 // parts under way
 	failed atomic.Uint32
+	began  time.Duration // on the host's stopwatch
 }
 
 // part is what one request of a coordinator is of an operation.
@@ -54,11 +56,12 @@ type part struct {
 
 // Volume is one volume that this node serves, from its attachment to its end.
 type Volume struct {
-	host   *Host
-	id     block.VolumeID
-	name   string
-	blocks uint64
-	shard  *shard
+	host    *Host
+	id      block.VolumeID
+	name    string
+	blocks  uint64
+	shard   *shard
+	traffic Traffic
 
 	mu    sync.Mutex // guards what follows
 	parts []part
@@ -93,6 +96,8 @@ func (v *Volume) Submit(op *Operation) {
 		op.Done(op, err)
 		return
 	}
+	op.began = v.host.stopwatch()
+	v.traffic.begun.Add(1)
 	n := v.countParts(op)
 	op.left.Store(int32(n))
 	op.failed.Store(0)
@@ -207,7 +212,9 @@ func (v *Volume) settle(op *Operation, outcome step.RequestError) {
 		op.failed.Store(uint32(outcome))
 	}
 	if op.left.Add(-1) == 0 {
-		op.Done(op, errorOf(step.RequestError(op.failed.Load())))
+		outcome = step.RequestError(op.failed.Load())
+		v.traffic.ended(op, v.host.stopwatch()-op.began, outcome)
+		op.Done(op, errorOf(outcome))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/metadata"
+	"github.com/lagan-storage/lagan/core/orchestrator/view"
 	"github.com/lagan-storage/lagan/core/volume"
 )
 
@@ -90,6 +91,28 @@ func (o *Orchestrator) volume(id block.VolumeID) VolumeStatus {
 	}
 	return s
 }
+
+// Tally counts volumes by how they are doing. It copies none of them: it may be
+// asked for often.
+func (o *Orchestrator) Tally() map[volume.Health]int {
+	return o.view.Tally(func(id block.VolumeID, v *view.Volume) volume.Health {
+		l := o.volumes[id]
+		switch {
+		case v.Spec.Problem != nil || v.Config.Problem != nil || v.Attachment.Problem != nil:
+			return volume.Unreadable
+		case v.Config.Value != nil && v.Config.Value.Tombstone:
+			return volume.Deleting
+		case l != nil && l.coordinator != absent && !l.serving:
+			return volume.Stalled
+		case v.Config.Value == nil || v.Spec.Value == nil || missing(v) > 0:
+			return volume.Degraded
+		}
+		return volume.Healthy
+	})
+}
+
+// UnderWay returns how many commands are being carried out.
+func (o *Orchestrator) UnderWay() int { return o.operations }
 
 // Nodes returns all nodes by name.
 func (o *Orchestrator) Nodes() []NodeStatus {

@@ -77,6 +77,25 @@ func TestEveryNodeTellsTheLifeOfAVolume(t *testing.T) {
 	c.check()
 }
 
+func TestTallyCountsVolumesByHealth(t *testing.T) {
+	c := newCluster(t, 1, 20*gib, 20*gib)
+	a := c.nodes[0]
+	lost := a.create("name=lost,size=1GiB,replicas=2").Volume
+	unread := a.create("name=unread,size=1GiB,replicas=2").Volume
+	for _, name := range []string{"good", "stalls", "goes"} {
+		a.create("name=" + name + ",size=1GiB,replicas=2")
+	}
+	c.setMember(lost, volume.Out)
+	c.set(0, metadata.Op{Key: volume.SpecKey(unread), Value: []byte(`{"format":2}`)}, c.revision()+1)
+	a.do(volume.Command{Kind: volume.AttachVolume, Name: "stalls"})
+	c.nodes[1].queue, c.nodes[1].deaf = nil, true // it does not free its copy
+	a.do(volume.Command{Kind: volume.DeleteVolume, Name: "goes"})
+	want := map[volume.Health]int{volume.Healthy: 1, volume.Degraded: 1, volume.Stalled: 1, volume.Deleting: 1, volume.Unreadable: 1}
+	if got := a.o.Tally(); !maps.Equal(got, want) || a.o.UnderWay() != 0 {
+		t.Errorf("%v, want %v; %d commands are under way", got, want, a.o.UnderWay())
+	}
+}
+
 func TestEveryLostCopyIsTold(t *testing.T) {
 	c := newCluster(t, 1, 20*gib, 20*gib, 20*gib)
 	id := c.nodes[0].create("name=db,size=1GiB,replicas=3").Volume

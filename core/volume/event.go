@@ -21,6 +21,14 @@ const (
 	DiskBack       EventKind = "disk-back"
 )
 
+// EventKinds returns all kinds, in the order above.
+func EventKinds() []EventKind {
+	return []EventKind{
+		VolumeCreated, VolumeDeleted, VolumeAttached, VolumeReleased, VolumeDegraded, VolumeHealed,
+		NodeJoined, NodeSilent, NodeBack, NodeRemoved, DiskFailed, DiskBack,
+	}
+}
+
 // Event is something that happened in the cluster, as one node saw it.
 type Event struct {
 	Number uint64 // 1 for the first since the node started, rising by one

@@ -1,11 +1,13 @@
 package etcd
 
 import (
+	"context"
 	"net"
 	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/lagan-storage/lagan/core/metadata"
 )
@@ -90,5 +92,30 @@ func TestSilentEndpointIsLeftForAnother(t *testing.T) {
 	}
 	if r := insist(t, s, metadata.Txn{Read: []string{"/w/a"}}); r.Outcome != metadata.Applied {
 		t.Errorf("a read after its endpoint fell silent: %+v", r)
+	}
+}
+
+func TestReachableSaysWhetherTheStoreAnswers(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	through := newRelay(t, c.endpoints()[0])
+	s := c.open(func(p *Params) { p.Endpoints, p.ReadTry = []string{through.endpoint()}, 50*time.Millisecond })
+	if s.Reachable() {
+		t.Error("the store is reachable before it was asked")
+	}
+	read := metadata.Txn{Read: []string{"/r"}}
+	insist(t, s, read)
+	if !s.Reachable() {
+		t.Error("the store answered and is not reachable")
+	}
+	through.silent.Store(true)
+	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if r := s.Do(short, read); r.Outcome != metadata.Unknown || s.Reachable() {
+		t.Errorf("the store is silent: %+v, reachable: %v", r, s.Reachable())
+	}
+	through.silent.Store(false)
+	insist(t, s, read)
+	if !s.Reachable() {
+		t.Error("the store answers again and is not reachable")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -62,6 +63,7 @@ type Store struct {
 	endpoints *endpoints
 	lease     *lease
 	positions positions
+	reached   atomic.Bool     // see Reachable
 	life      context.Context // ends with Close
 	end       context.CancelFunc
 }
@@ -89,6 +91,19 @@ func Open(ctx context.Context, p Params) (*Store, error) {
 	s.lease = newLease(s)
 	go s.lease.run(life)
 	return s, nil
+}
+
+// Reachable reports whether the store answered the last request, which was at
+// most a third of the lease's time ago once the node has its lease.
+func (s *Store) Reachable() bool { return s.reached.Load() }
+
+// noteTry remembers whether the store answers. One endpoint that does not says
+// nothing yet, nor does a caller that has hung up.
+func (s *Store) noteTry(ctx context.Context, tries int, answered bool) {
+	lastOfRound := (tries+1)%s.endpoints.count() == 0
+	if answered || lastOfRound && !errors.Is(ctx.Err(), context.Canceled) {
+		s.reached.Store(answered)
+	}
 }
 
 // Close ends the store's work, lets the leased keys go at once if the store can

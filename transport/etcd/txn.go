@@ -50,6 +50,7 @@ func (s *Store) write(ctx context.Context, txn metadata.Txn) (metadata.Result, e
 		try, cancel := context.WithTimeout(try, s.params.WriteTry)
 		response, err := s.commit(try, e, txn, id)
 		cancel()
+		s.noteTry(ctx, tries, err == nil)
 		if err == nil {
 			result := s.result(response, txn)
 			if result.Outcome == metadata.Applied {
@@ -59,8 +60,10 @@ func (s *Store) write(ctx context.Context, txn metadata.Txn) (metadata.Result, e
 		}
 		switch judge(err, departed.Load()) {
 		case leaseGone:
+			s.noteTry(ctx, tries, true)
 			s.lease.lost(id)
 		case rejected:
+			s.noteTry(ctx, tries, true)
 			return metadata.Result{}, err
 		case untouched:
 			s.endpoints.failed(turn)
@@ -86,7 +89,9 @@ func (s *Store) read(ctx context.Context, ask func(context.Context, *endpoint) e
 		err := ask(try, e)
 		late := try.Err() != nil
 		cancel()
-		if err == nil || isAny(err, rpctypes.ErrCompacted, rpctypes.ErrFutureRev, errLeaseUnknown) {
+		answered := err == nil || isAny(err, rpctypes.ErrCompacted, rpctypes.ErrFutureRev, errLeaseUnknown)
+		s.noteTry(ctx, tries, answered)
+		if answered {
 			return err // another try would meet the same
 		}
 		s.endpoints.failed(turn)

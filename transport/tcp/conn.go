@@ -133,6 +133,7 @@ func (c *conn) take() bool {
 	}
 	c.taken, c.queue = c.queue, c.taken
 	c.queued, c.last = c.taken.bytes, len(c.taken.pieces)
+	c.transport.traffic.messagesSent.Add(uint64(c.last))
 	return true
 }
 

@@ -39,7 +39,7 @@ func (c *conn) runDialled(ctx context.Context, node block.NodeID, hello *message
 // converse exchanges messages until the connection ends; begin is called once
 // it can be sent on.
 func (c *conn) converse(w *wire, begin func()) {
-	out, err := w.output()
+	out, err := w.output(&c.transport.traffic)
 	if err != nil {
 		c.end(step.ConnReset)
 		return

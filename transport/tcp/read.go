@@ -31,6 +31,7 @@ func (c *conn) batchEnd() {
 	if c.batchRead == 0 {
 		return
 	}
+	c.transport.traffic.messagesReceived.Add(uint64(c.batchRead))
 	c.crowd.Store(c.batchRead > 1)
 	c.batchRead = 0
 	c.handler.BatchEnd(c)

@@ -18,9 +18,10 @@ type socket struct {
 
 	// Of the reading goroutine.
 	buffer     []byte
-	from, to   int    // what of buffer is not taken yet
-	direct     int    // reads of at least this length may pass the buffer; 0: none
-	beforeWait func() // called before the network is asked for more; may be nil
+	from, to   int            // what of buffer is not taken yet
+	direct     int            // reads of at least this length may pass the buffer; 0: none
+	beforeWait func()         // called before the network is asked for more; may be nil
+	received   *atomic.Uint64 // bytes are added there; may be nil
 
 	mu      sync.Mutex
 	gather  bool   // written data goes to sealed
@@ -77,9 +78,12 @@ func (s *socket) Read(p []byte) (int, error) {
 			s.beforeWait()
 		}
 		if s.direct > 0 && len(p) >= s.direct {
-			return s.TCPConn.Read(p)
+			n, err := s.TCPConn.Read(p)
+			s.count(n)
+			return n, err
 		}
 		n, err := s.TCPConn.Read(s.buffer)
+		s.count(n)
 		if n == 0 {
 			return 0, err
 		}
@@ -88,6 +92,12 @@ func (s *socket) Read(p []byte) (int, error) {
 	n := copy(p, s.buffer[s.from:s.to])
 	s.from += n
 	return n, nil
+}
+
+func (s *socket) count(n int) {
+	if s.received != nil && n > 0 {
+		s.received.Add(uint64(n))
+	}
 }
 
 // Write writes p, or keeps it for takeSealed once gathering has begun. Both

@@ -40,6 +40,7 @@ type Transport struct {
 	conns   map[*conn]struct{}
 	pending int // accepted connections in their handshake
 	running sync.WaitGroup
+	traffic traffic
 }
 
 var _ transport.Transport = (*Transport)(nil)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 )
@@ -16,6 +17,7 @@ type vector struct {
 	store []syscall.Iovec // the memory under left
 	wait  bool
 	err   error
+	sent  *atomic.Uint64        // bytes are added there; may be nil
 	try   func(fd uintptr) bool // attempt, bound once: no allocation a call
 }
 
@@ -69,6 +71,9 @@ func (v *vector) attempt(fd uintptr) bool {
 		switch {
 		case errno == 0:
 			v.advance(int(n))
+			if v.sent != nil {
+				v.sent.Add(uint64(n))
+			}
 		case errors.Is(errno, syscall.EINTR):
 		case errors.Is(errno, syscall.EAGAIN):
 			return !v.wait

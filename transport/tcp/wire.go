@@ -46,14 +46,16 @@ func (w *wire) peer() (block.NodeID, error) {
 	return identity.NodeOf(w.tls.ConnectionState().PeerCertificates[0])
 }
 
-// output ends the handshake: all further writing is the output's.
-func (w *wire) output() (output, error) {
+// output ends the handshake: all further writing is the output's. Bytes are
+// counted from here on.
+func (w *wire) output(t *traffic) (output, error) {
 	raw, err := w.socket.SyscallConn()
 	if err != nil {
 		return nil, fmt.Errorf("set up connection: %w", err)
 	}
 	w.socket.open()
 	v := newVector(raw)
+	v.sent, w.socket.received = &t.bytesSent, &t.bytesReceived
 	if w.tls == nil {
 		w.socket.direct = directMin
 		return &plainOutput{vector: v}, nil

@@ -14,9 +14,11 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/lagan-storage/lagan/core/host/cluster"
+	"github.com/lagan-storage/lagan/core/host/metrics"
 	"github.com/lagan-storage/lagan/core/host/usecase"
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/rest"
+	"github.com/lagan-storage/lagan/transport/etcd"
 )
 
 const (
@@ -47,11 +49,17 @@ func newUseCases(life fx.Lifecycle, c Config, node volume.Node, b body, d disks,
 	return n
 }
 
-func newAPI(c Config, node volume.Node, n *usecase.Node, a *cluster.Admissions, down fx.Shutdowner, log *slog.Logger) http.Handler {
-	return rest.New(rest.Params{
+func newMetrics(node volume.Node, b body, store *etcd.Store, log *slog.Logger) *metrics.Metrics {
+	return metrics.New(metrics.Params{
+		Node: node, Host: b.host, Transport: b.peers.Figures, Reachable: store.Reachable, Log: log.With(slog.String("part", "metrics")),
+	})
+}
+
+func newAPI(c Config, node volume.Node, n *usecase.Node, a *cluster.Admissions, m *metrics.Metrics, down fx.Shutdowner, log *slog.Logger) http.Handler {
+	return m.Count(rest.New(rest.Params{
 		Volumes: n, Blocks: n, Machines: n, Admissions: a, Node: node.Name, Version: c.Version, Log: log.With(slog.String("part", "api")),
 		Stop: func() { _ = down.Shutdown() }, // an error says that it is stopping already
-	})
+	}))
 }
 
 // serveAPI puts the API on the node's socket and on a port where those who hold a

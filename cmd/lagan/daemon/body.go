@@ -40,8 +40,9 @@ type bodyParams struct {
 
 // body is the node's machines at work and the memory that they share.
 type body struct {
-	host *host.Host
-	pool *host.Pool
+	host  *host.Host
+	pool  *host.Pool
+	peers *tcp.Transport
 }
 
 // openBody opens the data port and the host. Each needs the other: the transport
@@ -83,7 +84,7 @@ func openBody(p bodyParams) (body, error) {
 		<-ended
 		return err
 	}))
-	return body{h, pool}, nil
+	return body{h, pool, peers}, nil
 }
 
 // addressOf returns where the cluster says that a node listens.

@@ -89,6 +89,7 @@ func options(ctx context.Context, c Config, failed breakdown, log *slog.Logger) 
 			openDevices,
 			plugin.open,
 			newUseCases,
+			newMetrics,
 			newAPI,
 		),
 		// The first frees what a killed daemon left, before anything can wait; the

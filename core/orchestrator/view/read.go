@@ -49,6 +49,15 @@ func (v *View) Disk(id block.DiskID) Item[volume.Disk] {
 // Volumes returns all volumes, by identity.
 func (v *View) Volumes() []block.VolumeID { return sortedIDs(v.volumes) }
 
+// Tally counts all volumes by what judge says of them. It must not change them.
+func (v *View) Tally(judge func(id block.VolumeID, held *Volume) volume.Health) map[volume.Health]int {
+	counts := map[volume.Health]int{}
+	for id, held := range v.volumes { // any order: they are counted
+		counts[judge(id, held)]++
+	}
+	return counts
+}
+
 // OnDisk returns the volumes with a member on one of the node's own disks.
 func (v *View) OnDisk(id block.DiskID) []block.VolumeID { return sortedIDs(v.onDisk[id]) }
 

@@ -1,0 +1,93 @@
+package host
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/coordinator"
+	"github.com/lagan-storage/lagan/core/node"
+	"github.com/lagan-storage/lagan/core/orchestrator"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// VolumeFigures is how a volume that is attached here is doing.
+type VolumeFigures struct {
+	Name     string
+	Serving  bool
+	Epoch    block.Epoch
+	InSync   int    // copies
+	Resynced uint64 // bytes sent to copies that were being filled
+	Filling  bool   // one is being filled
+	Traffic  *Traffic
+}
+
+// VolumeFigures returns those of all volumes attached here, by name. A volume's
+// lock is held for a few loads and no longer.
+func (h *Host) VolumeFigures() []VolumeFigures {
+	h.mu.Lock()
+	volumes := make([]*Volume, 0, len(h.volumes))
+	for _, v := range h.volumes { // any order: they are sorted below
+		volumes = append(volumes, v)
+	}
+	h.mu.Unlock()
+	all := make([]VolumeFigures, 0, len(volumes))
+	for _, v := range volumes {
+		all = append(all, v.figures())
+	}
+	slices.SortFunc(all, func(a, b VolumeFigures) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+func (v *Volume) figures() VolumeFigures {
+	state, _ := v.State()
+	f := VolumeFigures{Name: v.name, Serving: state.Serving, Traffic: &v.traffic}
+	v.shard.mu.Lock()
+	machine := v.shard.machine.(*coordinator.Coordinator)
+	config := machine.Config()
+	f.Resynced, f.Filling = machine.Resynced()
+	v.shard.mu.Unlock()
+	f.Epoch, f.InSync = config.Epoch, config.Count(volume.InSync)
+	return f
+}
+
+// DiskFigures is how a disk of this node is doing.
+type DiskFigures struct {
+	volume.Disk // as recorded; zero but for Node, ID and Unusable if it has no record
+	Path        string
+	Open        bool    // its store is open
+	JournalFill float64 // of an open one, 0 to 1
+}
+
+// DiskFigures returns those of this node's disks, the ones that cannot be used
+// included. A disk's lock is held for a few loads and no longer.
+func (h *Host) DiskFigures() (all []DiskFigures) {
+	h.View(func(o *orchestrator.Orchestrator) {
+		for _, d := range o.Disks() {
+			if d.Node == h.params.Node.ID {
+				all = append(all, DiskFigures{Disk: d, Path: h.diskPath(d.ID)})
+			}
+		}
+	})
+	for _, u := range h.params.Unusable {
+		if !slices.ContainsFunc(all, func(f DiskFigures) bool { return f.ID == u.ID }) {
+			all = append(all, DiskFigures{Disk: volume.Disk{ID: u.ID, Node: h.params.Node.ID, Unusable: u.Reason}, Path: u.Path})
+		}
+	}
+	for i := range all {
+		if s := h.diskShard(all[i].ID); s != nil {
+			all[i].Open, all[i].JournalFill = s.journalFill()
+		}
+	}
+	return all
+}
+
+func (s *shard) journalFill() (open bool, fill float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	machine := s.machine.(*node.Disk)
+	if _, open = machine.ID(); open {
+		fill = float64(machine.Store().Pressure()) / 255
+	}
+	return open, fill
+}
