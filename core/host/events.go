@@ -24,6 +24,7 @@ type events struct {
 	ring    []volume.Event // that of number n is at (n-1) % eventsMax
 	kinds   map[volume.EventKind]uint64
 	arrived chan struct{} // closed and replaced when events arrive
+	ended   bool          // nobody waits for more; arrived is not replaced any more
 }
 
 func newEvents(now func() time.Time) *events {
@@ -49,12 +50,24 @@ func (e *events) add(list []volume.Event) {
 			e.ring[(e.last-1)%eventsMax] = list[i]
 		}
 	}
-	close(e.arrived)
-	e.arrived = make(chan struct{})
+	if !e.ended {
+		close(e.arrived)
+		e.arrived = make(chan struct{})
+	}
+}
+
+// end lets those who wait go, and those who are to come.
+func (e *events) end() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.ended {
+		e.ended = true
+		close(e.arrived)
+	}
 }
 
 // since returns at most limit events after that of number after, and a channel
-// that is closed when there are more.
+// that is closed when there are more; nil if there will be no more.
 func (e *events) since(after uint64, limit int) (list []volume.Event, arrived <-chan struct{}, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -79,6 +92,9 @@ func (e *events) since(after uint64, limit int) (list []volume.Event, arrived <-
 	for n := first; n < e.last && len(list) < limit; n++ {
 		list = append(list, e.ring[n%eventsMax])
 	}
+	if e.ended {
+		return list, nil, nil
+	}
 	return list, e.arrived, nil
 }
 
@@ -101,15 +117,24 @@ func (h *Host) Events(ctx context.Context, after uint64, limit int, wait bool) (
 		if err != nil || len(list) > 0 || !wait {
 			return list, err
 		}
+		if arrived == nil {
+			return nil, &volume.Error{
+				Kind: volume.ErrNotReady,
+				What: fmt.Sprintf("node %s stops and tells of no more events", h.params.Node.Name),
+				Fix:  "follow those of another node, or of this one when it is up again",
+			}
+		}
 		select {
 		case <-arrived:
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-h.life.Done():
-			return nil, fmt.Errorf("wait for events: node %s is shutting down", h.params.Node.Name)
 		}
 	}
 }
+
+// EndEvents ends all waiting for events, so that a node that stops need not wait
+// for those who follow them.
+func (h *Host) EndEvents() { h.events.end() }
 
 // EventCounts returns how many events of each kind there were since the start.
 func (h *Host) EventCounts() map[volume.EventKind]uint64 {

@@ -99,8 +99,15 @@ func TestWaitEndsWithAnEventAndWithTheNode(t *testing.T) {
 		}
 		close(got)
 	}()
-	h.end()
+	h.EndEvents()
 	<-got
+	h.happen(volume.NodeBack)
+	if list, err := h.Events(t.Context(), 2, 0, true); err != nil || len(list) != 1 {
+		t.Errorf("%+v, %v", list, err)
+	}
+	if _, err := h.Events(t.Context(), 3, 0, true); !errors.Is(err, volume.ErrNotReady) {
+		t.Errorf("%v", err)
+	}
 }
 
 // emitter tells an event at every step.

@@ -266,6 +266,7 @@ func (h *Host) endVolume(c *step.Control) {
 // end detaches the volumes before.
 func (h *Host) Close() error {
 	h.end()
+	h.EndEvents()
 	h.mu.Lock()
 	shards := []*shard{h.orchestrator}
 	for _, s := range h.disks { // any order: all of them

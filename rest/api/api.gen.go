@@ -611,12 +611,16 @@ type ClientInterface interface {
 	// ListEvents What has happened
 	//
 	// What this node saw happen in the cluster, oldest first. Numbers begin at 1 when the node starts and rise by
-	// one; a node keeps a bounded number of events, so that what is older than the oldest kept is not told.
+	// one; the newest 5000 are kept. Without `after` the list begins with the oldest of them; with it nothing is left
+	// out: when events that follow that number are not kept any more, or it is above all numbers because the node was
+	// started anew, the problem is `events-gone`.
 	//
 	// With `follow` the answer is a stream of server-sent events that does not end by itself: each has the event's
 	// number as `id`, its kind as `event` and an Event as `data`. Whoever was cut off goes on where it was with the
 	// header `Last-Event-ID`, as browsers do by themselves. If the stream cannot go on, its last event is of the
 	// kind `problem`, with a Problem as `data`. A node that records no events answers 404.
+	//
+	// Problems: `events-gone`, `not-ready`.
 	//
 	// Corresponds with GET /v1/events (the `ListEvents` operationId).
 	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -936,12 +940,16 @@ func (c *Client) ListDisks(ctx context.Context, reqEditors ...RequestEditorFn) (
 // ListEvents What has happened
 //
 // What this node saw happen in the cluster, oldest first. Numbers begin at 1 when the node starts and rise by
-// one; a node keeps a bounded number of events, so that what is older than the oldest kept is not told.
+// one; the newest 5000 are kept. Without `after` the list begins with the oldest of them; with it nothing is left
+// out: when events that follow that number are not kept any more, or it is above all numbers because the node was
+// started anew, the problem is `events-gone`.
 //
 // With `follow` the answer is a stream of server-sent events that does not end by itself: each has the event's
 // number as `id`, its kind as `event` and an Event as `data`. Whoever was cut off goes on where it was with the
 // header `Last-Event-ID`, as browsers do by themselves. If the stream cannot go on, its last event is of the
 // kind `problem`, with a Problem as `data`. A node that records no events answers 404.
+//
+// Problems: `events-gone`, `not-ready`.
 //
 // Corresponds with GET /v1/events (the `ListEvents` operationId).
 func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2515,12 +2523,16 @@ type ClientWithResponsesInterface interface {
 	// ListEventsWithResponse What has happened
 	//
 	// What this node saw happen in the cluster, oldest first. Numbers begin at 1 when the node starts and rise by
-	// one; a node keeps a bounded number of events, so that what is older than the oldest kept is not told.
+	// one; the newest 5000 are kept. Without `after` the list begins with the oldest of them; with it nothing is left
+	// out: when events that follow that number are not kept any more, or it is above all numbers because the node was
+	// started anew, the problem is `events-gone`.
 	//
 	// With `follow` the answer is a stream of server-sent events that does not end by itself: each has the event's
 	// number as `id`, its kind as `event` and an Event as `data`. Whoever was cut off goes on where it was with the
 	// header `Last-Event-ID`, as browsers do by themselves. If the stream cannot go on, its last event is of the
 	// kind `problem`, with a Problem as `data`. A node that records no events answers 404.
+	//
+	// Problems: `events-gone`, `not-ready`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3467,12 +3479,16 @@ func (c *ClientWithResponses) ListDisksWithResponse(ctx context.Context, reqEdit
 // ListEventsWithResponse What has happened
 //
 // What this node saw happen in the cluster, oldest first. Numbers begin at 1 when the node starts and rise by
-// one; a node keeps a bounded number of events, so that what is older than the oldest kept is not told.
+// one; the newest 5000 are kept. Without `after` the list begins with the oldest of them; with it nothing is left
+// out: when events that follow that number are not kept any more, or it is above all numbers because the node was
+// started anew, the problem is `events-gone`.
 //
 // With `follow` the answer is a stream of server-sent events that does not end by itself: each has the event's
 // number as `id`, its kind as `event` and an Event as `data`. Whoever was cut off goes on where it was with the
 // header `Last-Event-ID`, as browsers do by themselves. If the stream cannot go on, its last event is of the
 // kind `problem`, with a Problem as `data`. A node that records no events answers 404.
+//
+// Problems: `events-gone`, `not-ready`.
 //
 // Returns a wrapper object for the known response body format(s).
 //

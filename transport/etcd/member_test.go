@@ -14,6 +14,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -349,4 +350,21 @@ func (a *authority) write(name, kind string, der []byte) string {
 		a.t.Fatal(err)
 	}
 	return path
+}
+
+// docs/metrics.md says so.
+func TestMemberShowsItsMetricsAtItsClientPort(t *testing.T) {
+	c := newCluster(t, 1, nil)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, c.endpoints()[0]+"/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := io.ReadAll(response.Body)
+	if _ = response.Body.Close(); err != nil || !strings.Contains(string(text), "\netcd_server_has_leader 1\n") {
+		t.Errorf("answered %s, %v: %.300s", response.Status, err, text)
+	}
 }

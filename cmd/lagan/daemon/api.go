@@ -57,14 +57,14 @@ func newMetrics(node volume.Node, b body, store *etcd.Store, log *slog.Logger) *
 
 func newAPI(c Config, node volume.Node, n *usecase.Node, a *cluster.Admissions, m *metrics.Metrics, down fx.Shutdowner, log *slog.Logger) http.Handler {
 	return m.Count(rest.New(rest.Params{
-		Volumes: n, Blocks: n, Machines: n, Admissions: a, Node: node.Name, Version: c.Version, Log: log.With(slog.String("part", "api")),
+		Volumes: n, Blocks: n, Machines: n, Admissions: a, Events: n, Metrics: m.Handler(), Node: node.Name, Version: c.Version, Log: log.With(slog.String("part", "api")),
 		Stop: func() { _ = down.Shutdown() }, // an error says that it is stopping already
 	}))
 }
 
 // serveAPI puts the API on the node's socket and on a port where those who hold a
 // certificate of the cluster are heard, and others if they want to join.
-func serveAPI(ctx context.Context, life fx.Lifecycle, c Config, with credentials, handler http.Handler, log *slog.Logger) error {
+func serveAPI(ctx context.Context, life fx.Lifecycle, c Config, with credentials, n *usecase.Node, handler http.Handler, log *slog.Logger) error {
 	socket, err := listenSocket(ctx, c.Socket())
 	if err != nil {
 		return err
@@ -101,6 +101,7 @@ func serveAPI(ctx context.Context, life fx.Lifecycle, c Config, with credentials
 		func(ctx context.Context) error {
 			ctx, cancel := context.WithTimeout(ctx, drainWithin)
 			defer cancel()
+			n.EndEvents() // who follows them would be waited for
 			if err := server.Shutdown(ctx); err != nil {
 				return server.Close()
 			}

@@ -75,8 +75,8 @@ func (m *Metrics) Handler() http.Handler {
 // of it, or everybody who asks could make series.
 func nouns() []string {
 	return []string{
-		"alerts", "cluster", "disks", "events", "healthz", "join", "metrics", "nodes", "operations", "readyz",
-		"status", "stop", "tokens", "volumes",
+		"alerts", "disks", "events", "healthz", "join", "metrics", "nodes", "openapi.yaml", "readyz", "status", "stop", "tokens",
+		"volumes",
 	}
 }
 

@@ -234,3 +234,18 @@ func TestRequestsAreCountedByNounAndNotByName(t *testing.T) {
 		want(t, samples, "lagan_api_requests_total"+labels, count)
 	}
 }
+
+// A noun of the API that is not counted by its name would be among the others.
+func TestEveryNounOfTheAPIIsCountedByItsName(t *testing.T) {
+	document, err := os.ReadFile("../../../rest/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := map[string]bool{}
+	for _, path := range regexp.MustCompile(`(?m)^  /(?:v1/)?([^/:]+)[^:]*:$`).FindAllStringSubmatch(string(document), -1) {
+		written[path[1]] = true
+	}
+	if got := slices.Sorted(maps.Keys(written)); !slices.Equal(got, nouns()) {
+		t.Errorf("the document has the nouns %q, counted are %q", got, nouns())
+	}
+}

@@ -14,3 +14,6 @@ import (
 func (n *Node) Events(ctx context.Context, after uint64, limit int, wait bool) ([]volume.Event, error) {
 	return n.p.Host.Events(ctx, after, limit, wait)
 }
+
+// EndEvents ends all waiting for events: the node is about to stop.
+func (n *Node) EndEvents() { n.p.Host.EndEvents() }

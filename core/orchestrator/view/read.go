@@ -84,6 +84,9 @@ func (v *View) TakeChanged() []block.VolumeID {
 
 // TakeChangedMachines returns the nodes and disks that changed since the last call.
 func (v *View) TakeChangedMachines() (nodes []block.NodeID, disks []block.DiskID) {
+	if len(v.nodesChanged)+len(v.disksChanged) == 0 {
+		return nil, nil
+	}
 	nodes, disks = sortedIDs(v.nodesChanged), sortedIDs(v.disksChanged)
 	v.nodesChanged, v.disksChanged = map[block.NodeID]bool{}, map[block.DiskID]bool{}
 	return nodes, disks
