@@ -25,6 +25,9 @@ func (o *Orchestrator) create(op *operation, out *step.Effects) decision {
 	case named.Value != nil:
 		return o.createExisting(op, *named.Value, out)
 	}
+	if id, isID := volume.ParseVolumeID(spec.Name); isID && o.view.Volume(id).Config.Revision != 0 {
+		return refuse(nameIsIdentity(spec.Name), volume.ConfigKey(id))
+	}
 	plan := placement.Place(&spec, o.placeable())
 	op.reasons = plan.Reasons
 	everything := []string{name, volume.NodesPrefix, volume.AlivePrefix, volume.DisksPrefix}
@@ -76,6 +79,9 @@ func (o *Orchestrator) creation(spec *volume.Spec, disks []volume.Disk) metadata
 	txn := metadata.Txn{
 		Guards: []metadata.Guard{{Key: name}, {Key: volume.ConfigKey(spec.Volume)}},
 		Ops:    []metadata.Op{{Key: name, Value: id}, {Key: volume.SpecKey(spec.Volume), Value: volume.Encode(*spec)}},
+	}
+	if other, isID := volume.ParseVolumeID(spec.Name); isID { // or that volume could not be named any more
+		txn.Guards = append(txn.Guards, metadata.Guard{Key: volume.ConfigKey(other)})
 	}
 	for _, d := range disks {
 		config.Members = append(config.Members, volume.Member{

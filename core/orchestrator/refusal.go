@@ -90,6 +90,16 @@ func nameTaken(name, field string, existing, asked *volume.Spec) error {
 	}
 }
 
+// nameIsIdentity is for a name that is already the identity of a volume: every
+// command takes either.
+func nameIsIdentity(name string) error {
+	return &volume.Error{
+		Kind: volume.ErrNameTaken,
+		What: fmt.Sprintf("cannot create volume %q: that is the identity of another volume", name),
+		Fix:  "choose another name",
+	}
+}
+
 func noPlacement(s *volume.Spec, plan *placement.Plan) error {
 	e := &volume.Error{
 		Kind: volume.ErrNoPlacement,

@@ -19,7 +19,7 @@ const (
 	// are as many nodes with disks.
 	ReplicasDefaultMax = 2
 
-	nameBytesMax = 63
+	nameBytesMax = 128     // an engine's anonymous volumes have 64
 	sizeMax      = 1 << 50 // 1 PiB: keeps every product of sizes within 63 bits
 	replicasMax  = 5       // every write waits for all copies; more would only be slower
 	listMax      = 64      // nodes, zones or labels of one specification: it is one small record
@@ -28,14 +28,15 @@ const (
 
 // What an option may look like is fixed here, once for all faces.
 var (
-	nameForm   = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)                                          // constant table: the form of a volume's name
+	nameForm   = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)                                         // constant table: the form of a volume's name, which is the container engine's
 	wordForm   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]*$`)                                       // constant table: a node, zone, label or its value
 	mountsForm = regexp.MustCompile(`^[a-z0-9_]+(=[A-Za-z0-9._:/-]+)?(,[a-z0-9_]+(=[A-Za-z0-9._:/-]+)?)*$`) // constant table: options of mount(8)
 )
 
-// CheckName returns an error unless name can be the name of a volume.
+// CheckName returns an error unless name can be the name of a volume. Upper and
+// lower case are different.
 func CheckName(name string) error {
-	if nameForm.MatchString(name) {
+	if len(name) <= nameBytesMax && nameForm.MatchString(name) {
 		return nil
 	}
 	what := fmt.Sprintf("%q cannot be the name of a volume", name)
@@ -45,7 +46,7 @@ func CheckName(name string) error {
 	return &Error{
 		Kind: ErrInvalidName,
 		What: what,
-		Fix:  fmt.Sprintf("use lower-case letters, digits, '.', '_' and '-', %d at most, and a letter or digit first", nameBytesMax),
+		Fix:  fmt.Sprintf("use letters, digits, '.', '_' and '-', %d at most, and a letter or digit first", nameBytesMax),
 	}
 }
 

@@ -53,7 +53,7 @@ type Explanation struct {
 // sentinels. The documentation of the API and of the commands is made from it.
 func Catalogue() []Explanation {
 	return []Explanation{
-		{ErrInvalidName, "the name of a volume is not of the form that names have", "use lower-case letters, digits, '.', '_' and '-', 63 at most, starting with a letter or digit"},
+		{ErrInvalidName, "the name of a volume is not of the form that names have", "use letters, digits, '.', '_' and '-', 128 at most, starting with a letter or digit"},
 		{ErrInvalidSize, "the size cannot be read, is too small for its file system, or is no multiple of 64 KiB", "give a whole number and a unit, as in 10GiB"},
 		{ErrInvalidOption, "the value of an option is not one that it can have", "correct the value that the message names"},
 		{ErrUnknownOption, "there is no option of that name", "use the name that the message suggests, or leave it out"},

@@ -71,9 +71,9 @@ func TestSpecificationIsReadStrictly(t *testing.T) {
 		{text: "", kind: volume.ErrInvalidOption, says: "no option"},
 		{text: "size=1G,", kind: volume.ErrInvalidOption},
 		{text: "db", kind: volume.ErrInvalidOption},
-		{text: "name=Db", kind: volume.ErrInvalidName},
+		{text: "name=_db", kind: volume.ErrInvalidName},
 		{text: "name=../x", kind: volume.ErrInvalidName},
-		{text: "name=" + strings.Repeat("a", 64), kind: volume.ErrInvalidName},
+		{text: "name=" + strings.Repeat("a", 129), kind: volume.ErrInvalidName},
 		{text: "name=db\n", kind: volume.ErrInvalidName},
 	} {
 		got, err := volume.ParseSpec(test.text)
@@ -94,9 +94,23 @@ func TestInlineNameIsANameOrOptions(t *testing.T) {
 			t.Errorf("%q: %+v, %v", text, s, err)
 		}
 	}
-	for _, text := range []string{"", "Db", "a,b", "-x"} {
+	for _, text := range []string{"", ".db", "a,b", "-x"} {
 		if _, err := volume.ParseInline(text); !errors.Is(err, volume.ErrInvalidName) {
 			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// The engine names volumes itself: 64 hexadecimal digits, or project_name.
+func TestNamesAreThoseOfTheContainerEngine(t *testing.T) {
+	for _, name := range []string{"db", "DB", "0", "my_project_Db.data-1", strings.Repeat("0123456789abcdef", 4), strings.Repeat("a", 128), "a..", "b--"} {
+		if err := volume.CheckName(name); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	for _, name := range []string{"", ".", "..", "_a", "-a", "a/b", "a b", "a=b", "a,b", "a+b", "ä", "a\x00", "db\n", strings.Repeat("a", 129)} {
+		if err := volume.CheckName(name); !errors.Is(err, volume.ErrInvalidName) || !strings.Contains(err.Error(), "128") {
+			t.Errorf("%q: %v", name, err)
 		}
 	}
 }
@@ -117,7 +131,7 @@ func TestNameAndOptionsTogetherGiveEachOptionOnce(t *testing.T) {
 
 		{name: "", kind: volume.ErrInvalidName},
 		{name: "", more: map[string]string{"name": "db"}, kind: volume.ErrInvalidName},
-		{name: "Db", kind: volume.ErrInvalidName},
+		{name: "/db", kind: volume.ErrInvalidName},
 		{name: "size=10G", kind: volume.ErrInvalidName},
 		{name: "db", more: map[string]string{"name": "other"}, kind: volume.ErrInvalidOption},
 		{name: "size=10G,name=db", more: map[string]string{"size": "10G"}, kind: volume.ErrInvalidOption},
@@ -157,7 +171,7 @@ func anySpec(r *rand.Rand) volume.Spec {
 		return all
 	}
 	s := volume.Spec{
-		Name: []string{"db", "0", "my.db_1-x"}[r.IntN(3)], Size: r.Int64N(1<<34) << 16, Replicas: r.IntN(6),
+		Name: []string{"db", "0", "My.db_1-x", strings.Repeat("0123456789abcdef", 4)}[r.IntN(4)], Size: r.Int64N(1<<34) << 16, Replicas: r.IntN(6),
 		Filesystem: []string{"", "ext4", "none", "xfs"}[r.IntN(4)], Nodes: list(), Zones: list(),
 		MountOptions: []string{"", "noatime", "noatime,commit=60", "x"}[r.IntN(4)], Preempt: r.IntN(2) == 1,
 	}
