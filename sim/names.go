@@ -30,6 +30,7 @@ func controlName(k step.ControlKind) string {
 		step.DiskSpace: "disk space", step.MakeReplica: "make replica", step.FreeReplica: "free replica", step.ConfigChanged: "config changed",
 		step.StartCoordinator: "start coordinator", step.StopCoordinator: "stop coordinator", step.VolumeServing: "volume serving",
 		step.VolumeWaiting: "volume waiting", step.VolumeFenced: "volume fenced", step.VolumeDetached: "volume detached",
+		step.VolumeUsed: "volume used", step.VolumeWanted: "volume wanted",
 	}[k]
 }
 

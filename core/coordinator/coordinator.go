@@ -197,7 +197,7 @@ func (c *Coordinator) onControl(control *step.Control, out *step.Effects) {
 		c.onStop(control.Force, out)
 	case step.ControlInvalid, step.DiskReady, step.DiskUnusable, step.ReplicaMade, step.ReplicaFreed, step.DiskSpace,
 		step.MakeReplica, step.FreeReplica, step.StartCoordinator, step.VolumeServing,
-		step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
+		step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.VolumeWanted:
 		// not for coordinators
 	}
 }

@@ -68,6 +68,10 @@ func Targets(c *step.Control) []Target {
 		return []Target{ToCoordinator}
 	case step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
 		return []Target{ToOrchestrator, ToBody}
+	case step.VolumeUsed:
+		return []Target{ToOrchestrator}
+	case step.VolumeWanted:
+		return []Target{ToBody}
 	case step.ControlInvalid:
 	}
 	return nil

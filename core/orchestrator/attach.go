@@ -45,7 +45,7 @@ func (o *Orchestrator) lookUp(op *operation) decision {
 // attach writes that this node is to serve the volume: nobody was attached
 // meanwhile, and the volume is not being deleted (that removes its name). A
 // holder whose lease has run out is not asked for: if it is there after all,
-// the copies fence it.
+// the copies fence it. One for whom the volume only lingers is asked to let go.
 func (o *Orchestrator) attach(op *operation, out *step.Effects) decision {
 	id, v, missing := o.find("attach", op.command.Name)
 	if missing != nil {
@@ -60,7 +60,10 @@ func (o *Orchestrator) attach(op *operation, out *step.Effects) decision {
 	case o.attachedHere(&v, l) && l.coordinator != stopping:
 		return succeed(id)
 	case a != nil && a.Node != o.p.Node.ID && !op.command.Force && o.view.Node(a.Node).Alive.Revision != 0:
-		return refuse(o.attachedElsewhere("attach", op.command.Name, a.Node), volume.AttachmentKey(id))
+		if a.Lingering {
+			return o.want(op, id, &v, out)
+		}
+		return refuse(o.attachedElsewhere("attach", op.command.Name, a), volume.AttachmentKey(id))
 	}
 	op.volume, op.number = id, uint64(o.view.Newest())+1 // above that of any attachment seen
 	l = o.local(id)
@@ -110,7 +113,7 @@ func (o *Orchestrator) detach(op *operation, out *step.Effects) decision {
 		}
 		return decision{waiting: true}
 	case !op.command.Force:
-		return refuse(o.attachedElsewhere("detach", op.command.Name, a.Node), key)
+		return refuse(o.attachedElsewhere("detach", op.command.Name, a), key)
 	}
 	return write(metadata.Txn{
 		Guards: []metadata.Guard{{Key: key, Revision: v.Attachment.Revision}},

@@ -245,15 +245,24 @@ func (c *cluster) config(id block.VolumeID) *volume.Config {
 // attachedTo returns the index of the node that a volume is attached to, or -1.
 func (c *cluster) attachedTo(id block.VolumeID) int {
 	c.t.Helper()
+	if a := c.attachment(id); a != nil {
+		return int(a.Node[15]) - 1
+	}
+	return -1
+}
+
+// attachment returns the record that attaches a volume, nil if there is none.
+func (c *cluster) attachment(id block.VolumeID) *volume.Attachment {
+	c.t.Helper()
 	item, found := c.items[volume.AttachmentKey(id)]
 	if !found {
-		return -1
+		return nil
 	}
 	a, err := volume.Parse[volume.Attachment](item.Value)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	return int(a.Node[15]) - 1
+	return &a
 }
 
 // check compares, at rest, what is recorded with what the nodes do.
@@ -280,6 +289,11 @@ func (c *cluster) check() {
 		for i, m := range c.nodes {
 			if _, serving := m.serving[id]; serving != (i == at) && !m.deaf {
 				c.t.Errorf("volume %s: attached to node %d, but node %d serving it: %v", name, at, i, serving)
+			}
+			if uses, told := m.uses[id]; told && i == at && !m.deaf {
+				if a := c.attachment(id); !slices.Equal(a.Users, uses.Users) || a.Lingering != uses.Lingering || a.Wanted != nil && !a.Lingering {
+					c.t.Errorf("volume %s: used as %+v, but recorded as %+v", name, uses, a)
+				}
 			}
 		}
 	}

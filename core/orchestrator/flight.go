@@ -15,6 +15,7 @@ type flight struct {
 	txn       metadata.Txn
 	tries     uint32
 	operation *operation     // whose, or nil for one of reconciliation
+	onward    bool           // of an operation that goes on when it was applied
 	volume    block.VolumeID // to be reconciled again when it has landed
 	key       string         // of reconciliation: what it writes; one at a time
 }

@@ -33,7 +33,10 @@ type local struct {
 	lossless    bool
 	status      string // why requests wait, or how the coordinator ended
 	replicas    map[block.ReplicaID]*replica
-	detaching   []*operation // wait for the attachment to be gone
+	detaching   []*operation      // wait for the attachment to be gone
+	wanting     []*operation      // wait for another node to let it go
+	uses        *volume.Uses      // as the body told; nil: not yet of this attachment
+	passedOn    metadata.Revision // of the newest attachment record whose wish the body was told of
 }
 
 // asked is what the disk's shard was last told about a replica.
@@ -68,9 +71,13 @@ func (o *Orchestrator) reconcileDirty(out *step.Effects) {
 			l = o.local(id)
 		}
 		o.reconcileCoordinator(id, &v, l, out)
+		o.reconcileUses(id, &v, l, out)
 		o.reconcileReplicas(id, &v, l, out)
 		o.shrinkTombstone(id, &v, l, out)
 		for _, op := range l.detaching {
+			o.wake(op)
+		}
+		for _, op := range l.wanting {
 			o.wake(op)
 		}
 		if l.idle() && !o.concerns(&v) {
@@ -98,7 +105,7 @@ func (o *Orchestrator) concerns(v *view.Volume) bool {
 }
 
 func (l *local) idle() bool {
-	return l.mine == 0 && l.coordinator == absent && len(l.detaching) == 0 && len(l.replicas) == 0
+	return l.mine == 0 && l.coordinator == absent && len(l.detaching) == 0 && len(l.wanting) == 0 && len(l.replicas) == 0
 }
 
 // attachedHere reports whether v is attached to this node by this process and
@@ -125,7 +132,7 @@ func (o *Orchestrator) reconcileCoordinator(id block.VolumeID, v *view.Volume, l
 	case l.coordinator == absent && here && c != nil && !c.Tombstone:
 		*l = local{
 			mine: l.mine, attaching: l.attaching, started: a.Number, coordinator: running,
-			told: v.Config.Revision, replicas: l.replicas, detaching: l.detaching,
+			told: v.Config.Revision, replicas: l.replicas, detaching: l.detaching, wanting: l.wanting,
 		}
 		out.Controls = append(out.Controls, step.Control{
 			Kind: step.StartCoordinator, Volume: id, Config: c,
@@ -171,6 +178,7 @@ func (o *Orchestrator) onCoordinator(c *step.Control) {
 	l.status = c.Text
 	if c.Kind == step.VolumeServing {
 		l.serving, l.lossless = true, c.Lossless
+		o.dirty[c.Volume] = true // who uses it can be recorded
 	}
 	if c.Kind == step.VolumeFenced || c.Kind == step.VolumeDetached {
 		l.coordinator, l.serving = absent, false
@@ -301,8 +309,10 @@ func (o *Orchestrator) onControl(c *step.Control) {
 		o.onReplica(c)
 	case step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
 		o.onCoordinator(c)
+	case step.VolumeUsed:
+		o.onUses(c)
 	case step.ControlInvalid, step.MakeReplica, step.FreeReplica, step.ConfigChanged,
-		step.StartCoordinator, step.StopCoordinator:
+		step.StartCoordinator, step.StopCoordinator, step.VolumeWanted:
 		// not for orchestrators
 	}
 }

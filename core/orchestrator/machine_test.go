@@ -29,8 +29,10 @@ type machine struct {
 	timers  []step.Timer
 	held    map[block.ReplicaID]block.VolumeID // survives a restart
 	serving map[block.VolumeID]step.Control
-	full    bool // no replica can be made
-	stuck   bool // coordinators do not end in order
+	uses    map[block.VolumeID]volume.Uses // told last of what serves
+	keeps   bool                           // lets go of nothing
+	full    bool                           // no replica can be made
+	stuck   bool                           // coordinators do not end in order
 	answers map[uint64]volume.Answer
 	last    uint64
 	born    uint64 // the last command before this life
@@ -44,6 +46,7 @@ func (m *machine) start() {
 	m.life++
 	m.born, m.making = m.last, map[block.ReplicaID]bool{}
 	m.queue, m.slow, m.timers, m.watched, m.serving = nil, nil, nil, -1, map[block.VolumeID]step.Control{}
+	m.uses = map[block.VolumeID]volume.Uses{}
 	m.o = orchestrator.New(orchestrator.Params{Node: m.record, Seed: uint64(m.life*100 + m.index)})
 	m.out = step.Effects{Marks: step.Marks{Counts: m.c.marks}}
 	m.first, m.events = nil, nil
@@ -149,15 +152,36 @@ func (m *machine) obey(c step.Control) {
 		if _, found := m.serving[c.Volume]; found && (c.Force || !m.stuck) {
 			m.end(c.Volume, step.VolumeDetached)
 		}
+	case step.VolumeWanted:
+		if _, found := m.serving[c.Volume]; found && m.uses[c.Volume].Lingering && !m.keeps {
+			m.ask(volume.Command{Kind: volume.DetachVolume, Name: c.Volume.String()})
+		}
 	case step.ControlInvalid, step.ConfigChanged, step.DiskReady, step.DiskUnusable, step.DiskSpace,
-		step.ReplicaMade, step.ReplicaFreed, step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
+		step.ReplicaMade, step.ReplicaFreed, step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed:
 		// nothing here depends on it
 	}
+}
+
+// use makes a volume serve, if it does not yet, and has it used by containers;
+// by none it lingers.
+func (m *machine) use(id block.VolumeID, containers ...string) {
+	uses := volume.Uses{Lingering: len(containers) == 0}
+	for _, name := range containers {
+		uses.Users = append(uses.Users, volume.User{Mount: "id of " + name, Container: name, Since: "2026-01-02T03:04:05Z"})
+	}
+	m.control(step.Control{Kind: step.VolumeServing, Volume: id})
+	m.later(func() {
+		if _, found := m.serving[id]; found {
+			m.uses[id] = uses
+			m.step(&step.Event{Kind: step.EventControl, Control: step.Control{Kind: step.VolumeUsed, Volume: id, Uses: &uses}})
+		}
+	})
 }
 
 // end makes a coordinator end and say so.
 func (m *machine) end(id block.VolumeID, how step.ControlKind) {
 	delete(m.serving, id)
+	delete(m.uses, id)
 	m.control(step.Control{Kind: how, Volume: id})
 }
 

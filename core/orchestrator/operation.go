@@ -29,12 +29,15 @@ type operation struct {
 
 	volume  block.VolumeID // that it is about, once known; of a creation: drawn
 	number  uint64         // of an attachment
+	asked   bool           // the holder of a lingering volume was asked to let it go
+	until   step.Time      // and is waited for that long
 	reasons []string       // of a placement
 }
 
-// decision is what an operation is to do next; exactly one field is set.
+// decision is what an operation is to do next: one of txn, answer and waiting.
 type decision struct {
 	txn     *metadata.Txn
+	onward  bool // with txn: it is decided again when that was applied
 	answer  *answer
 	waiting bool
 }
@@ -115,7 +118,7 @@ func (o *Orchestrator) advance(op *operation, out *step.Effects) {
 			o.finish(op, &answer{err: busy(op)}, out)
 			return
 		}
-		o.fly(op, *d.txn, out)
+		o.fly(op, &d, out)
 	default:
 		var missing []string
 		for _, key := range d.answer.restsOn {
@@ -124,7 +127,7 @@ func (o *Orchestrator) advance(op *operation, out *step.Effects) {
 			}
 		}
 		if len(missing) > 0 {
-			o.fly(op, metadata.Txn{Read: missing}, out)
+			o.fly(op, &decision{txn: &metadata.Txn{Read: missing}}, out)
 			return
 		}
 		o.finish(op, d.answer, out)
@@ -150,8 +153,8 @@ func (o *Orchestrator) decide(op *operation, out *step.Effects) decision {
 	return decision{}
 }
 
-func (o *Orchestrator) fly(op *operation, txn metadata.Txn, out *step.Effects) {
-	o.launch(&flight{txn: txn, operation: op, volume: op.volume}, out)
+func (o *Orchestrator) fly(op *operation, d *decision, out *step.Effects) {
+	o.launch(&flight{txn: *d.txn, operation: op, onward: d.onward, volume: op.volume}, out)
 	op.flight = o.lastFlight
 }
 
@@ -169,6 +172,10 @@ func (o *Orchestrator) landed(f *flight, res *metadata.Result, out *step.Effects
 			l.attaching = false
 		}
 		o.dirty[op.volume] = true
+		if res.Outcome == metadata.Applied && f.onward {
+			o.wanted(op)
+			return
+		}
 		if res.Outcome == metadata.Applied {
 			o.finish(op, &answer{volumeID: op.volume, reasons: op.reasons}, out)
 			return
@@ -191,6 +198,7 @@ func (o *Orchestrator) finish(op *operation, a *answer, out *step.Effects) {
 	}
 	if l := o.volumes[op.volume]; l != nil {
 		l.detaching = slices.DeleteFunc(l.detaching, func(other *operation) bool { return other == op })
+		l.wanting = slices.DeleteFunc(l.wanting, func(other *operation) bool { return other == op })
 		o.dirty[op.volume] = true
 	}
 	out.Answers = append(out.Answers, volume.Answer{ID: op.command.ID, Volume: a.volumeID, Reasons: a.reasons, Err: a.err})

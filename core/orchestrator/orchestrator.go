@@ -128,6 +128,7 @@ func (o *Orchestrator) onTimer(tag step.Tag, out *step.Effects) {
 	}
 	out.After(o.now, tickEvery, step.Tag{})
 	o.expire(out)
+	o.wakeWanting()
 	o.machines = true
 }
 

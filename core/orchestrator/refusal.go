@@ -48,7 +48,9 @@ func unreadable(verb, name string, problem error) error {
 	return e
 }
 
-func (o *Orchestrator) attachedElsewhere(verb, name string, node block.NodeID) error {
+// attachedElsewhere names the node that has the volume, and who uses it there.
+func (o *Orchestrator) attachedElsewhere(verb, name string, a *volume.Attachment) error {
+	node := a.Node
 	e := &volume.Error{
 		Kind: volume.ErrAttachedElsewhere,
 		What: fmt.Sprintf("cannot %s volume %q: it is attached to node %s", verb, name, o.nodeName(node)),
@@ -61,6 +63,14 @@ func (o *Orchestrator) attachedElsewhere(verb, name string, node block.NodeID) e
 		e.Causes = []string{fmt.Sprintf("node %s: not heard from for %d s", o.nodeName(node), o.now.Sub(held.SilentSince)/time.Second)}
 	default:
 		e.Causes = []string{fmt.Sprintf("node %s: not heard from", o.nodeName(node))}
+	}
+	var users []string
+	for i := range a.Users {
+		users = append(users, a.Users[i].String())
+	}
+	slices.Sort(users)
+	if users = slices.Compact(users); len(users) > 0 {
+		e.Causes = append(e.Causes, "in use there: "+strings.Join(users, ", "))
 	}
 	return e
 }

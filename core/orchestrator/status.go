@@ -81,6 +81,7 @@ func (o *Orchestrator) volume(id block.VolumeID) VolumeStatus {
 	}
 	if held.Attachment.Value != nil {
 		a := *held.Attachment.Value
+		a.Users = slices.Clone(a.Users)
 		s.Attachment, s.AttachedTo = &a, o.nodeName(a.Node)
 	}
 	if l := o.volumes[id]; l != nil {

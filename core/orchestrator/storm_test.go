@@ -48,6 +48,9 @@ func storm(t *testing.T, seed uint64) *cluster {
 		case 4:
 			m.watched = -1 // the store has forgotten what this node has not seen
 		}
+		if c.random.IntN(2) == 0 {
+			c.nodes[c.random.IntN(3)].useSome()
+		}
 		m.ask(command)
 		for range c.random.IntN(30) {
 			if all := c.choices(); len(all) > 0 {
@@ -73,6 +76,17 @@ func storm(t *testing.T, seed uint64) *cluster {
 	}
 	c.pass(40e9)
 	return c
+}
+
+// useSome has a container, or none any more, use each volume that serves.
+func (m *machine) useSome() {
+	if m.deaf {
+		return
+	}
+	for _, id := range slices.SortedFunc(maps.Keys(m.serving), func(a, b block.VolumeID) int { return slices.Compare(a[:], b[:]) }) {
+		m.use(id, []string{"web", "job"}[:m.c.random.IntN(3)]...)
+	}
+	m.keeps = m.c.random.IntN(4) == 0
 }
 
 func TestClusterComesToRestAfterAnyStorm(t *testing.T) {
@@ -105,6 +119,10 @@ func TestClusterComesToRestAfterAnyStorm(t *testing.T) {
 		"orchestrator: stale attachment removed",
 		"orchestrator: last replica of a deleted volume freed",
 		"orchestrator: duel lost",
+		"orchestrator: lingering volume is asked for",
+		"orchestrator: lingering volume is let go for another node",
+		"orchestrator: wanted volume is used again",
+		"orchestrator: waited in vain for a lingering volume",
 	} {
 		if marks[rare] == 0 {
 			t.Errorf("no storm came past: %s (%v)", rare, marks)

@@ -33,6 +33,10 @@ const (
 	VolumeWaiting  // Volume, Text: requests wait; why, and for whom
 	VolumeFenced   // Volume, Text: another session took over; the device must be torn down
 	VolumeDetached // Volume: everything is durable and the configuration says so
+
+	// Between the body and the orchestrator.
+	VolumeUsed   // Volume, Uses: who uses it here from now on
+	VolumeWanted // Volume: another node asks for it and nobody uses it here: let it go
 )
 
 // Control is one message between two shards of a node.
@@ -50,4 +54,5 @@ type Control struct {
 	Force    bool
 	Lossless bool
 	Text     string
+	Uses     *volume.Uses // not changed any more
 }

@@ -1,6 +1,10 @@
 package volume
 
-import "github.com/lagan-storage/lagan/core/block"
+import (
+	"strings"
+
+	"github.com/lagan-storage/lagan/core/block"
+)
 
 // Spec is what a user asked for. The system never edits it.
 type Spec struct {
@@ -33,11 +37,32 @@ type Attachment struct {
 	Wanted *block.NodeID `json:"wanted,omitempty"`
 }
 
-// User is one use of an attached volume by a container.
+// Uses is who uses an attached volume on its node, as that node knows it.
+type Uses struct {
+	Users     []User
+	Lingering bool // nobody does, and it is given up on request
+}
+
+// UsersMax is how many users an attachment names: it is one small record,
+// however many containers share a volume.
+const UsersMax = 64
+
+// User is one use of an attached volume, mostly by a container.
 type User struct {
-	Mount     string `json:"mount"`               // identity that the container engine gave to the mount
+	Mount     string `json:"mount"`               // identity that the container engine gave to the mount; else where it is mounted
 	Container string `json:"container,omitempty"` // name of the container, where the engine tells it
 	Since     string `json:"since"`               // RFC 3339
+}
+
+// String returns what people call the user.
+func (u *User) String() string {
+	switch {
+	case u.Container != "":
+		return "container " + u.Container
+	case strings.HasPrefix(u.Mount, "/"):
+		return "mounted at " + u.Mount
+	}
+	return "mount " + u.Mount
 }
 
 // Node is what a node says of itself.

@@ -88,6 +88,14 @@ func TestRecordsAreWrittenAsDocumented(t *testing.T) {
 	for _, test := range []struct{ got, want string }{
 		{string(volume.Encode(volume.Attachment{Format: 1, Node: block.NodeID{0xab}, Number: 7})), `{"format":1,"node":"ab000000000000000000000000000000","number":7}`},
 		{
+			string(volume.Encode(volume.Attachment{
+				Format: 1, Node: block.NodeID{0xab}, Number: 7, Wanted: &block.NodeID{0xcd}, Lingering: true,
+				Users: []volume.User{{Mount: "m1", Container: "web", Since: "2026-01-02T03:04:05Z"}, {Mount: "/mnt", Since: "2026-01-02T03:04:05Z"}},
+			})),
+			`{"format":1,"node":"ab000000000000000000000000000000","number":7,"users":[{"mount":"m1","container":"web","since":"2026-01-02T03:04:05Z"},` +
+				`{"mount":"/mnt","since":"2026-01-02T03:04:05Z"}],"lingering":true,"wanted":"cd000000000000000000000000000000"}`,
+		},
+		{
 			string(volume.Encode(volume.Spec{Format: 1, Volume: block.VolumeID{1}, Name: "db", Size: 65536, Replicas: 2, Filesystem: "ext4", Created: "2026-01-02T03:04:05Z"})),
 			`{"format":1,"volume":"01000000000000000000000000000000","name":"db","size":65536,"replicas":2,"fs":"ext4","formatted":false,"created":"2026-01-02T03:04:05Z"}`,
 		},
