@@ -190,6 +190,8 @@ func (h *Host) onControl(c *step.Control) {
 		h.setVolume(c.Volume, func(s *Serving) { s.Text = c.Text })
 	case step.VolumeFenced, step.VolumeDetached:
 		h.endVolume(c)
+	case step.VolumeWanted:
+		h.setVolume(c.Volume, func(s *Serving) { s.Wanted++ })
 	default: // between machines
 	}
 }

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
 )
 
 // What an operation on a volume ends with, besides nil.
@@ -78,6 +80,7 @@ type Serving struct {
 	Ended    bool
 	Clean    bool   // it ended by an orderly detach
 	Text     string // why requests wait, or why it ended
+	Wanted   int    // how often another node asked for it while it lingered
 }
 
 // ID returns the volume's identity.
@@ -262,6 +265,13 @@ func (v *Volume) fail(text string) {
 	v.mu.Unlock()
 	v.complete(ids)
 	v.host.onControl(&step.Control{Kind: step.VolumeFenced, Volume: v.id, Text: text})
+}
+
+// Use tells the cluster who uses the volume here. It does not wait: that is
+// recorded when the metadata store can be reached. The caller keeps the order.
+func (v *Volume) Use(uses volume.Uses) {
+	uses.Users = slices.Clone(uses.Users)
+	v.host.tell(v.host.orchestrator, &step.Control{Kind: step.VolumeUsed, Volume: v.id, Uses: &uses})
 }
 
 // State returns what is known of the coordinator now, and a channel that is

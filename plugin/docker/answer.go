@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -129,6 +130,17 @@ func statusOf(r *volume.Report) map[string]any {
 		health = "unknown"
 	}
 	status := map[string]any{"health": health, "spec": spec, "replicas": replicas, "node": r.Attached, "id": r.ID.String()}
+	users := []string{}
+	for i := range r.Users {
+		users = append(users, r.Users[i].String())
+	}
+	slices.Sort(users)
+	if len(users) > 0 {
+		status["users"] = slices.Compact(users)
+	}
+	if r.Lingers {
+		status["lingers"] = true
+	}
 	if r.Reason != "" {
 		status["reason"] = r.Reason
 	}

@@ -21,8 +21,9 @@ const catalogueFormat = 1
 // unheard is what is said of a volume that was not heard of since the start.
 const unheard = "not heard of since this node was started"
 
-// catalogue is what was last known of all volumes. Their specifications survive
-// a restart; how they were doing would only mislead after one.
+// catalogue is what was last known of all volumes. Their specifications and who
+// uses them here survive a restart; how they were doing would only mislead
+// after one.
 type catalogue struct {
 	path   string
 	saving sync.Mutex // one writer of the file; guards saved
@@ -31,17 +32,21 @@ type catalogue struct {
 	mu      sync.Mutex               // guards what follows
 	known   bool                     // the cluster was asked once, now or before a restart
 	reports map[string]volume.Report // by name
+	users   map[string][]volume.User // of this node, by name of the volume
 }
 
 // record is the catalogue's file.
 type record struct {
 	Format  int           `json:"format"`
 	Volumes []volume.Spec `json:"volumes"`
+	// Users are the mounts of this node's containers, so that a container that is
+	// started again is known by its name at once.
+	Users map[string][]volume.User `json:"users,omitempty"`
 }
 
 // openCatalogue reads the file at path. With an error the catalogue is empty.
 func openCatalogue(path string) (*catalogue, error) {
-	c := &catalogue{path: path, reports: map[string]volume.Report{}}
+	c := &catalogue{path: path, reports: map[string]volume.Report{}, users: map[string][]volume.User{}}
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, nil
@@ -49,31 +54,33 @@ func openCatalogue(path string) (*catalogue, error) {
 	if err != nil {
 		return c, err
 	}
-	specs, err := decodeCatalogue(data)
+	r, err := decodeCatalogue(data)
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", path, err)
 	}
 	c.known, c.saved = true, data
-	for i := range specs {
-		c.reports[specs[i].Name] = volume.Report{ID: specs[i].Volume, Spec: specs[i], Reason: unheard}
+	for _, spec := range r.Volumes {
+		c.reports[spec.Name] = volume.Report{ID: spec.Volume, Spec: spec, Reason: unheard}
+		if users := r.Users[spec.Name]; len(users) > 0 {
+			c.users[spec.Name] = users[:min(len(users), volume.UsersMax)]
+		}
 	}
 	return c, nil
 }
 
-func decodeCatalogue(data []byte) ([]volume.Spec, error) {
-	var r record
+func decodeCatalogue(data []byte) (r record, err error) {
 	if err := json.Unmarshal(data, &r); err != nil {
-		return nil, err
+		return record{}, err
 	}
 	if r.Format != catalogueFormat {
-		return nil, fmt.Errorf("format %d is not %d", r.Format, catalogueFormat)
+		return record{}, fmt.Errorf("format %d is not %d", r.Format, catalogueFormat)
 	}
 	for i := range r.Volumes {
 		if err := volume.CheckName(r.Volumes[i].Name); err != nil {
-			return nil, err
+			return record{}, err
 		}
 	}
-	return r.Volumes, nil
+	return r, nil
 }
 
 // all returns what is known, by name; nothing is known until the cluster was
@@ -139,6 +146,17 @@ func (c *catalogue) remove(name string) error {
 	return c.save()
 }
 
+// keepUsers remembers who uses a volume on this node.
+func (c *catalogue) keepUsers(name string, users []volume.User) error {
+	c.mu.Lock()
+	c.users[name] = users
+	if len(users) == 0 {
+		delete(c.users, name)
+	}
+	c.mu.Unlock()
+	return c.save()
+}
+
 // save writes the file if it would differ, whole after any crash.
 func (c *catalogue) save() error {
 	c.saving.Lock()
@@ -148,6 +166,9 @@ func (c *catalogue) save() error {
 		return nil // a file says that everything is known
 	}
 	r := record{Format: catalogueFormat, Volumes: []volume.Spec{}}
+	c.mu.Lock()
+	r.Users = maps.Clone(c.users)
+	c.mu.Unlock()
 	for i := range reports {
 		r.Volumes = append(r.Volumes, reports[i].Spec)
 	}

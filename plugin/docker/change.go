@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	plugin "github.com/docker/go-plugins-helpers/volume"
@@ -36,11 +35,11 @@ func (p *Plugin) remove(ctx context.Context, r *plugin.RemoveRequest) error {
 		return err
 	}
 	name := spec.Name
-	if ids := p.holders(name); len(ids) > 0 {
+	if users := p.holders(name); len(users) > 0 {
 		return &volume.Error{
 			Kind:   volume.ErrInUse,
 			What:   fmt.Sprintf("cannot delete volume %q: it is in use on node %s", name, p.p.Node),
-			Causes: []string{"mounted for " + strings.Join(ids, ", ")},
+			Causes: []string{"in use by " + strings.Join(users, ", ")},
 			Fix:    "stop the containers that use it:  docker ps --filter volume=" + name,
 		}
 	}
@@ -84,15 +83,14 @@ func (p *Plugin) within(ctx context.Context, what string, work func(ctx context.
 	return late
 }
 
-// holders returns the IDs for which a volume is mounted here.
-func (p *Plugin) holders(name string) (ids []string) {
+// holders returns what people call those for whom a volume is mounted here.
+func (p *Plugin) holders(name string) (users []string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if u := p.uses[name]; u != nil {
-		for id := range u.holders { // any order: sorted below
-			ids = append(ids, id)
+		for _, user := range u.users() {
+			users = append(users, user.String())
 		}
 	}
-	slices.Sort(ids)
-	return ids
+	return users
 }

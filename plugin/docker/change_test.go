@@ -16,12 +16,15 @@ func TestCreateReadsOptionsAndInlineNamesStrictly(t *testing.T) {
 		{name: "name=my.db", options: `{"fs":"xfs"}`, did: "create name=my.db,fs=xfs"},
 		{name: "db", options: `{"preempt":"true"}`, did: "create name=db,preempt=true"},
 
+		{name: "My_Project_DB", options: `{}`, did: "create name=My_Project_DB"},
+		{name: strings.Repeat("0123456789abcdef", 4), options: `{}`, did: "create name=" + strings.Repeat("0123456789abcdef", 4)},
+
 		{name: "db", options: `{"sise":"10G"}`, says: "did you mean size?"},
 		{name: "db", options: `{"size":"oops"}`, says: `"oops"`},
 		{name: "db", options: `{"snapshot_schedule":"daily"}`, says: "cannot do that yet"},
 		{name: "block_size=64,name=db", options: `{}`, says: `there is no option "block_size"`},
 		{name: "size=10G", options: `{}`, says: "no name"},
-		{name: "My_DB", options: `{}`, says: "cannot be the name"},
+		{name: "_db", options: `{}`, says: "cannot be the name"},
 		{name: "name=db,size=1G", options: `{"size":"2G"}`, says: "twice"},
 	} {
 		in(t, func(w *world) {
@@ -114,32 +117,44 @@ func TestCatalogueIsWhatItWas(t *testing.T) {
       "formatted": false,
       "created": "2026-01-02T03:04:05Z"
     }
-  ]
+  ],
+  "users": {
+    "db": [
+      {
+        "mount": "one",
+        "container": "web",
+        "since": "2000-01-01T00:00:00Z"
+      }
+    ]
+  }
 }
 `
 	in(t, func(w *world) {
+		w.runs("web", "db")
 		w.ok("List", "", "")
 		w.ok("Create", "db", "")
+		w.ok("Mount", "db", "one")
+		w.pass(askAfter)
 		if got := string(w.plugin.catalogue.saved); got != golden {
 			t.Errorf("wrote %s\nwant %s", got, golden)
 		}
 	})
-	specs, err := decodeCatalogue([]byte(golden))
-	if err != nil || len(specs) != 1 || specs[0].Name != "db" || specs[0].Size != volume.SizeDefault {
-		t.Errorf("read %+v, %v", specs, err)
+	r, err := decodeCatalogue([]byte(golden))
+	if err != nil || len(r.Volumes) != 1 || r.Volumes[0].Name != "db" || r.Volumes[0].Size != volume.SizeDefault || r.Users["db"][0].Container != "web" {
+		t.Errorf("read %+v, %v", r, err)
 	}
 }
 
 func FuzzCatalogue(f *testing.F) {
 	f.Add([]byte(`{"format":1,"volumes":[{"name":"db"}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		specs, err := decodeCatalogue(data)
-		for i := range specs {
-			if err := volume.CheckName(specs[i].Name); err != nil {
+		r, err := decodeCatalogue(data)
+		for i := range r.Volumes {
+			if err := volume.CheckName(r.Volumes[i].Name); err != nil {
 				t.Error(err)
 			}
 		}
-		if err != nil && specs != nil {
+		if err != nil && (r.Volumes != nil || r.Users != nil) {
 			t.Error("volumes of a catalogue that was refused")
 		}
 	})

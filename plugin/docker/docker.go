@@ -15,6 +15,7 @@
 //	  └──────────────── lingering ◀─────────────┴─────────── lingering
 //	      10 s: unmount, detach
 //
+//	Another node wants it: what lingers ends at once.
 //	Activate: a new generation. Holders of older ones count as one each, and
 //	go when they are unmounted, or when the kernel shows no container with the mount.
 //
@@ -54,10 +55,13 @@ type Volumes interface {
 	Users
 }
 
-// Users are the use cases that end the use of a volume.
+// Users are the use cases around the use of a volume.
 type Users interface {
+	// Unmount also detaches what was attached by its mount, however often it
+	// takes.
 	Unmount(ctx context.Context, name, target string) error
-	Detach(ctx context.Context, name string, o volume.DetachOptions) error
+	// Use says who uses a volume through its mount at target; it does not wait.
+	Use(name, target string, uses volume.Uses)
 }
 
 // Params is what a Plugin is made from.
@@ -73,7 +77,11 @@ type Params struct {
 	// Held reports whether a container has what is mounted at target.
 	Held   func(target string) (bool, error)
 	Engine string // socket of the engine, "": it is not touched
-	Log    *slog.Logger
+	// Containers asks the engine who runs with one of the volumes; nil: nobody
+	// can be asked, and users have no names.
+	Containers func(ctx context.Context, volumes []string) ([]Container, error)
+	Now        func() time.Time // for what people read
+	Log        *slog.Logger
 }
 
 // Plugin answers the engine.
@@ -81,6 +89,9 @@ type Plugin struct {
 	p         Params
 	log       *slog.Logger
 	catalogue *catalogue
+	started   int64         // Unix time
+	ended     chan struct{} // closed by Close
+	asking    chan struct{} // holds something while the engine is asked for containers
 	running   sync.WaitGroup
 
 	mu         sync.Mutex // guards what follows
@@ -95,7 +106,11 @@ func New(p Params) *Plugin {
 	if err != nil {
 		p.Log.Warn("catalogue of volumes is left aside: the cluster is asked instead", slog.Any("error", err))
 	}
-	return &Plugin{p: p, log: p.Log, catalogue: c, uses: map[string]*use{}}
+	plugin := &Plugin{p: p, log: p.Log, catalogue: c, started: p.Now().Unix(), ended: make(chan struct{}), asking: make(chan struct{}, 1), uses: map[string]*use{}}
+	for name, users := range c.users { // any order: each alone
+		plugin.useOf(name).former = users
+	}
+	return plugin
 }
 
 // Run keeps the catalogue fresh until ctx ends. Once the cluster is known it
@@ -152,6 +167,7 @@ func (p *Plugin) start(f func()) bool {
 // is called when nobody asks any more; mounts are left to the use cases, which
 // end all of them.
 func (p *Plugin) Close(ctx context.Context) error {
+	close(p.ended)
 	p.mu.Lock()
 	p.closed = true
 	for _, u := range p.uses { // any order: all of them

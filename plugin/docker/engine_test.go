@@ -37,7 +37,7 @@ func TestEngineIsMadeToLookForPluginsOnce(t *testing.T) {
 	p := New(Params{
 		Volumes: &cluster{volumes: map[string]volume.Report{}}, Catalogue: filepath.Join(dir, "volumes.json"), Engine: socket,
 		AfterFunc: func(_ time.Duration, f func()) func() bool { ticks <- f; return func() bool { return true } },
-		Log:       slog.New(slog.DiscardHandler),
+		Log:       slog.New(slog.DiscardHandler), Now: time.Now,
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})

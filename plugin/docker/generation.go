@@ -66,4 +66,5 @@ func (p *Plugin) judge(ctx context.Context, u *use, generation uint64) {
 	if u.dropStale(generation); len(u.holders) == 0 {
 		p.lingers(ctx, u)
 	}
+	p.tells(u)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	plugin "github.com/docker/go-plugins-helpers/volume"
 
@@ -21,7 +22,8 @@ func (p *Plugin) mount(ctx context.Context, r *plugin.MountRequest) (*plugin.Mou
 	}
 	p.mu.Lock()
 	u, generation := p.useOf(spec.Name), p.generation
-	u.hold(r.ID, generation) // first, or a wait that ends now takes the mount away
+	u.hold(r.ID, r.Name, generation, p.p.Now().UTC().Format(time.RFC3339)) // first, or a wait that ends now takes the mount away
+	p.tells(u)                                                             // of one that lingered: it is in use again
 	p.mu.Unlock()
 	err = p.within(ctx, fmt.Sprintf("mount of volume %q", spec.Name), func(ctx context.Context) error {
 		u.turn <- struct{}{}
@@ -33,6 +35,10 @@ func (p *Plugin) mount(ctx context.Context, r *plugin.MountRequest) (*plugin.Mou
 		p.let(ctx, u, r.ID, generation)
 		return nil, err
 	}
+	p.mu.Lock()
+	p.tells(u)
+	p.names(context.WithoutCancel(ctx), u)
+	p.mu.Unlock()
 	return &plugin.MountResponse{Mountpoint: p.contentOf(spec.Name)}, nil
 }
 
@@ -82,9 +88,15 @@ func (p *Plugin) unmount(ctx context.Context, r *plugin.UnmountRequest) error {
 func (p *Plugin) let(ctx context.Context, u *use, id string, generation uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if u.drop(id, generation) && len(u.holders) == 0 {
-		p.lingers(context.WithoutCancel(ctx), u)
+	if !u.drop(id, generation) {
+		return
 	}
+	if len(u.holders) == 0 {
+		p.lingers(context.WithoutCancel(ctx), u)
+	} else {
+		p.names(context.WithoutCancel(ctx), u)
+	}
+	p.tells(u)
 }
 
 // lingers begins the wait for another user. p.mu is held.
@@ -152,16 +164,22 @@ func (p *Plugin) releaseNow(ctx context.Context, name string) error {
 	return err
 }
 
+// Wanted ends what lingers of a volume that another node wants.
+func (p *Plugin) Wanted(ctx context.Context, name string) {
+	p.start(func() {
+		if err := p.releaseNow(ctx, name); err != nil {
+			p.log.Warn("volume that another node wants could not be detached", slog.String("volume", name), slog.Any("error", err))
+		}
+	})
+}
+
 // release unmounts and detaches; the caller has the turn.
 func (p *Plugin) release(ctx context.Context, u *use) error {
 	p.mu.Lock()
-	again, was := u.left, u.mounted || u.left
+	was := u.mounted || u.left
 	u.mounted = false
 	p.mu.Unlock()
 	err := p.p.Volumes.Unmount(ctx, u.name, p.pointOf(u.name))
-	if err == nil && again {
-		err = p.p.Volumes.Detach(ctx, u.name, volume.DetachOptions{})
-	}
 	if errors.Is(err, volume.ErrVolumeNotFound) || errors.Is(err, volume.ErrNotAttached) || errors.Is(err, volume.ErrAttachedElsewhere) {
 		err = nil // it is not here any more
 	}

@@ -147,8 +147,13 @@ func (c *cluster) Unmount(_ context.Context, name, _ string) error {
 	return nil
 }
 
-func (c *cluster) Detach(_ context.Context, name string, _ volume.DetachOptions) error {
-	return c.Unmount(context.Background(), name, "")
+func (c *cluster) Use(name, _ string, uses volume.Uses) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r := c.volumes[name]; r.Attached == "a" {
+		r.Users, r.Lingers = uses.Users, uses.Lingering
+		c.volumes[name] = r
+	}
 }
 
 // world is a plugin in a bubble of fake time, and the engine that calls it.
@@ -158,6 +163,8 @@ type world struct {
 	dir    string
 	plugin *Plugin
 	held   atomic.Bool // a container has every mount
+	engine []Container // that run; cluster.mu guards it
+	asked  int         // how often the engine was; likewise
 }
 
 // in runs a test in a bubble: time passes there when everybody waits.
@@ -180,6 +187,13 @@ func (w *world) start() {
 		Linger: LingerDefault, Log: slog.New(slog.DiscardHandler),
 		AfterFunc: func(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop },
 		Held:      func(string) (bool, error) { return w.held.Load(), nil },
+		Now:       time.Now,
+		Containers: func(context.Context, []string) ([]Container, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.asked++
+			return w.engine, nil
+		},
 	})
 }
 
@@ -266,3 +280,34 @@ func (w *world) change(with func(c *cluster)) {
 }
 
 func (w *world) setLost(lost bool) { w.change(func(c *cluster) { c.lost = lost }) }
+
+// runs has a container run with a volume, as the engine says from now on.
+func (w *world) runs(name, called string) {
+	w.change(func(*cluster) {
+		w.engine = append(w.engine, Container{Name: name, Created: time.Now().Unix(), Volumes: []string{called}})
+	})
+}
+
+// ends has a container run no more.
+func (w *world) ends(name string) {
+	w.change(func(*cluster) {
+		w.engine = slices.DeleteFunc(w.engine, func(c Container) bool { return c.Name == name })
+	})
+}
+
+// usedBy fails unless the cluster was told of exactly these users.
+func (w *world) usedBy(name string, want ...string) {
+	w.t.Helper()
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.volumes[name]
+	var got []string
+	for i := range r.Users {
+		got = append(got, r.Users[i].Mount+"="+r.Users[i].Container)
+	}
+	slices.Sort(got)
+	if !slices.Equal(got, want) || r.Lingers != (len(want) == 0) {
+		w.t.Errorf("used by %q, lingers: %v; want %q", got, r.Lingers, want)
+	}
+}

@@ -69,9 +69,10 @@ func (v *volumePlugin) open(ctx context.Context, c Config, d *datadir.Dir, _ *de
 		Volumes: &v.volumes, Node: c.Name, Catalogue: d.Path("volumes.json"), Mounts: filepath.Join(data, "mounts"),
 		Linger: c.Plugin.Linger, Held: docker.Held, Log: log,
 		AfterFunc: func(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop },
+		Now:       time.Now,
 	}
 	if c.Plugin.Engine != pluginOff {
-		p.Engine = c.Plugin.Engine
+		p.Engine, p.Containers = c.Plugin.Engine, docker.Containers(c.Plugin.Engine)
 	}
 	v.plugin, v.socket = docker.New(p), listener
 	v.server = &http.Server{
@@ -129,6 +130,7 @@ func connectPlugin(ctx context.Context, life fx.Lifecycle, v *volumePlugin, n *u
 		return
 	}
 	v.volumes.node.Store(n)
+	n.OnWanted(v.plugin.Wanted)
 	run, end := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	life.Append(fx.StartStopHook(
@@ -208,18 +210,16 @@ func (l *lateVolumes) Attach(ctx context.Context, name string, o volume.AttachOp
 	return n.Attach(ctx, name, o)
 }
 
-func (l *lateVolumes) Detach(ctx context.Context, name string, o volume.DetachOptions) error {
-	n, err := l.ready()
-	if err != nil {
-		return err
-	}
-	return n.Detach(ctx, name, o)
-}
-
 func (l *lateVolumes) Unmount(ctx context.Context, name, target string) error {
 	n, err := l.ready()
 	if err != nil {
 		return err
 	}
 	return n.Unmount(ctx, name, target)
+}
+
+func (l *lateVolumes) Use(name, target string, uses volume.Uses) {
+	if n, err := l.ready(); err == nil { // else nothing is mounted yet
+		n.Use(name, target, uses)
+	}
 }

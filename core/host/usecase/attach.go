@@ -75,7 +75,9 @@ func (n *Node) attachUse(ctx context.Context, u *use, o volume.AttachOptions) (e
 			return err
 		}
 		attached = true
+		u.mu.Lock()
 		u.byMount = o.Mount != ""
+		u.mu.Unlock()
 	}
 	if (o.Device || o.Mount != "") && u.shown() == nil {
 		showed = true
@@ -106,7 +108,8 @@ func (n *Node) serve(ctx context.Context, u *use, force bool) error {
 	u.mu.Lock()
 	u.volume, u.stopping = v, false
 	u.mu.Unlock()
-	n.running.Go(func() { n.watch(u, v) })
+	ctx = context.WithoutCancel(ctx)
+	n.running.Go(func() { n.watch(ctx, u, v) })
 	return nil
 }
 
@@ -172,11 +175,16 @@ func (n *Node) elsewhere(ctx context.Context, u *use) bool {
 	return err == nil && status.AttachedTo != "" && status.AttachedTo != n.p.Node.Name
 }
 
-// watch waits for the end of the volume on this node. If nobody here asked for
-// it the device goes at once: what it still takes would be lost.
-func (n *Node) watch(u *use, v *host.Volume) {
-	for {
+// watch waits for the end of the volume on this node, and for another node that
+// wants it while it lingers. If nobody here asked for the end the device goes at
+// once: what it still takes would be lost.
+func (n *Node) watch(ctx context.Context, u *use, v *host.Volume) {
+	for wanted := 0; ; {
 		state, changed := v.State()
+		if state.Wanted != wanted {
+			wanted = state.Wanted
+			n.letGo(ctx, u)
+		}
 		if !state.Ended {
 			select {
 			case <-changed:
@@ -221,7 +229,11 @@ func (u *use) shown() Device {
 func (u *use) mountedAt() []string {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return slices.Clone(u.mounts)
+	var at []string
+	for _, m := range u.mounts {
+		at = append(at, m.target)
+	}
+	return at
 }
 
 // Detach ends the use of a volume on this node: in order, so that everything is

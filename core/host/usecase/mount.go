@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lagan-storage/lagan/core/volume"
 )
@@ -37,12 +38,13 @@ func (n *Node) mount(ctx context.Context, u *use, target string) error {
 	u.mu.Lock()
 	lost := u.device != device
 	if !lost {
-		u.mounts = append(u.mounts, target)
+		u.mounts = append(u.mounts, mount{target: target, since: n.p.Now().UTC().Format(time.RFC3339)})
 	}
 	u.mu.Unlock()
 	if lost {
 		return n.lost(u)
 	}
+	n.tell(u)
 	n.log.Info("volume mounted", slog.String("volume", u.name), slog.String("target", target))
 	return nil
 }
@@ -103,7 +105,8 @@ func (n *Node) format(ctx context.Context, spec *volume.Spec, device string) err
 }
 
 // Unmount takes the volume's file system from target, or from everywhere if that
-// is "". A volume that was attached by mounting is detached with its last mount.
+// is "". A volume that was attached by mounting is detached with its last mount,
+// also by a second try: the first may have come as far as the unmounting.
 func (n *Node) Unmount(ctx context.Context, name, target string) error {
 	status, err := n.find(ctx, name)
 	if err != nil {
@@ -123,16 +126,13 @@ func (n *Node) Unmount(ctx context.Context, name, target string) error {
 func (n *Node) unmountFrom(ctx context.Context, u *use, target string) (last bool, err error) {
 	u.changing.Lock()
 	defer u.changing.Unlock()
-	mounted := u.mountedAt()
 	switch {
 	case target == "":
 		err = n.unmountAll(ctx, u)
-	case slices.Contains(mounted, target):
+	case slices.Contains(u.mountedAt(), target):
 		err = n.unmount(ctx, u, target)
-	default:
-		return false, nil
 	}
-	return len(u.mountedAt()) == 0 && u.byMount && u.served() != nil, err
+	return u.unneeded(), err
 }
 
 func (n *Node) unmountAll(ctx context.Context, u *use) error {
@@ -149,8 +149,9 @@ func (n *Node) unmount(ctx context.Context, u *use, target string) error {
 		return inUse("unmount", u.name, err)
 	}
 	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.mounts = slices.DeleteFunc(u.mounts, func(m string) bool { return m == target })
+	u.mounts = slices.DeleteFunc(u.mounts, func(m mount) bool { return m.target == target })
+	u.mu.Unlock()
+	n.tell(u)
 	n.log.Info("volume unmounted", slog.String("volume", u.name), slog.String("target", target))
 	return nil
 }

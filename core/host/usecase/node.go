@@ -85,8 +85,9 @@ type Node struct {
 	running sync.WaitGroup
 	ended   chan struct{} // closed by Close
 
-	mu   sync.Mutex // guards what follows
-	uses map[block.VolumeID]*use
+	mu     sync.Mutex // guards what follows
+	uses   map[block.VolumeID]*use
+	wanted func(ctx context.Context, name string)
 }
 
 // New returns the use cases of a node.
@@ -102,13 +103,14 @@ func New(p Params) *Node {
 type use struct {
 	name string
 
-	changing sync.Mutex // one change of the volume's use at a time; guards what follows
-	byMount  bool       // attached by a mount, so that its end is the attachment's
+	changing sync.Mutex // one change of the volume's use at a time
+	telling  sync.Mutex // one word on who uses it at a time, so that the last is the newest
 
 	mu       sync.Mutex // guards what follows
+	byMount  bool       // attached by a mount, so that its end is the attachment's
 	volume   *host.Volume
 	device   Device
-	mounts   []string
+	mounts   []mount
 	stopping bool // somebody here asked for the end
 }
 

@@ -72,6 +72,9 @@ func nodeNames(o *orchestrator.Orchestrator) map[block.NodeID]string {
 
 func (n *Node) report(s *orchestrator.VolumeStatus, names map[block.NodeID]string) volume.Report {
 	r := volume.Report{ID: s.Volume, Spec: s.Spec, Attached: s.AttachedTo, Revision: int64(s.Revision)}
+	if s.Attachment != nil {
+		r.Users, r.Lingers = s.Attachment.Users, s.Attachment.Lingering
+	}
 	if s.Config != nil {
 		r.Epoch = s.Config.Epoch
 		for _, m := range s.Config.Members {
@@ -86,6 +89,10 @@ func (n *Node) report(s *orchestrator.VolumeStatus, names map[block.NodeID]strin
 			r.Here.Reason = s.Here.Text
 		}
 		r.Here.Device, r.Here.Mounts = n.usedBy(s.Volume)
+		if u := n.known(s.Volume); u != nil {
+			uses := u.uses() // what is recorded may be behind
+			r.Users, r.Lingers = uses.Users, uses.Lingering
+		}
 	}
 	r.Health, r.Reason = health(s, &r)
 	return r
