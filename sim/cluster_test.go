@@ -19,6 +19,7 @@ type cluster struct {
 	w    *World
 	v    *volumeState
 	user *client
+	said map[uint64]error // answers to commands
 }
 
 // newCluster starts nodes with one volume whose copies are on the given ones.
@@ -34,6 +35,8 @@ func newCluster(t *testing.T, nodes int, copies ...int) *cluster {
 	}
 	c := &cluster{t: t, w: w, v: w.volumes[0]}
 	c.user = newClient(w, 0, &ClientPlan{Depth: 1})
+	c.said = map[uint64]error{}
+	w.operator.heard = func(number uint64, err error) { c.said[number] = err }
 	for _, b := range w.bodies {
 		b.up()
 	}
@@ -69,6 +72,25 @@ func (c *cluster) attach(node int, within time.Duration) *cluster {
 		st := c.v.servingAt(c.w.bodies[node])
 		return st != nil && st.ready && st.text == ""
 	}).use(node)
+}
+
+// want asks a node for the volume, without force.
+func (c *cluster) want(node int) (wish uint64) {
+	return c.w.operator.send(c.w.bodies[node], volume.Command{Kind: volume.AttachVolume, Name: c.v.name})
+}
+
+// answered waits for the answer to a wish.
+func (c *cluster) answered(wish uint64, within time.Duration) error {
+	c.t.Helper()
+	c.within(within, "the command is answered", func() bool { _, found := c.said[wish]; return found })
+	return c.said[wish]
+}
+
+// container has a container on a node use the volume, or none any more if its
+// name is "".
+func (c *cluster) container(node int, name string) *cluster {
+	c.w.operator.use(c.w.bodies[node], c.v, name)
+	return c
 }
 
 // use makes the user work through a node.

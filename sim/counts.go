@@ -23,6 +23,8 @@ type Counts struct {
 	Fenced              int
 	Detaches            int
 	Moves               int
+	Lingered            int // volumes whose container ended, for another node to ask for
+	HandedOver          int // of them, those that it got
 	DisksStopped        int
 	StableAhead         int
 	BlindEvictions      int // a copy was put out while the last other one had just lost power
@@ -56,6 +58,8 @@ func (c *Counts) plus(o *Counts) {
 	c.Fenced += o.Fenced
 	c.Detaches += o.Detaches
 	c.Moves += o.Moves
+	c.Lingered += o.Lingered
+	c.HandedOver += o.HandedOver
 	c.DisksStopped += o.DisksStopped
 	c.StableAhead += o.StableAhead
 	c.BlindEvictions += o.BlindEvictions

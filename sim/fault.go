@@ -40,6 +40,7 @@ const (
 	MoveVolume                // volume Pick is attached elsewhere, by force
 	DetachVolume              // volume Pick is detached in order and attached elsewhere
 	AttachAgain               // volume Pick is attached anew where it is
+	HandOverVolume            // volume Pick lingers, and another node asks for it without force
 	FaultCount
 )
 
@@ -48,6 +49,7 @@ func (k FaultKind) String() string {
 		"none", "crash in a step", "kill", "power loss", "power loss of all", "pause", "empty disk", "old disk", "slow disk", "stalled disk",
 		"failing sync", "failing write", "one-way cut", "partition", "clog", "flapping link", "isolated holder", "paused holder", "reset", "bit flip", "metadata outage",
 		"metadata cut", "unknown transactions", "watch lag", "compaction", "early lease end", "forced move", "detach and attach", "attach again",
+		"hand over",
 	}[k]
 }
 
@@ -70,18 +72,19 @@ func family(p Profile) []FaultKind {
 	disks := []FaultKind{LosePower, LosePowerAll, CrashStep, SlowDisk, StallDisk, FailSync, FailWrite}
 	stores := []FaultKind{MetadataOutage, MetadataCut, MetadataUnknown, WatchLags, CompactWatches, ExpireLease}
 	operations := []FaultKind{MoveVolume, DetachVolume, AttachAgain}
+	processes := []FaultKind{KillProcess, PauseProcess, PauseHolder, EmptyDisk, OldDisk}
+	later := []FaultKind{HandOverVolume} // at the end: the others stay what they were
 	switch p {
 	case Quiet:
 		return nil
 	case NetworkOnly:
-		return append(network, operations...)
+		return slices.Concat(network, operations, later)
 	case DiskOnly:
-		return append(disks, operations...)
+		return slices.Concat(disks, operations, later)
 	case MetadataOnly:
-		return append(stores, operations...)
+		return slices.Concat(stores, operations, later)
 	case Swarm:
-		processes := []FaultKind{KillProcess, PauseProcess, PauseHolder, EmptyDisk, OldDisk}
-		return slices.Concat(network, disks, stores, operations, processes)
+		return slices.Concat(network, disks, stores, operations, processes, later)
 	}
 	return nil
 }

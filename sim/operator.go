@@ -18,6 +18,9 @@ type operator struct {
 	rand    stream
 	wants   []want // by volume
 	command uint64
+	hands   stream                         // of what handOver draws: other seeds stay what they were
+	keeps   bool                           // containers let go of nothing
+	heard   func(number uint64, err error) // of every answer; nil: nobody listens
 }
 
 // want is where a volume should be served.
@@ -26,6 +29,7 @@ type want struct {
 	since     int64 // when this became the wish, or was last asked for
 	patience  time.Duration
 	detaching bool // in order, before it is attached at node
+	handing   bool // asked for without force
 	asked     uint64
 }
 
@@ -35,7 +39,7 @@ const (
 )
 
 func newOperator(w *World) operator {
-	o := operator{world: w, rand: newStream(w.plan.Seed, "operator", 0), wants: make([]want, len(w.volumes))}
+	o := operator{world: w, rand: newStream(w.plan.Seed, "operator", 0), hands: newStream(w.plan.Seed, "hand over", 0), wants: make([]want, len(w.volumes))}
 	for i := range o.wants {
 		o.wants[i] = want{node: o.rand.below(len(w.bodies)), since: -int64(time.Hour), patience: time.Second}
 	}
@@ -147,6 +151,7 @@ func (o *operator) moveTo(v *volumeState, want *want, node int) {
 // attach asks the wanted node to serve the volume.
 func (o *operator) attach(v *volumeState, want *want) {
 	b := o.world.bodies[want.node]
+	want.handing = false
 	want.since, want.patience, want.asked = o.world.now, o.rand.logSpan(200*time.Millisecond, 8*time.Second), 0
 	if b.life == 0 {
 		return
@@ -187,12 +192,18 @@ func commandText(c *volume.Command) string {
 // answered takes the answer to a command.
 func (o *operator) answered(b *body, a *volume.Answer) {
 	o.world.tracef(b, "command %d: answered: %v", a.ID, a.Err)
+	if o.heard != nil {
+		o.heard(a.ID, a.Err)
+	}
 	for i := range o.wants {
 		want := &o.wants[i]
 		if want.asked != a.ID {
 			continue
 		}
 		want.asked = 0
+		if want.handing {
+			o.handed(o.world.volumes[i], want, a.Err)
+		}
 		if want.detaching && a.Err == nil {
 			want.detaching = false
 			o.attach(o.world.volumes[i], want)

@@ -192,6 +192,8 @@ func (b *body) control(c *step.Control) {
 		b.startCoordinator(c)
 	case step.VolumeFenced, step.VolumeDetached:
 		b.dropCoordinator(c.Volume)
+	case step.VolumeWanted:
+		b.world.operator.wanted(b, c.Volume)
 	default: // the rest concerns the machines only
 	}
 }

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,6 +75,72 @@ func TestRestartedMemberComesBackInSync(t *testing.T) {
 	c.kill(1).run(20*time.Millisecond).up(1).write(0, 8)
 	c.run(2*time.Second).becomes(1, volume.InSync, 20*time.Second).becomes(2, volume.InSync, time.Second)
 	c.read(0, 16).run(time.Second).flush().compare()
+}
+
+func TestOfTwoNodesThatAttachAtOnceOneWinsAndTheOtherIsToldWho(t *testing.T) {
+	c := newCluster(t, 4, 1, 2)
+	wishes := map[int]uint64{0: c.want(0), 3: c.want(3)}
+	first, second := c.answered(wishes[0], time.Second), c.answered(wishes[3], time.Second)
+	winner, refused := 0, second
+	if first != nil {
+		winner, refused = 3, first
+	}
+	if (first == nil) == (second == nil) || !errors.Is(refused, volume.ErrAttachedElsewhere) {
+		t.Fatalf("answered %v and %v", first, second)
+	}
+	if name := c.w.bodies[winner].name; !strings.Contains(refused.Error(), "attached to node "+name) {
+		t.Errorf("node %s won, the other one was told: %v", name, refused)
+	}
+	c.within(time.Second, "served", func() bool { st := c.v.newest(); return st != nil && st.shard.body.index == winner })
+	c.use(winner).write(0, 16).read(0, 16)
+}
+
+func TestVolumeThatLingersIsHandedOverWithoutForceAndLosesNothing(t *testing.T) {
+	c := newCluster(t, 4, 0, 1).attach(0, time.Second).container(0, "web").write(0, 20).run(time.Second)
+	if err := c.answered(c.want(3), time.Second); !errors.Is(err, volume.ErrAttachedElsewhere) || !strings.Contains(err.Error(), "container web") {
+		t.Fatalf("while a container has it: %v", err)
+	}
+	c.write(4, 8).container(0, "").run(time.Second)
+	began := c.w.now
+	if err := c.answered(c.want(3), 2*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	c.within(time.Second, "served", func() bool { st := c.v.servingAt(c.w.bodies[3]); return st != nil && st.ready })
+	t.Logf("handed over in %v", time.Duration(c.w.now-began))
+	if c.v.takeovers != 0 || c.v.servingAt(c.w.bodies[0]) != nil {
+		t.Error("it was taken and not handed over")
+	}
+	c.use(3).read(0, 24).write(0, 4).read(0, 4)
+}
+
+func TestContainerThatComesWhileItsVolumeIsWantedKeepsIt(t *testing.T) {
+	c := newCluster(t, 4, 0, 1).attach(0, time.Second).write(0, 16).container(0, "").run(time.Second)
+	c.w.operator.keeps = true // the unmount takes its time
+	wish := c.want(3)
+	c.within(time.Second, "wanted", func() bool { return c.v.attachment.Wanted != nil })
+	c.write(0, 4).container(0, "job")
+	err := c.answered(wish, time.Second)
+	if !errors.Is(err, volume.ErrAttachedElsewhere) || !strings.Contains(err.Error(), "container job") {
+		t.Fatalf("answered %v", err)
+	}
+	if a := &c.v.attachment; a.Node != c.w.bodies[0].id || a.Wanted != nil || a.Lingering || len(a.Users) != 1 {
+		t.Errorf("recorded is %+v", a)
+	}
+	c.write(4, 8).read(0, 16)
+}
+
+func TestVolumeOfAHolderThatIsGoneIsTakenThoughItLingered(t *testing.T) {
+	c := newCluster(t, 4, 1, 2).attach(0, time.Second).write(0, 16).flush().container(0, "").run(time.Second)
+	c.isolate(0, 30*time.Second)
+	if err := c.answered(c.want(3), 6*time.Second); !errors.Is(err, volume.ErrAttachedElsewhere) {
+		t.Fatalf("it may be alive: %v", err)
+	}
+	c.run(10 * time.Second)
+	if err := c.answered(c.want(3), time.Second); err != nil {
+		t.Fatal(err)
+	}
+	c.within(10*time.Second, "served", func() bool { st := c.v.servingAt(c.w.bodies[3]); return st != nil && st.ready })
+	c.use(3).read(0, 16)
 }
 
 // compare looks at the disks of all copies.

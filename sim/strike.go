@@ -45,7 +45,7 @@ func (w *World) strike(f *Fault) {
 		w.strikeNetwork(f, b, peer)
 	case MetadataOutage, MetadataCut, MetadataUnknown, WatchLags, CompactWatches, ExpireLease:
 		w.strikeMetadata(f, b)
-	case MoveVolume, DetachVolume, AttachAgain:
+	case MoveVolume, DetachVolume, AttachAgain, HandOverVolume:
 		w.strikeVolume(f)
 	case FaultNone, FaultCount:
 	}
@@ -246,6 +246,8 @@ func (w *World) strikeVolume(f *Fault) {
 			w.operator.send(b, volume.Command{Kind: volume.DetachVolume, Name: v.name, Force: true})
 		}
 		w.operator.attach(v, want)
+	case HandOverVolume:
+		w.operator.handOver(v, want, w.operator.another(v, want.node))
 	default:
 	}
 }

@@ -117,6 +117,7 @@ func (b *batch) add(r *Report) {
 	had("loss of every copy", c.TotalLosses)
 	had("partition or cut", c.Cuts)
 	had("fenced coordinator", c.Fenced)
+	had("volume handed over", c.HandedOver)
 }
 
 // floors are the least shares, in percent of runs, that a swarm must have to
@@ -135,8 +136,8 @@ func (b *batch) String() string {
 	for _, name := range sortedKeys(b.share) {
 		fmt.Fprintf(&s, "  %3d %% of runs with a %s\n", percent(b.share[name], b.Runs), name)
 	}
-	fmt.Fprintf(&s, "  in all: %d kills, %d power losses, %d takeovers (%d came to serve), %d evictions, %d resyncs, %d fenced, %d detaches, %d ambiguous, %d refused, %d reattached, %d stuck\n",
-		b.Kills, b.PowerLosses, b.Takeovers, b.Served, b.Evictions, b.Resyncs, b.Fenced, b.Detaches, b.Ambiguous, b.Refused, b.Reattached, b.Stuck)
+	fmt.Fprintf(&s, "  in all: %d kills, %d power losses, %d takeovers (%d came to serve), %d evictions, %d resyncs, %d fenced, %d detaches, %d of %d handed over, %d ambiguous, %d refused, %d reattached, %d stuck\n",
+		b.Kills, b.PowerLosses, b.Takeovers, b.Served, b.Evictions, b.Resyncs, b.Fenced, b.Detaches, b.HandedOver, b.Lingered, b.Ambiguous, b.Refused, b.Reattached, b.Stuck)
 	return s.String()
 }
 

@@ -46,6 +46,7 @@ type serving struct {
 	shard    *shard
 	volume   *volumeState
 	ready    bool        // it said that it serves
+	lingers  bool        // no container has it
 	text     string      // why requests wait, if it said so
 	waits    int64       // since when
 	era      block.Epoch // 0: not known
