@@ -113,9 +113,13 @@ func (e *engine) busybox(driver, name string, command ...string) []string {
 // engine never forgets a driver, and waits 15 s for each that is gone when it is
 // asked for a name that it does not know: so the names are the same for all
 // tests, and one of them has the engine at a time.
-func (e *engine) plugin(n *cluster.Node) (driver string) {
+func (e *engine) plugin(n *cluster.Node) (driver string) { return e.lingering(n, "100ms") }
+
+// lingering is plugin for a node where volumes stay for as long as that after
+// their last container.
+func (e *engine) lingering(n *cluster.Node, linger string) (driver string) {
 	driver = "lagan-test-" + n.Name
-	n.SetArguments("--plugin-socket", filepath.Join("/run/docker/plugins", driver+".sock"), "--plugin-linger", "100ms")
+	n.SetArguments("--plugin-socket", filepath.Join("/run/docker/plugins", driver+".sock"), "--plugin-linger", linger)
 	return driver
 }
 
@@ -188,7 +192,7 @@ func TestE2EDockerContainerFindsItsDataElsewhereWhenItsNodeDies(t *testing.T) {
 	second := "size=64MiB,repl=2,name=" + name
 	e.run("volume", "create", "-d", a, "-o", "size=64MiB", "-o", "replicas=2", name)
 	holder := e.run("run", "--detach", "--network", "none", "--pull", "never", "--volume", name+":/data", "--name", e.name,
-		e.name, "/bin/busybox", "sh", "-c", "echo kept > /data/note && sync && echo synced && sleep 3600")
+		e.name, "/bin/busybox", "sh", "-c", "echo kept > /data/note && sync -f /data/note && echo synced && sleep 3600")
 	e.cleanup("rm", "--force", e.name)
 	until(t, c, "the container has synced its note", func() (bool, error) {
 		out, err := e.try(t.Context(), nil, "logs", holder)
@@ -258,25 +262,7 @@ func TestE2EDockerPluginAnswersBeforeThereIsAMajority(t *testing.T) {
 	if err := n.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	caller := http.Client{Transport: &http.Transport{
-		DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			var d net.Dialer
-			return d.DialContext(ctx, "unix", socket)
-		},
-	}}
-	call := func(what, body string) (string, error) {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://plugin/"+what, strings.NewReader(body))
-		if err != nil {
-			return "", err
-		}
-		response, err := caller.Do(request)
-		if err != nil {
-			return "", err
-		}
-		text, err := io.ReadAll(response.Body)
-		return string(text), errors.Join(err, response.Body.Close())
-	}
+	call := func(what, body string) (string, error) { return callPlugin(t, socket, what, body) }
 	until(t, c, "the plugin answers", func() (bool, error) {
 		text, err := call("Plugin.Activate", "")
 		return strings.Contains(text, "VolumeDriver"), err
@@ -304,4 +290,26 @@ func TestE2EDockerPluginAnswersBeforeThereIsAMajority(t *testing.T) {
 	if _, err := os.Stat(socket); !os.IsNotExist(err) {
 		t.Errorf("the socket of a node that has stopped: %v", err)
 	}
+}
+
+// callPlugin calls a volume plugin as an engine does.
+func callPlugin(t *testing.T, socket, what, body string) (string, error) {
+	t.Helper()
+	caller := http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", socket)
+		},
+	}}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://plugin/"+what, strings.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	response, err := caller.Do(request)
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(response.Body)
+	return string(text), errors.Join(err, response.Body.Close())
 }
