@@ -11,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/plugin/require"
+	"github.com/lagan-storage/lagan/rest/api"
 )
 
 // holder runs a container that keeps a volume until it is removed.
@@ -64,6 +66,10 @@ func TestE2EDockerVolumeThatLingersIsHandedOver(t *testing.T) {
 	e.holder(first, a, name, "echo kept > /data/note")
 	e.usedBy(wait, elsewhere, "a", first) // says b
 	e.usedBy(wait, name, "a", first)      // says a
+	wait("lagan volume inspect names the container, on c", func() (bool, error) {
+		out, err := c.Node("c").Lagan(t.Context(), nil, "volume", "inspect", name)
+		return strings.Contains(string(out), "container "+first+", since "), err
+	})
 
 	_, err := e.try(t.Context(), nil, e.busybox(b, elsewhere, "cat", "/data/note")...)
 	if err == nil || !strings.Contains(err.Error(), "attached to node a") || !strings.Contains(err.Error(), "container "+first) {
@@ -182,4 +188,30 @@ func TestE2EDockerVolumeIsCreatedFromManyNodesAtOnce(t *testing.T) {
 	if err != nil || !strings.Contains(text, "differs in size") {
 		t.Errorf("another size: %s, %v", text, err)
 	}
+}
+
+func TestE2EMountByHandIsAUseThatOtherNodesAreToldOf(t *testing.T) {
+	require.FUSE(t)
+	require.Program(t, "mkfs.ext4", "e2fsprogs")
+	c := newCluster(t, "128MiB", "a", "b", "c")
+	up(t, c)
+	create(t, c.Node("a"), "db", map[string]string{"size": "16MiB", "replicas": "2"})
+	at := filepath.Join(c.Node("a").Dir(), "by-hand")
+	attach(t, c.Node("a"), "db", api.Attach{Mount: at})
+	until(t, c, "c knows where it is mounted", func() (bool, error) {
+		v, err := c.Node("c").Client().Volume(t.Context(), "db")
+		if err != nil || v.Status.Attachment == nil {
+			return false, err
+		}
+		a := v.Status.Attachment
+		return a.Node == "a" && !a.Lingering && len(a.Users) == 1 && a.Users[0].Mount == at && a.Users[0].Container == "", nil
+	})
+	_, err := c.Node("b").Client().Attach(t.Context(), "db", api.Attach{})
+	if !errors.Is(err, volume.ErrAttachedElsewhere) || !strings.Contains(err.Error(), "mounted at "+at) {
+		t.Errorf("attached to b: %v", err)
+	}
+	if err := c.Node("a").Client().Unmount(t.Context(), "db", at); err != nil {
+		t.Fatal(err)
+	}
+	attach(t, c.Node("b"), "db", api.Attach{})
 }

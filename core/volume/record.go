@@ -62,7 +62,7 @@ func (u *User) String() string {
 	case strings.HasPrefix(u.Mount, "/"):
 		return "mounted at " + u.Mount
 	}
-	return "mount " + u.Mount
+	return "unknown container, mount " + u.Mount
 }
 
 // Node is what a node says of itself.

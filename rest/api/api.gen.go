@@ -323,12 +323,12 @@ type TokenList struct {
 	Items []Token `json:"items"`
 }
 
-// User One use of an attached volume by a container.
+// User One use of an attached volume, mostly by a container.
 type User struct {
 	// Container The name of the container, where the engine tells it.
 	Container string `json:"container,omitempty"`
 
-	// Mount The identity that the container engine gave to the mount.
+	// Mount The identity that the container engine gave to the mount; of one by hand, where it is.
 	Mount string `json:"mount"`
 
 	// Since When it began, RFC 3339.

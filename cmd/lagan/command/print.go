@@ -83,6 +83,13 @@ func volumeDetails(w io.Writer, v *api.Volume) error {
 		for _, m := range a.Mounts {
 			rows = append(rows, []string{"Mounted at", m})
 		}
+		for _, u := range a.Users {
+			user := volume.User{Mount: u.Mount, Container: u.Container}
+			rows = append(rows, []string{"In use by", fmt.Sprintf("%s, since %s", &user, u.Since)})
+		}
+		if a.Lingering {
+			rows = append(rows, []string{"In use by", "nobody: node " + a.Node + " gives it up when another asks"})
+		}
 	}
 	for _, r := range v.Status.Replicas {
 		rows = append(rows, []string{"Copy", fmt.Sprintf("%s on node %s, disk %s", r.State, r.Node, r.Disk)})
