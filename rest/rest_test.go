@@ -226,7 +226,7 @@ func TestBadRequestsAreRefusedWholeAndNameWhatIsWrong(t *testing.T) {
 		{http.MethodPut, "/v1/volumes/new", `{"spec":{}} {"spec":{}}`, "goes on"},
 		{http.MethodPut, "/v1/volumes/new", `{"spec":`, "cannot be read"},
 		{http.MethodPut, "/v1/volumes/new?dry_run=perhaps", `{}`, "perhaps"},
-		{http.MethodPut, "/v1/volumes/New", `{}`, "New"},
+		{http.MethodPut, "/v1/volumes/_new", `{}`, "_new"},
 		{http.MethodPut, "/v1/volumes/a%2Fb", `{}`, "a/b"},
 		{http.MethodPut, "/v1/volumes/" + strings.Repeat("x", 300), `{}`, "name of a volume"},
 		{http.MethodPut, "/v1/volumes/new", `{"spec":{"labels":"` + strings.Repeat("x", 2<<20) + `"}}`, "too large"},

@@ -215,3 +215,56 @@ func TestE2EMountByHandIsAUseThatOtherNodesAreToldOf(t *testing.T) {
 	}
 	attach(t, c.Node("b"), "db", api.Attach{})
 }
+
+// What the engine asks of a node that has the volume already is answered there;
+// the cluster hears of it later.
+func TestE2EDockerSecondMountNeedsNoMajority(t *testing.T) {
+	require.FUSE(t)
+	require.Program(t, "mkfs.ext4", "e2fsprogs")
+	c := newCluster(t, "128MiB", "a", "b", "c")
+	n := c.Node("a")
+	socket := filepath.Join(n.Dir(), "plugin.sock")
+	n.SetArguments("--plugin-socket", socket, "--plugin-engine", "none")
+	up(t, c)
+	create(t, n, "db", map[string]string{"size": "16MiB", "replicas": "1", "nodes": "a"})
+	call := func(what, id string) {
+		t.Helper()
+		text, err := callPlugin(t, socket, "VolumeDriver."+what, fmt.Sprintf(`{"Name":"db","ID":%q}`, id))
+		if err != nil || strings.Contains(text, "cannot") || what == "Mount" && !strings.Contains(text, "db/data") {
+			t.Errorf("%s for %s: %s, %v", what, id, text, err)
+		}
+	}
+	users := func(node, want string) func() (bool, error) {
+		return func() (bool, error) {
+			v, err := c.Node(node).Client().Volume(t.Context(), "db")
+			if err != nil || v.Status.Attachment == nil {
+				return false, err
+			}
+			var ids []string
+			for _, u := range v.Status.Attachment.Users {
+				ids = append(ids, u.Mount)
+			}
+			return strings.Join(ids, " ") == want && v.Status.Attachment.Lingering == (want == ""), nil
+		}
+	}
+	call("Mount", "one")
+	until(t, c, "c hears of the mount", users("c", "one"))
+	for _, node := range []string{"b", "c"} {
+		if err := c.Node(node).Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call("Mount", "two")
+	until(t, c, "a knows who uses it", users("a", "one two"))
+	call("Unmount", "one")
+	until(t, c, "a knows who uses it still", users("a", "two"))
+	for _, node := range []string{"b", "c"} {
+		if err := c.Node(node).Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, c, "c hears of it in the end", users("c", "two"))
+	call("Unmount", "two")
+	until(t, c, "c hears that it lingers", users("c", ""))
+	call("Remove", "")
+}

@@ -73,6 +73,7 @@ type AttachOptions struct {
 	Force  bool   // take it from the node that holds it
 	Device bool   // show it to the kernel as a block device
 	Mount  string // where to mount its file system, making one first if it has none; implies Device
+	Uses   *Uses  // who uses it there; nil: whoever asks, until told otherwise
 }
 
 // DetachOptions says how a volume is to be detached.

@@ -44,7 +44,10 @@ func (p *Plugin) mount(ctx context.Context, r *plugin.MountRequest) (*plugin.Mou
 
 // attach has the volume mounted; the caller has the turn.
 func (p *Plugin) attach(ctx context.Context, u *use, preempt bool) error {
-	o := volume.AttachOptions{Mount: p.pointOf(u.name)}
+	p.mu.Lock()
+	uses := u.now()
+	p.mu.Unlock()
+	o := volume.AttachOptions{Mount: p.pointOf(u.name), Uses: &uses}
 	report, err := p.p.Volumes.Attach(ctx, u.name, o)
 	if errors.Is(err, volume.ErrAttachedElsewhere) && (preempt || p.preempts(ctx, u.name)) {
 		p.log.Warn("volume is taken from the node that has it, as its options ask", slog.String("volume", u.name), slog.Any("reason", err))

@@ -136,6 +136,12 @@ func (u *use) users() []volume.User {
 	return users
 }
 
+// now returns who uses the volume. p.mu is held.
+func (u *use) now() volume.Uses {
+	users := u.users()
+	return volume.Uses{Users: users, Lingering: len(users) == 0}
+}
+
 // tells has the node, the cluster and the catalogue know who uses the volume,
 // soon. p.mu is held.
 func (p *Plugin) tells(u *use) {
@@ -148,9 +154,9 @@ func (p *Plugin) tell(u *use) {
 	u.telling.Lock()
 	defer u.telling.Unlock()
 	p.mu.Lock()
-	users := u.users()
-	all := slices.Concat(users, u.former)
+	uses := u.now()
+	all := slices.Concat(uses.Users, u.former)
 	p.mu.Unlock()
-	p.p.Volumes.Use(u.name, p.pointOf(u.name), volume.Uses{Users: users, Lingering: len(users) == 0})
+	p.p.Volumes.Use(u.name, p.pointOf(u.name), uses)
 	p.keep(p.catalogue.keepUsers(u.name, all))
 }

@@ -125,6 +125,9 @@ func (c *cluster) Attach(_ context.Context, name string, o volume.AttachOptions)
 	case r.Attached != "a":
 		c.note("attach %s force=%v", name, o.Force)
 		r.Attached = "a"
+		if o.Uses != nil {
+			r.Users, r.Lingers = o.Uses.Users, o.Uses.Lingering
+		}
 		c.volumes[name] = r
 	}
 	return r, nil

@@ -79,6 +79,9 @@ func (n *Node) attachUse(ctx context.Context, u *use, o volume.AttachOptions) (e
 		u.byMount = o.Mount != ""
 		u.mu.Unlock()
 	}
+	if o.Mount == "" {
+		n.keep(u)
+	}
 	if (o.Device || o.Mount != "") && u.shown() == nil {
 		showed = true
 		if err := n.show(ctx, u); err != nil {
@@ -88,7 +91,7 @@ func (n *Node) attachUse(ctx context.Context, u *use, o volume.AttachOptions) (e
 	if o.Mount == "" || slices.Contains(u.mountedAt(), filepath.Clean(o.Mount)) {
 		return nil
 	}
-	return n.mount(ctx, u, filepath.Clean(o.Mount))
+	return n.mount(ctx, u, mount{target: filepath.Clean(o.Mount), told: o.Uses})
 }
 
 // serve attaches the volume to this node and begins to watch it.

@@ -11,9 +11,9 @@ import (
 	"github.com/lagan-storage/lagan/core/volume"
 )
 
-// mount mounts the volume's file system at target; u is being changed and has a
-// device.
-func (n *Node) mount(ctx context.Context, u *use, target string) error {
+// mount mounts the volume's file system at m.target; u is being changed and has
+// a device.
+func (n *Node) mount(ctx context.Context, u *use, m mount) error {
 	device := u.shown()
 	if device == nil {
 		return n.lost(u)
@@ -32,20 +32,21 @@ func (n *Node) mount(ctx context.Context, u *use, target string) error {
 	if spec.MountOptions != "" {
 		options = strings.Split(spec.MountOptions, ",")
 	}
-	if err := n.p.Filesystem.Mount(ctx, device.Path(), target, spec.Filesystem, options...); err != nil {
+	if err := n.p.Filesystem.Mount(ctx, device.Path(), m.target, spec.Filesystem, options...); err != nil {
 		return fmt.Errorf("mount volume %q: %w", u.name, err)
 	}
+	m.since = n.p.Now().UTC().Format(time.RFC3339)
 	u.mu.Lock()
 	lost := u.device != device
 	if !lost {
-		u.mounts = append(u.mounts, mount{target: target, since: n.p.Now().UTC().Format(time.RFC3339)})
+		u.mounts = append(u.mounts, m)
 	}
 	u.mu.Unlock()
 	if lost {
 		return n.lost(u)
 	}
 	n.tell(u)
-	n.log.Info("volume mounted", slog.String("volume", u.name), slog.String("target", target))
+	n.log.Info("volume mounted", slog.String("volume", u.name), slog.String("target", m.target))
 	return nil
 }
 

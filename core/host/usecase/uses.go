@@ -38,6 +38,18 @@ func (n *Node) Use(name, target string, uses volume.Uses) {
 	}
 }
 
+// keep makes the attachment one that a person asked for: it outlives its mounts
+// and is given up to nobody.
+func (n *Node) keep(u *use) {
+	u.mu.Lock()
+	was := u.byMount
+	u.byMount = false
+	u.mu.Unlock()
+	if was {
+		n.tell(u)
+	}
+}
+
 // tell has the cluster know who uses a volume, but not while it comes to its
 // end: what is recorded until then lets another node wait for it.
 func (n *Node) tell(u *use) {
