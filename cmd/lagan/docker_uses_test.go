@@ -226,17 +226,18 @@ func TestE2EDockerSecondMountNeedsNoMajority(t *testing.T) {
 	socket := filepath.Join(n.Dir(), "plugin.sock")
 	n.SetArguments("--plugin-socket", socket, "--plugin-engine", "none")
 	up(t, c)
-	create(t, n, "db", map[string]string{"size": "16MiB", "replicas": "1", "nodes": "a"})
+	name := "DB_" + strings.Repeat("x", 125) // the longest that there is
+	create(t, n, name, map[string]string{"size": "16MiB", "replicas": "1", "nodes": "a"})
 	call := func(what, id string) {
 		t.Helper()
-		text, err := callPlugin(t, socket, "VolumeDriver."+what, fmt.Sprintf(`{"Name":"db","ID":%q}`, id))
-		if err != nil || strings.Contains(text, "cannot") || what == "Mount" && !strings.Contains(text, "db/data") {
+		text, err := callPlugin(t, socket, "VolumeDriver."+what, fmt.Sprintf(`{"Name":%q,"ID":%q}`, name, id))
+		if err != nil || strings.Contains(text, "cannot") || what == "Mount" && !strings.Contains(text, name+"/data") {
 			t.Errorf("%s for %s: %s, %v", what, id, text, err)
 		}
 	}
 	users := func(node, want string) func() (bool, error) {
 		return func() (bool, error) {
-			v, err := c.Node(node).Client().Volume(t.Context(), "db")
+			v, err := c.Node(node).Client().Volume(t.Context(), name)
 			if err != nil || v.Status.Attachment == nil {
 				return false, err
 			}
