@@ -104,6 +104,41 @@ func TestE2EDockerVolumeThatLingersIsHandedOver(t *testing.T) {
 	e.run("volume", "rm", "--force", name)
 }
 
+// A node that dies while a volume only lingers there is waited for no longer
+// than for its lease.
+func TestE2EDockerVolumeThatLingeredOnADeadNodeIsTaken(t *testing.T) {
+	require.FUSE(t)
+	require.Program(t, "mkfs.ext4", "e2fsprogs")
+	e := newEngine(t)
+	e.image()
+	c := newCluster(t, "256MiB", "a", "b", "c")
+	a, b := e.lingering(c.Node("a"), "1h"), e.plugin(c.Node("b"))
+	up(t, c)
+	name := e.name
+	elsewhere := "size=64MiB,repl=2,name=" + name
+	e.run("volume", "create", "-d", a, "-o", "size=64MiB", "-o", "replicas=2", name)
+	e.run("volume", "create", "-d", b, elsewhere)
+	e.run(e.busybox(a, name, "sh", "-c", "echo kept > /data/note && sync -f /data/note")...)
+	until(t, c, "the volume lingers on a, says b", func() (bool, error) {
+		node, _, lingers := e.used(elsewhere)
+		return node == "a" && lingers, nil
+	})
+	if err := c.Node("a").Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if got := e.run(e.busybox(b, elsewhere, "cat", "/data/note")...); got != "kept" {
+		t.Errorf("read %q", got)
+	}
+	t.Logf("docker run on b after %v, with a dead", time.Since(began).Round(time.Millisecond))
+	if err := errors.Join(c.Node("a").Start(t.Context()), c.Node("a").AwaitReady(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	e.detached(c, name)
+	e.run("volume", "rm", elsewhere)
+	e.run("volume", "rm", "--force", name)
+}
+
 // A node dies with its container; what the cluster says is of the node and the
 // container that have the volume then.
 func TestE2EDockerUsersAreThoseOfTheNewNodeWhenTheOldOneDies(t *testing.T) {

@@ -41,6 +41,10 @@ const (
 	// answerWithin bounds a call that changes something. The engine gives up after
 	// 120 s and never says so; what it is not told it cannot undo.
 	answerWithin = 95 * time.Second
+	// handOverTriesMax is how often a volume is asked for that lingers elsewhere:
+	// each try waits a few seconds, and a file system may have much to write
+	// before it is given up. An engine waits for longer than all of them.
+	handOverTriesMax = 5
 	// refreshEvery is how old the catalogue may be when a quorum is lost.
 	refreshEvery = 15 * time.Second
 )

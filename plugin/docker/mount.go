@@ -49,6 +49,9 @@ func (p *Plugin) attach(ctx context.Context, u *use, preempt bool) error {
 	p.mu.Unlock()
 	o := volume.AttachOptions{Mount: p.pointOf(u.name), Uses: &uses}
 	report, err := p.p.Volumes.Attach(ctx, u.name, o)
+	for tries := 1; tries < handOverTriesMax && errors.Is(err, volume.ErrAttachedElsewhere) && p.lingersElsewhere(ctx, u.name); tries++ {
+		report, err = p.p.Volumes.Attach(ctx, u.name, o)
+	}
 	if errors.Is(err, volume.ErrAttachedElsewhere) && (preempt || p.preempts(ctx, u.name)) {
 		p.log.Warn("volume is taken from the node that has it, as its options ask", slog.String("volume", u.name), slog.Any("reason", err))
 		o.Force = true
@@ -64,6 +67,12 @@ func (p *Plugin) attach(ctx context.Context, u *use, preempt bool) error {
 		p.keep(p.catalogue.put(report))
 	}
 	return err
+}
+
+// lingersElsewhere reports whether nobody uses the volume where it is attached.
+func (p *Plugin) lingersElsewhere(ctx context.Context, name string) bool {
+	report, err := p.p.Volumes.Volume(ctx, name)
+	return err == nil && report.Lingers && report.Attached != p.p.Node
 }
 
 // preempts reports whether the volume's specification says so.

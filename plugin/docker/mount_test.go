@@ -189,3 +189,29 @@ func TestMountElsewhereIsRefusedUnlessItPreempts(t *testing.T) {
 		w.did("attach db force=true")
 	})
 }
+
+func TestVolumeThatLingersElsewhereIsAskedForAgain(t *testing.T) {
+	for _, c := range []struct {
+		busy    int
+		lingers bool
+		did     []string
+	}{
+		{0, true, []string{"take over db"}},
+		{handOverTriesMax - 1, true, []string{"take over db"}},
+		{handOverTriesMax, true, nil},
+		{1, false, nil},
+	} {
+		in(t, func(w *world) {
+			w.elsewhere("db")
+			w.change(func(all *cluster) {
+				r := all.volumes["db"]
+				r.Lingers, all.busy = c.lingers, c.busy
+				all.volumes["db"] = r
+			})
+			if a := w.ask("Mount", "db", "one"); (a.Err == "") != (c.did != nil) {
+				t.Errorf("%+v: %+v", c, a)
+			}
+			w.did(c.did...)
+		})
+	}
+}

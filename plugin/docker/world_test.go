@@ -30,6 +30,7 @@ type cluster struct {
 	done     []string      // what was changed
 	hang     chan struct{} // an attach waits for it
 	failures int           // of the next detachings
+	busy     int           // how often what lingers elsewhere is not given up yet
 }
 
 func (c *cluster) note(format string, values ...any) {
@@ -117,7 +118,12 @@ func (c *cluster) Attach(_ context.Context, name string, o volume.AttachOptions)
 	switch {
 	case !found:
 		return r, notFound(name)
+	case r.Attached != "" && r.Attached != "a" && r.Lingers && c.busy == 0:
+		c.note("take over %s", name)
+		r.Attached, r.Lingers = "a", false
+		c.volumes[name] = r
 	case r.Attached != "" && r.Attached != "a" && !o.Force:
+		c.busy--
 		return r, &volume.Error{
 			Kind: volume.ErrAttachedElsewhere, What: fmt.Sprintf("cannot attach volume %q: it is attached to node %s", name, r.Attached),
 			Fix: "detach it there, or take it from that node:  lagan volume attach " + name + " --force",
