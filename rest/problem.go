@@ -1,11 +1,10 @@
 package rest
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -17,6 +16,9 @@ import (
 func (s *server) fail(c *gin.Context, err error) {
 	p := s.problemOf(c.Request, err)
 	c.Header("Content-Type", api.ProblemType)
+	if errors.Is(err, volume.ErrBusy) {
+		c.Header("Retry-After", "1")
+	}
 	c.JSON(p.Status, p)
 	c.Abort()
 }
@@ -37,40 +39,22 @@ func nothingAt(path string) error {
 	return refused(http.StatusNotFound, "there is nothing at %s", path)
 }
 
+// problemOf writes down err. What no user caused is logged, unless no user waits
+// for it any more.
 func (s *server) problemOf(r *http.Request, err error) api.Problem {
-	code := volume.CodeOf(err)
-	if code == "" {
-		return s.unnamed(r, err)
-	}
-	p := api.Problem{Type: "/problems/" + code, Status: statusOf(err), Code: code, Detail: err.Error()}
+	told := volume.Told(err)
+	p := api.Problem{Status: statusOf(err), Code: told.Kind.Error(), Detail: told.What, Cause: told.Causes, Fix: told.Fix}
+	p.Type = "/problems/" + p.Code
 	for _, x := range volume.Catalogue() {
-		if errors.Is(err, x.Kind) {
-			p.Title, p.Fix = x.Meaning, x.Remedy
-			break
+		if errors.Is(told, x.Kind) {
+			p.Title = x.Meaning
 		}
 	}
-	var told *volume.Error
-	if errors.As(err, &told) {
-		p.Detail, p.Cause, p.Fix = told.What, told.Causes, told.Fix
-	}
-	return p
-}
-
-// unnamed is for what no user caused, or no user waits for any more.
-func (s *server) unnamed(r *http.Request, err error) api.Problem {
-	status := http.StatusInternalServerError
-	if errors.Is(err, context.DeadlineExceeded) {
-		status = http.StatusGatewayTimeout
-	}
-	if r.Context().Err() == nil {
+	if errors.Is(told, volume.ErrInternal) && r.Context().Err() == nil {
 		s.Log.Error("request was not carried out", slog.String("method", r.Method),
 			slog.String("path", r.URL.Path), slog.Any("error", err))
 	}
-	return api.Problem{
-		Type: "/problems/" + api.CodeInternal, Title: "the node could not do what was asked",
-		Status: status, Code: api.CodeInternal, Detail: err.Error(),
-		Fix: fmt.Sprintf("see the log of node %s, and try again", s.Node),
-	}
+	return p
 }
 
 // internal answers when there is nothing to say.
@@ -78,35 +62,37 @@ func (s *server) internal(c *gin.Context) {
 	s.fail(c, errors.New("an internal error, noted in the node's log"))
 }
 
-// statusOf returns the HTTP status of a kind of error.
+// statuses says with which HTTP status each kind of error is answered.
+func statuses() map[int][]error {
+	return map[int][]error{
+		http.StatusBadRequest: {
+			volume.ErrInvalidName, volume.ErrInvalidSize, volume.ErrInvalidOption, volume.ErrUnknownOption,
+			volume.ErrUnsupportedOption, volume.ErrInvalidRange, volume.ErrInvalidRequest,
+		},
+		http.StatusForbidden: {volume.ErrTokenRefused},
+		http.StatusNotFound:  {volume.ErrVolumeNotFound, volume.ErrNodeNotFound, volume.ErrTokenNotFound},
+		http.StatusGone:      {volume.ErrVolumeDeleted, volume.ErrEventsGone},
+		http.StatusConflict: {
+			volume.ErrNameTaken, volume.ErrNoPlacement, volume.ErrAttached, volume.ErrAttachedElsewhere,
+			volume.ErrNotAttached, volume.ErrInUse, volume.ErrForeignData, volume.ErrNodeNameTaken, volume.ErrNoAuthority,
+		},
+		http.StatusInternalServerError: {volume.ErrNewerFormat, volume.ErrBrokenRecord, volume.ErrDamaged, volume.ErrInternal},
+		http.StatusServiceUnavailable:  {volume.ErrBusy, volume.ErrNotServed, volume.ErrNotReady},
+		http.StatusGatewayTimeout:      {volume.ErrOutcomeUnknown, volume.ErrDetachPending},
+		http.StatusInsufficientStorage: {volume.ErrNoSpace},
+	}
+}
+
+// statusOf returns the HTTP status of an error.
 func statusOf(err error) int {
 	var refused *refusedError
 	if errors.As(err, &refused) {
 		return refused.status
 	}
-	for _, row := range []struct {
-		status int
-		kinds  []error
-	}{
-		{http.StatusBadRequest, []error{
-			volume.ErrInvalidName, volume.ErrInvalidSize, volume.ErrInvalidOption, volume.ErrUnknownOption,
-			volume.ErrUnsupportedOption, volume.ErrInvalidRange, volume.ErrInvalidRequest,
-		}},
-		{http.StatusForbidden, []error{volume.ErrTokenRefused}},
-		{http.StatusNotFound, []error{volume.ErrVolumeNotFound, volume.ErrNodeNotFound, volume.ErrTokenNotFound}},
-		{http.StatusGone, []error{volume.ErrVolumeDeleted, volume.ErrEventsGone}},
-		{http.StatusConflict, []error{
-			volume.ErrNameTaken, volume.ErrNoPlacement, volume.ErrAttached, volume.ErrAttachedElsewhere,
-			volume.ErrNotAttached, volume.ErrInUse, volume.ErrForeignData, volume.ErrNodeNameTaken, volume.ErrNoAuthority,
-		}},
-		{http.StatusServiceUnavailable, []error{volume.ErrBusy, volume.ErrNotServed, volume.ErrNotReady}},
-		{http.StatusGatewayTimeout, []error{volume.ErrOutcomeUnknown, volume.ErrDetachPending}},
-		{http.StatusInsufficientStorage, []error{volume.ErrNoSpace}},
-	} {
-		for _, kind := range row.kinds {
-			if errors.Is(err, kind) {
-				return row.status
-			}
+	kind := volume.Told(err).Kind
+	for status, kinds := range statuses() { // any order: a kind is in one of them
+		if slices.Contains(kinds, kind) {
+			return status
 		}
 	}
 	return http.StatusInternalServerError

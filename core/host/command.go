@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -53,9 +54,18 @@ func (h *Host) Command(ctx context.Context, c volume.Command) (volume.Answer, er
 	case got := <-answer:
 		return got, got.Err
 	case <-ctx.Done():
-		return volume.Answer{}, fmt.Errorf("volume %q: the cluster did not decide in time, the command may still take effect: %w", c.Name, ctx.Err())
+		return volume.Answer{}, undecided(c, ctx.Err().Error())
 	case <-h.life.Done():
-		return volume.Answer{}, fmt.Errorf("volume %q: this node is shutting down", c.Name)
+		return volume.Answer{}, undecided(c, "this node is shutting down")
+	}
+}
+
+func undecided(c volume.Command, why string) error {
+	return &volume.Error{
+		Kind:   volume.ErrOutcomeUnknown,
+		What:   fmt.Sprintf("volume %q: the cluster did not decide in time, the command may still take effect", cmp.Or(c.Name, c.Spec.Name)),
+		Causes: []string{why},
+		Fix:    "see that most of the voting nodes are up (lagan status), then give the same command again: it is not done twice",
 	}
 }
 
@@ -84,7 +94,12 @@ func (h *Host) awaitVolume(ctx context.Context, name string, id block.VolumeID) 
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("volume %q: this node has not heard of its attachment yet: %w", name, ctx.Err())
+			return nil, &volume.Error{
+				Kind:   volume.ErrNotServed,
+				What:   fmt.Sprintf("volume %q: this node has not heard of its attachment yet", name),
+				Causes: []string{ctx.Err().Error()},
+				Fix:    "see that most of the voting nodes are up (lagan status), then try again",
+			}
 		}
 	}
 }

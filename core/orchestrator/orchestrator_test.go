@@ -67,7 +67,7 @@ func TestNoPlacementSaysWhyOfEveryNode(t *testing.T) {
 	c.pass(41e9)
 	a := c.nodes[0].do(volume.Command{Kind: volume.CreateVolume, Spec: c.spec("name=db,size=10GiB,replicas=2")})
 	want(t, a, volume.ErrNoPlacement)
-	const expected = `cannot create volume "db": 2 replicas asked, 1 node can take it
+	const expected = `cannot create volume "db": 2 replicas asked, 1 node can take it [no-placement]
   node b: 3 GiB free, 10 GiB needed
   node c: not heard from for 41 s
 try a smaller size, or:  lagan volume create db --replicas 1`

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"strings"
@@ -40,6 +41,7 @@ var (
 	ErrNodeNameTaken     = errors.New("node-name-taken")
 	ErrNoAuthority       = errors.New("no-authority")
 	ErrEventsGone        = errors.New("events-gone")
+	ErrInternal          = errors.New("internal")
 )
 
 // Explanation is a row of the catalogue of errors.
@@ -84,6 +86,7 @@ func Catalogue() []Explanation {
 		{ErrNodeNameTaken, "a node of that name belongs to the cluster", "choose another name: lagan join --name NAME"},
 		{ErrNoAuthority, "the cluster's metadata store has no authority: its certificates were made with lagan ca", "make the new node's certificate with: lagan ca issue"},
 		{ErrEventsGone, "the node does not have the events asked for: it keeps the newest, of its present life", "ask from the beginning, without a number, and look at the state of what matters: some events were not seen"},
+		{ErrInternal, "the node could not do what was asked, and no kind of error is known for why", "see the log of the node that was asked, and try again"},
 	}
 }
 
@@ -96,9 +99,17 @@ type Error struct {
 	Fix    string   // what to do, often the command to run
 }
 
-// Error returns all of e, a line for each cause and one for what to do.
+// Error returns all of e: what happened with its code, a line for each cause
+// and one for what to do.
+//
+//	cannot attach volume "db": it is attached to node b [attached-elsewhere]
+//	  node b: not heard from for 7 s
+//	detach it there, or take it from that node:  lagan volume attach db --force
 func (e *Error) Error() string {
 	lines := []string{e.What}
+	if e.Kind != nil {
+		lines[0] += " [" + e.Kind.Error() + "]"
+	}
 	for _, cause := range e.Causes {
 		lines = append(lines, "  "+cause)
 	}
@@ -113,10 +124,56 @@ func (e *Error) Unwrap() error { return e.Kind }
 
 // CodeOf returns the stable code of err, or "" if it is none that users act on.
 func CodeOf(err error) string {
+	if x, known := explanationOf(err); known {
+		return x.Kind.Error()
+	}
+	return ""
+}
+
+func explanationOf(err error) (x Explanation, known bool) {
 	all := Catalogue()
 	i := slices.IndexFunc(all, func(x Explanation) bool { return errors.Is(err, x.Kind) })
 	if i < 0 {
-		return ""
+		return x, false
 	}
-	return all[i].Kind.Error()
+	return all[i], true
+}
+
+// whatBytesMax bounds what is told of one error: some repeat a value that they
+// were given, and nobody reads a mebibyte of it.
+const whatBytesMax = 2000
+
+// Told returns err as every face tells it: as it was made, with what the layers
+// above have added, else with what the catalogue says of its kind. An error of
+// no kind is ErrInternal. err is not nil.
+func Told(err error) *Error {
+	x, known := explanationOf(err)
+	var made *Error
+	whole := false // what it was made with is known
+	if errors.As(err, &made) {
+		if own, known := explanationOf(made); known {
+			x, whole = own, true
+		}
+	}
+	if !known {
+		x, _ = explanationOf(ErrInternal)
+	}
+	told := &Error{Kind: x.Kind, What: err.Error(), Fix: x.Remedy}
+	if whole {
+		told.Causes, told.Fix = made.Causes, cmp.Or(made.Fix, x.Remedy)
+		// What stands around it: before it the operation, beside it other errors.
+		before, after, _ := strings.Cut(err.Error(), made.Error())
+		last := strings.LastIndex(before, "\n") + 1
+		told.What = before[last:] + made.What
+		for line := range strings.Lines(before[:last] + after) {
+			if line = strings.TrimSpace(line); line != "" {
+				told.Causes = append(slices.Clip(told.Causes), line)
+			}
+		}
+	}
+	const more = "…"
+	if len(told.What) > whatBytesMax {
+		told.What = strings.ToValidUTF8(told.What[:whatBytesMax-len(more)], "") + more
+	}
+	return told
 }

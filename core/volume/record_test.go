@@ -2,9 +2,11 @@ package volume_test
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/volume"
@@ -29,8 +31,49 @@ func TestCatalogueExplainsEveryKindOnce(t *testing.T) {
 
 func TestErrorSaysWhatWhyAndWhatToDo(t *testing.T) {
 	err := error(&volume.Error{Kind: volume.ErrAttached, What: "no", Causes: []string{"because"}, Fix: "do"})
-	if err.Error() != "no\n  because\ndo" || !errors.Is(err, volume.ErrAttached) || errors.Is(err, volume.ErrBusy) {
+	if err.Error() != "no [attached]\n  because\ndo" || !errors.Is(err, volume.ErrAttached) || errors.Is(err, volume.ErrBusy) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestErrorIsToldWithWhatStandsAroundIt(t *testing.T) {
+	made := &volume.Error{Kind: volume.ErrAttached, What: "no", Causes: []string{"because"}, Fix: "do"}
+	other := errors.New("and another thing")
+	remedy := func(kind error) string {
+		for _, x := range volume.Catalogue() {
+			if errors.Is(kind, x.Kind) {
+				return x.Remedy
+			}
+		}
+		return ""
+	}
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{made, "no [attached]\n  because\ndo"},
+		{fmt.Errorf("remove db: %w", made), "remove db: no [attached]\n  because\ndo"},
+		{errors.Join(made, other), "no [attached]\n  because\n  and another thing\ndo"},
+		{errors.Join(other, fmt.Errorf("remove db: %w", made)), "remove db: no [attached]\n  because\n  and another thing\ndo"},
+		{errors.Join(&volume.Error{Kind: volume.ErrInUse, What: "no", Fix: "do"}, made), "no [in-use]\n  no [attached]\n  because\n  do\ndo"},
+		{&volume.Error{Kind: volume.ErrAttached, What: "no"}, "no [attached]\n" + remedy(volume.ErrAttached)},
+		{fmt.Errorf("remove db: %w", volume.ErrAttached), "remove db: attached [attached]\n" + remedy(volume.ErrAttached)},
+		{other, "and another thing [internal]\n" + remedy(volume.ErrInternal)},
+		{&volume.Error{What: "no", Fix: "do"}, "no\ndo [internal]\n" + remedy(volume.ErrInternal)},
+	} {
+		told := volume.Told(c.err)
+		if told.Error() != c.want {
+			t.Errorf("%q is told as %q, want %q", c.err, told, c.want)
+		}
+		if again := volume.Told(told); again.Error() != told.Error() {
+			t.Errorf("%q is told again as %q", told, again)
+		}
+	}
+	if len(made.Causes) != 1 {
+		t.Errorf("the error itself was changed: %v", made)
+	}
+	if long := volume.Told(errors.New(strings.Repeat("ä", 1<<20))); len(long.What) > 3000 || !utf8.ValidString(long.What) {
+		t.Errorf("a mebibyte is told as %d bytes", len(long.What))
 	}
 }
 

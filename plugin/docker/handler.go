@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -55,7 +56,7 @@ func asked[Request, Response any](p *Plugin, do func(context.Context, *Request) 
 		}
 		response, err := do(r.Context(), &request)
 		p.log.Debug("engine called", slog.String("call", r.URL.Path), slog.Any("request", request), slog.Any("error", err))
-		encode(w, response, err)
+		p.encode(w, r, response, err)
 	}
 }
 
@@ -65,12 +66,12 @@ func changed[Request, Response any](p *Plugin, do func(context.Context, *Request
 		var request Request
 		err := decode(w, r, &request)
 		if err != nil {
-			encode(w, nil, err)
+			p.encode(w, r, nil, err)
 			return
 		}
 		response, err := do(r.Context(), &request)
 		p.log.Debug("engine called", slog.String("call", r.URL.Path), slog.Any("request", request), slog.Any("error", err))
-		encode(w, response, err)
+		p.encode(w, r, response, err)
 	}
 }
 
@@ -119,10 +120,14 @@ func invalid(format string, values ...any) error {
 }
 
 // encode answers with the text that the commands and the API have for an error.
-func encode(w http.ResponseWriter, response any, err error) {
-	if err != nil {
-		sdk.EncodeResponse(w, plugin.NewErrorResponse(err.Error()), true)
+func (p *Plugin) encode(w http.ResponseWriter, r *http.Request, response any, err error) {
+	if err == nil {
+		sdk.EncodeResponse(w, response, false)
 		return
 	}
-	sdk.EncodeResponse(w, response, false)
+	told := volume.Told(err)
+	if errors.Is(told, volume.ErrInternal) {
+		p.log.Error("call of the engine was not carried out", slog.String("call", r.URL.Path), slog.Any("error", err))
+	}
+	sdk.EncodeResponse(w, plugin.NewErrorResponse(told.Error()), true)
 }

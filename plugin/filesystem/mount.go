@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/plugin/program"
 )
 
@@ -27,7 +28,12 @@ func Mount(ctx context.Context, device, target string, t Type, options ...string
 		return err
 	}
 	if err := os.MkdirAll(target, 0o755); err != nil {
-		return fmt.Errorf("make the mount point: %w", err)
+		return &volume.Error{
+			Kind:   volume.ErrInvalidOption,
+			What:   fmt.Sprintf("cannot mount at %q: there is no such directory, and it cannot be made", target),
+			Causes: []string{err.Error()},
+			Fix:    "name another directory",
+		}
 	}
 	// -i: no helper of the type, which could do anything.
 	_, err := program.Run(ctx, "mount", "-i", "-t", string(t), "-o", strings.Join(append(own, options...), ","), device, target)

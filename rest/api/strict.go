@@ -13,9 +13,6 @@ import (
 // ProblemType is the media type of a Problem.
 const ProblemType = "application/problem+json"
 
-// CodeInternal is the code of errors that are not the user's.
-const CodeInternal = "internal"
-
 // strictly reads an object that may have no field but those of value.
 func strictly(data []byte, value any) error {
 	decoder := json.NewDecoder(bytes.NewReader(data))

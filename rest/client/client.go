@@ -98,12 +98,13 @@ func problemError(response *http.Response, text []byte) error {
 	if kind != api.ProblemType || json.Unmarshal(text, &p) != nil {
 		return fmt.Errorf("the node answered %s: %.200s", response.Status, text)
 	}
+	e := &volume.Error{Kind: errors.New(p.Code), What: p.Detail, Causes: p.Cause, Fix: p.Fix} // of a newer node
 	for _, x := range volume.Catalogue() {
 		if x.Kind.Error() == p.Code {
-			return &volume.Error{Kind: x.Kind, What: p.Detail, Causes: p.Cause, Fix: p.Fix}
+			e.Kind = x.Kind
 		}
 	}
-	return fmt.Errorf("%s\n%s", p.Detail, p.Fix)
+	return e
 }
 
 // answer returns what the document says that the answer has.

@@ -33,6 +33,8 @@ const (
 	changeWithin = 100 * time.Second
 	// rollBackWithin bounds the undoing of one that did not come to its end.
 	rollBackWithin = 20 * time.Second
+	// pathBytesMax is the longest path that the kernel takes.
+	pathBytesMax = 4095
 )
 
 // Attacher shows volumes to the kernel.
