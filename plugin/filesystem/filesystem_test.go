@@ -5,8 +5,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/plugin/filesystem"
 	"github.com/lagan-storage/lagan/plugin/require"
 )
@@ -190,5 +192,29 @@ func TestUnknownTypesAreNamed(t *testing.T) {
 		if err == nil {
 			t.Errorf("%s takes a file system that nobody knows", what)
 		}
+	}
+}
+
+func TestWhatCanBeNoMountPointIsRefusedBeforehand(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range []string{dir, "/", filepath.Join(dir, "new"), filepath.Join(dir, "quite", "new")} {
+		if err := filesystem.CheckTarget(target); err != nil {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+	for _, target := range []string{
+		file, filepath.Join(file, "x"), filepath.Join(file, "x", "y"), dir + "/\x00", filepath.Join(dir, strings.Repeat("x", 300)),
+		"/" + strings.Repeat("x/", 4000), filepath.Join(dir, strings.Repeat("x", 300), "y"),
+	} {
+		if err := filesystem.CheckTarget(target); !errors.Is(err, volume.ErrInvalidOption) || len(err.Error()) > 1000 {
+			t.Errorf("%.80q: %v", target, err)
+		}
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("looking made %v, %v", entries, err)
 	}
 }

@@ -2,8 +2,11 @@ package filesystem
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/lagan-storage/lagan/core/volume"
@@ -28,12 +31,7 @@ func Mount(ctx context.Context, device, target string, t Type, options ...string
 		return err
 	}
 	if err := os.MkdirAll(target, 0o755); err != nil {
-		return &volume.Error{
-			Kind:   volume.ErrInvalidOption,
-			What:   fmt.Sprintf("cannot mount at %q: there is no such directory, and it cannot be made", target),
-			Causes: []string{err.Error()},
-			Fix:    "name another directory",
-		}
+		return noMountPoint(target, err)
 	}
 	// -i: no helper of the type, which could do anything.
 	_, err := program.Run(ctx, "mount", "-i", "-t", string(t), "-o", strings.Join(append(own, options...), ","), device, target)
@@ -41,6 +39,33 @@ func Mount(ctx context.Context, device, target string, t Type, options ...string
 		return fmt.Errorf("mount %s: %w", device, err)
 	}
 	return nil
+}
+
+// CheckTarget refuses a target of Mount that is no directory and cannot become
+// one by its form or by what is there.
+func CheckTarget(target string) error {
+	for path := target; ; path = filepath.Dir(path) {
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && path != filepath.Dir(path): // what is above it counts
+			continue
+		case err == nil && !info.IsDir():
+			err = fmt.Errorf("%s is no directory", path)
+		}
+		if err != nil {
+			return noMountPoint(target, err)
+		}
+		return nil
+	}
+}
+
+func noMountPoint(target string, err error) error {
+	return &volume.Error{
+		Kind:   volume.ErrInvalidOption,
+		What:   fmt.Sprintf("cannot mount at %.200q: there is no such directory, and it cannot be made", target),
+		Causes: []string{fmt.Sprintf("%.300v", err)},
+		Fix:    "name another directory",
+	}
 }
 
 // Unmount writes everything out and unmounts. ErrMounted says that somebody

@@ -142,6 +142,9 @@ func (filesystems) Check(ctx context.Context, path, kind string) error {
 	return filesystem.Check(ctx, path, filesystem.Type(kind))
 }
 
+// CheckTarget refuses what can be no mount point.
+func (filesystems) CheckTarget(target string) error { return filesystem.CheckTarget(target) }
+
 // Mount mounts a device at a directory.
 func (filesystems) Mount(ctx context.Context, path, target, kind string, options ...string) error {
 	return filesystem.Mount(ctx, path, target, filesystem.Type(kind), options...)

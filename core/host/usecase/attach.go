@@ -57,12 +57,8 @@ func (n *Node) checkAttach(name string, spec *volume.Spec, o volume.AttachOption
 			What: fmt.Sprintf("mount point %q is not absolute", o.Mount),
 			Fix:  "give the whole path, beginning with /",
 		}
-	case len(o.Mount) > pathBytesMax || strings.ContainsRune(o.Mount, 0):
-		return &volume.Error{
-			Kind: volume.ErrInvalidOption,
-			What: fmt.Sprintf("mount point %.80q is no path", o.Mount),
-			Fix:  fmt.Sprintf("give a path of %d bytes at most, none of which is 0", pathBytesMax),
-		}
+	case o.Mount != "":
+		return n.p.Filesystem.CheckTarget(filepath.Clean(o.Mount))
 	}
 	return nil
 }

@@ -33,8 +33,6 @@ const (
 	changeWithin = 100 * time.Second
 	// rollBackWithin bounds the undoing of one that did not come to its end.
 	rollBackWithin = 20 * time.Second
-	// pathBytesMax is the longest path that the kernel takes.
-	pathBytesMax = 4095
 )
 
 // Attacher shows volumes to the kernel.
@@ -62,6 +60,8 @@ type Filesystem interface {
 	// Erase makes a device blank again whose Make was interrupted.
 	Erase(ctx context.Context, device string) error
 	Check(ctx context.Context, device, kind string) error
+	// CheckTarget refuses what can be no mount point, before anything is done.
+	CheckTarget(target string) error
 	Mount(ctx context.Context, device, target, kind string, options ...string) error
 	Unmount(ctx context.Context, target string) error
 }
