@@ -54,6 +54,11 @@ type stream struct {
 // VisitListEventsResponse implements api.ListEventsResponseObject. It returns
 // when nobody listens any more.
 func (t stream) VisitListEventsResponse(w http.ResponseWriter) error {
+	leave, err := t.s.bounds.followers.enter(t.request.Context())
+	if err != nil {
+		return err
+	}
+	defer leave()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusOK)

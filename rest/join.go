@@ -15,8 +15,6 @@ import (
 )
 
 const (
-	// joinPath is the one route that is open to those without a certificate.
-	joinPath = "/v1/join"
 	// joinBytesMax bounds what a stranger may send: a request is 1 KiB.
 	joinBytesMax = 16 << 10
 	// joinsPerSecond and joinsAtOnce bound what strangers can ask of a node and

@@ -7,9 +7,12 @@
 //
 //	openapi.yaml ──make generate──▶ rest/api ──▶ rest (server) · rest/client
 //
-//	request ─▶ recovered ─▶ onlyNodes ─▶ boundedJoins ─▶ oneObject ─▶ parameters ─▶ body ─▶ operation ─▶ use case
-//	            │ a panic     │ 403          │ 503            │ 400          │ 400       │ 400    │ its error
-//	            └─────────────┴──────────────┴───── problem ──┴──────────────┴───────────┴────────┘
+//	request ─▶ recovered ─▶ onlyNodes ─▶ boundedJoins ─▶ bounded ─▶ readBody ─▶ parameters ─▶ fields ─▶ operation ─▶ use case
+//	            │ a panic     │ 403          │ 503           │ 503        │ 400          │ 400         │ 400      │ its error
+//	            └─────────────┴──────────────┴──────────── problem ───────┴──────────────┴─────────────┴──────────┘
+//
+// A request is understood whole or refused whole, before a use case is called. The
+// server that rest is put on bounds how long a request may take to come.
 //
 // cmd/lagan puts it on the node's socket and port; rest/client speaks to it.
 package rest
@@ -85,8 +88,19 @@ type Params struct {
 // server carries out the operations of the document.
 type server struct {
 	Params
-	joins *rate.Limiter
+	joins  *rate.Limiter
+	bounds bounds
 }
+
+// The routes that are not like the others, as the router names them.
+const (
+	volumePath     = "/v1/volumes/:name"
+	attachmentPath = "/v1/volumes/:name/attachment"
+	// blocksPath is the one route whose bodies are no JSON and not bounded.
+	blocksPath = "/v1/volumes/:name/blocks"
+	// joinPath is the one route that is open to those without a certificate.
+	joinPath = "/v1/join"
+)
 
 var _ api.StrictServerInterface = (*server)(nil)
 
@@ -95,15 +109,15 @@ func New(p Params) http.Handler { return newEngine(p) }
 
 func newEngine(p Params) *gin.Engine {
 	gin.SetMode(gin.ReleaseMode) // or it prints its routes
-	s := &server{p, newJoinLimit()}
+	s := &server{p, newJoinLimit(), newBounds()}
 	engine := gin.New()
 	engine.HandleMethodNotAllowed = true
 	engine.RedirectTrailingSlash = false                      // nothing is but at its address
 	engine.UseRawPath, engine.UnescapePathValues = true, true // a name with a slash is one name, and refused as such
-	engine.Use(s.recovered, s.onlyNodes, s.boundedJoins, s.oneObject)
+	engine.Use(s.recovered, s.onlyNodes, s.boundedJoins, s.bounded, s.readBody)
 	engine.NoRoute(s.noRoute)
 	engine.NoMethod(s.noMethod)
-	operations := api.NewStrictHandlerWithOptions(s, []api.StrictMiddlewareFunc{knownParameters}, api.StrictGinServerOptions{
+	operations := api.NewStrictHandlerWithOptions(s, []api.StrictMiddlewareFunc{looksAtAll}, api.StrictGinServerOptions{
 		RequestErrorHandlerFunc:  func(c *gin.Context, err error) { s.fail(c, unreadableBody(err)) },
 		HandlerErrorFunc:         s.fail,
 		ResponseErrorHandlerFunc: s.brokenOff,

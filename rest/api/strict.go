@@ -8,16 +8,37 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
 )
 
 // ProblemType is the media type of a Problem.
 const ProblemType = "application/problem+json"
 
-// strictly reads an object that may have no field but those of value.
+// strictly reads an object that may have no field but those of value, by their
+// exact names.
 func strictly(data []byte, value any) error {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
-	return decoder.Decode(value)
+	if err := decoder.Decode(value); err != nil {
+		return err
+	}
+	var given map[string]json.RawMessage
+	if err := json.Unmarshal(data, &given); err != nil {
+		return err
+	}
+	fields := reflect.TypeOf(value).Elem()
+	for i := range fields.NumField() {
+		name, _, _ := strings.Cut(fields.Field(i).Tag.Get("json"), ",")
+		delete(given, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(given)) { // a capital letter too many
+		return fmt.Errorf("unknown field %q", name)
+	}
+	return nil
 }
 
 // UnmarshalJSON implements json.Unmarshaler: unknown fields are refused.

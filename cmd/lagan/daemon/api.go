@@ -23,7 +23,13 @@ import (
 
 const (
 	headerWithin = 10 * time.Second // a client that sends its request byte by byte is none
-	idleWithin   = 2 * time.Minute
+	// requestWithin bounds how long a request takes to come whole; streams of blocks
+	// may take longer.
+	requestWithin = 30 * time.Second
+	idleWithin    = 2 * time.Minute
+	// headerBytesMax bounds the address of a request and its headers: a name and a
+	// few options.
+	headerBytesMax = 32 << 10
 	// detachWithin bounds the detaching of all volumes at a stop.
 	detachWithin = 30 * time.Second
 	// drainWithin bounds the wait for requests under way at a stop.
@@ -70,9 +76,10 @@ func serveAPI(ctx context.Context, life fx.Lifecycle, c Config, with credentials
 		return err
 	}
 	server := &http.Server{
-		Handler: handler, ReadHeaderTimeout: headerWithin, IdleTimeout: idleWithin,
-		ErrorLog:    slog.NewLogLogger(log.With(slog.String("part", "api")).Handler(), slog.LevelDebug),
-		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		Handler: handler, ReadHeaderTimeout: headerWithin, ReadTimeout: requestWithin, IdleTimeout: idleWithin,
+		MaxHeaderBytes: headerBytesMax,
+		ErrorLog:       slog.NewLogLogger(log.With(slog.String("part", "api")).Handler(), slog.LevelDebug),
+		BaseContext:    func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	listeners := []net.Listener{socket}
 	serve := []func() error{func() error { return server.Serve(socket) }}

@@ -76,9 +76,10 @@ func (v *volumePlugin) open(ctx context.Context, c Config, d *datadir.Dir, _ *de
 	}
 	v.plugin, v.socket = docker.New(p), listener
 	v.server = &http.Server{
-		Handler: v.plugin.Handler(), ReadHeaderTimeout: headerWithin, IdleTimeout: idleWithin,
-		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		Handler: v.plugin.Handler(), ReadHeaderTimeout: headerWithin, ReadTimeout: requestWithin, IdleTimeout: idleWithin,
+		MaxHeaderBytes: headerBytesMax,
+		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		BaseContext:    func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	go func() {
 		if err := v.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
