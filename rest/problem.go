@@ -94,10 +94,11 @@ func statusOf(err error) int {
 		}},
 		{http.StatusForbidden, []error{volume.ErrTokenRefused}},
 		{http.StatusNotFound, []error{volume.ErrVolumeNotFound, volume.ErrNodeNotFound, volume.ErrTokenNotFound}},
-		{http.StatusGone, []error{volume.ErrVolumeDeleted, volume.ErrEventsGone}},
+		{http.StatusGone, []error{volume.ErrVolumeDeleted, volume.ErrEventsGone, volume.ErrNodeRemoved}},
 		{http.StatusConflict, []error{
 			volume.ErrNameTaken, volume.ErrNoPlacement, volume.ErrAttached, volume.ErrAttachedElsewhere,
 			volume.ErrNotAttached, volume.ErrInUse, volume.ErrForeignData, volume.ErrNodeNameTaken, volume.ErrNoAuthority,
+			volume.ErrNodeAlive, volume.ErrLastCopy,
 		}},
 		{http.StatusServiceUnavailable, []error{volume.ErrBusy, volume.ErrNotServed, volume.ErrNotReady}},
 		{http.StatusGatewayTimeout, []error{volume.ErrOutcomeUnknown, volume.ErrDetachPending}},

@@ -61,17 +61,17 @@ func succeed(id block.VolumeID, restsOn ...string) decision {
 	return decision{answer: &answer{volumeID: id, restsOn: restsOn}}
 }
 
-// onCommand queues a command behind those that would contend with it. Creations
-// and deletions share one lane: all of them change the records of disks.
+// onCommand queues a command behind those that would contend with it. Creations,
+// deletions and removals share one lane: all of them change the records of disks.
 func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 	op := &operation{command: *c, deadline: o.now.Add(answerWithin), confirmed: map[string]bool{}}
 	op.command.Spec = c.Spec.Clone()
 	switch c.Kind {
-	case volume.CreateVolume, volume.DeleteVolume:
+	case volume.CreateVolume, volume.DeleteVolume, volume.RemoveNode:
 	case volume.AttachVolume, volume.DetachVolume, volume.MarkFormatted, volume.FindVolume:
 		op.lane = c.Name
 	}
-	if err := volume.CheckName(nameOf(op)); err != nil {
+	if err := volume.CheckName(nameOf(op)); err != nil && c.Kind != volume.RemoveNode {
 		err = fmt.Errorf("cannot %s the volume: %w", verbOf(op), err)
 		out.Answers = append(out.Answers, volume.Answer{ID: c.ID, Err: err})
 		return
@@ -148,6 +148,8 @@ func (o *Orchestrator) decide(op *operation, out *step.Effects) decision {
 		return o.markFormatted(op)
 	case volume.FindVolume:
 		return o.lookUp(op)
+	case volume.RemoveNode:
+		return o.remove(op)
 	}
 	invariant.That(false, "every kind of command is carried out")
 	return decision{}
@@ -236,6 +238,9 @@ func (o *Orchestrator) expire(out *step.Effects) {
 // applied reports whether the view shows that the transaction of an operation
 // was applied although its answer never came.
 func (o *Orchestrator) applied(op *operation) bool {
+	if op.command.Kind == volume.RemoveNode {
+		return o.view.Removed(op.command.Node).Revision != 0
+	}
 	if op.volume == (block.VolumeID{}) {
 		return false
 	}
@@ -253,7 +258,7 @@ func (o *Orchestrator) applied(op *operation) bool {
 		return v.Config.Revision == 0 || v.Config.Value != nil && v.Config.Value.Tombstone
 	case volume.MarkFormatted:
 		return v.Spec.Value != nil && v.Spec.Value.Formatted
-	case volume.FindVolume: // it writes nothing
+	case volume.FindVolume, volume.RemoveNode: // it writes nothing, it is not about a volume
 	}
 	return false
 }
