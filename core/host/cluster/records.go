@@ -67,9 +67,10 @@ type Member struct {
 	Seq    int          `json:"seq"`
 	Node   block.NodeID `json:"node"`
 	Name   string       `json:"name"`
-	API    string       `json:"api"`    // host:port
-	Peer   string       `json:"peer"`   // URL of its member of the metadata store, if it is to have one
-	Client string       `json:"client"` // URL likewise
+	API    string       `json:"api"`             // host:port
+	Peer   string       `json:"peer"`            // URL of its member of the metadata store, if it is to have one
+	Client string       `json:"client"`          // URL likewise
+	Token  string       `json:"token,omitempty"` // id of the one it was admitted with
 }
 
 // Store is the metadata store as this package uses it.
