@@ -60,6 +60,7 @@ type Params struct {
 	Pool      block.Pool
 	Limits    store.Limits
 	Markers   Markers
+	Removed   func() // hears that the node was removed from the cluster, and must stop; nil: nobody does
 	Log       *slog.Logger
 }
 
@@ -192,6 +193,10 @@ func (h *Host) onControl(c *step.Control) {
 		h.endVolume(c)
 	case step.VolumeWanted:
 		h.setVolume(c.Volume, func(s *Serving) { s.Wanted++ })
+	case step.NodeEnded:
+		if h.params.Removed != nil {
+			h.params.Removed()
+		}
 	default: // between machines
 	}
 }

@@ -178,6 +178,9 @@ func (o *Orchestrator) nodeName(id block.NodeID) string {
 	if record := o.view.Node(id).Record.Value; record != nil && record.Name != "" {
 		return record.Name
 	}
+	if removed := o.view.Removed(id).Value; removed != nil && removed.Name != "" {
+		return removed.Name
+	}
 	return id.String()
 }
 

@@ -27,11 +27,12 @@ type operation struct {
 	done      bool
 	confirmed map[string]bool // keys that were read since the command came
 
-	volume  block.VolumeID // that it is about, once known; of a creation: drawn
-	number  uint64         // of an attachment
-	asked   bool           // the holder of a lingering volume was asked to let it go
-	until   step.Time      // and is waited for that long
-	reasons []string       // of a placement
+	volume   block.VolumeID // that it is about, once known; of a creation: drawn
+	number   uint64         // of an attachment
+	asked    bool           // the holder of a lingering volume was asked to let it go
+	until    step.Time      // and is waited for that long
+	reasons  []string       // of a placement
+	warnings []string       // likewise
 }
 
 // decision is what an operation is to do next: one of txn, answer and waiting.
@@ -48,6 +49,7 @@ type answer struct {
 	err      error
 	restsOn  []string
 	reasons  []string
+	warnings []string
 	volumeID block.VolumeID
 }
 
@@ -179,7 +181,7 @@ func (o *Orchestrator) landed(f *flight, res *metadata.Result, out *step.Effects
 			return
 		}
 		if res.Outcome == metadata.Applied {
-			o.finish(op, &answer{volumeID: op.volume, reasons: op.reasons}, out)
+			o.finish(op, &answer{volumeID: op.volume, reasons: op.reasons, warnings: op.warnings}, out)
 			return
 		}
 		op.duels++
@@ -203,7 +205,7 @@ func (o *Orchestrator) finish(op *operation, a *answer, out *step.Effects) {
 		l.wanting = slices.DeleteFunc(l.wanting, func(other *operation) bool { return other == op })
 		o.dirty[op.volume] = true
 	}
-	out.Answers = append(out.Answers, volume.Answer{ID: op.command.ID, Volume: a.volumeID, Reasons: a.reasons, Err: a.err})
+	out.Answers = append(out.Answers, volume.Answer{ID: op.command.ID, Volume: a.volumeID, Reasons: a.reasons, Warnings: a.warnings, Err: a.err})
 
 	lane := slices.DeleteFunc(o.lanes[op.lane], func(other *operation) bool { return other == op })
 	if len(lane) == 0 {
@@ -226,7 +228,7 @@ func (o *Orchestrator) expire(out *step.Effects) {
 			op.flight = 0
 			if o.applied(op) {
 				out.Marks.Hit("orchestrator: outcome learnt from the watch")
-				o.finish(op, &answer{volumeID: op.volume, reasons: op.reasons}, out)
+				o.finish(op, &answer{volumeID: op.volume, reasons: op.reasons, warnings: op.warnings}, out)
 				continue
 			}
 			out.Marks.Hit("orchestrator: command given up")

@@ -138,16 +138,20 @@ func (o *Orchestrator) clearRemoved(id block.VolumeID, v *view.Volume, l *local,
 	if c == nil || l.coordinator == absent {
 		return
 	}
-	var gone []block.NodeID
+	if gone := o.goneNodes(c); len(gone) > 0 && !slices.Equal(gone, l.gone) {
+		l.gone = gone
+		out.Controls = append(out.Controls, step.Control{Kind: step.NodesRemoved, Volume: id, Nodes: gone})
+	}
+}
+
+// goneNodes returns the nodes with a member that were removed.
+func (o *Orchestrator) goneNodes(c *volume.Config) (gone []block.NodeID) {
 	for i := range c.Members {
 		if n := c.Members[i].Node; o.view.Removed(n).Revision != 0 && !slices.Contains(gone, n) {
 			gone = append(gone, n)
 		}
 	}
-	if len(gone) > 0 && !slices.Equal(gone, l.gone) {
-		l.gone = gone
-		out.Controls = append(out.Controls, step.Control{Kind: step.NodesRemoved, Volume: id, Nodes: gone})
-	}
+	return gone
 }
 
 // clearMachines removes records of removed nodes that came after the removal, or

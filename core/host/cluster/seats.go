@@ -178,13 +178,15 @@ func (k *Keeper) Withdraw(ctx context.Context, node block.NodeID) error {
 	if len(members) == 0 {
 		return nil
 	}
-	seats, err := k.p.Store.Seats(ctx)
-	if err != nil {
-		return err
-	}
-	if seat := seatOf(seats, &members[0]); seat != nil {
-		if err := k.p.Store.Remove(ctx, seat.ID); err != nil {
+	if len(k.p.Member.Cluster) > 0 { // else others run the metadata store, and its seats are theirs
+		seats, err := k.p.Store.Seats(ctx)
+		if err != nil {
 			return err
+		}
+		if seat := seatOf(seats, &members[0]); seat != nil {
+			if err := k.p.Store.Remove(ctx, seat.ID); err != nil {
+				return err
+			}
 		}
 	}
 	return k.forget(ctx, &r, members, nil, standing{removed: map[block.NodeID]bool{node: true}})

@@ -64,9 +64,21 @@ type Filesystem interface {
 	Unmount(ctx context.Context, target string) error
 }
 
+// Membership is who was admitted to the cluster, and who of them votes in its
+// metadata store.
+type Membership interface {
+	// Voting returns the nodes that vote, as last heard; none if that is not known.
+	Voting() []block.NodeID
+	// Admitted finds a node by name or identity, whether or not it ever started.
+	Admitted(ctx context.Context, text string) (id block.NodeID, name string, found bool, err error)
+	// Withdraw takes the seat and the name of a node that was removed.
+	Withdraw(ctx context.Context, node block.NodeID) error
+}
+
 // Params is what a Node is made from.
 type Params struct {
 	Host       *host.Host
+	Membership Membership
 	Node       volume.Node // this node's record
 	Attacher   Attacher    // nil: this machine shows no devices, and NoDevices says why
 	NoDevices  string

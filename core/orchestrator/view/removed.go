@@ -96,3 +96,14 @@ func (v *View) RemovedNamed(text string) (id block.NodeID, name string, found bo
 	}
 	return id, "", false
 }
+
+// RemovedNames returns what people called the nodes that were removed.
+func (v *View) RemovedNames() map[block.NodeID]string {
+	names := map[block.NodeID]string{}
+	for id, held := range v.removed { // any order: into another map
+		if held.Value != nil {
+			names[id] = held.Value.Name
+		}
+	}
+	return names
+}
