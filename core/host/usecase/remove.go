@@ -74,21 +74,3 @@ func (n *Node) nodeNamed(ctx context.Context, text string) (id block.NodeID, nam
 		Fix:  "look at:  lagan node ls",
 	}
 }
-
-// Alerts returns what someone must act on, as far as this node knows it.
-func (n *Node) Alerts(context.Context) ([]volume.Alert, error) {
-	known := false
-	var recorded orchestrator.Recorded
-	n.p.Host.View(func(o *orchestrator.Orchestrator) {
-		if known = o.Known(); known {
-			recorded = o.Recorded()
-		}
-	})
-	if !known {
-		return nil, n.notReady()
-	}
-	if n.p.Membership != nil {
-		recorded.Voters = n.p.Membership.Voting()
-	}
-	return orchestrator.Alerts(&recorded), nil
-}
