@@ -303,6 +303,25 @@ func TestClusterComesToRestWhenANodeIsRemovedInAStorm(t *testing.T) {
 	}
 }
 
+func TestRemovalIsToldWithTheCopiesThatGo(t *testing.T) {
+	c := newCluster(t, 1, 20*gib, 20*gib)
+	c.nodes[0].create("name=db,size=1GiB,replicas=2")
+	c.kill(c.nodes[1])
+	c.run()
+	c.nodes[0].told()
+	c.nodes[0].insist(c.nodes[1].remove())
+	text := ""
+	for _, e := range c.nodes[0].events {
+		text += e.Text + "\n"
+	}
+	if want := "node b was removed from the cluster\nvolume db has 1 of 2 copies in sync, the one on node b went with it\n"; text != want {
+		t.Errorf("told %q, want %q", text, want)
+	}
+	if tally := c.nodes[0].o.Tally(); tally[volume.Degraded] != 1 {
+		t.Errorf("counted %v", tally)
+	}
+}
+
 func TestErrorOfALastCopyNamesAFew(t *testing.T) {
 	c := newCluster(t, 1, 90*gib, 90*gib)
 	for i := range 12 {

@@ -107,7 +107,7 @@ func (o *Orchestrator) Tally() map[volume.Health]int {
 			return volume.Deleting
 		case l != nil && l.coordinator != absent && !l.serving:
 			return volume.Stalled
-		case v.Config.Value == nil || v.Spec.Value == nil || missing(v) > 0:
+		case v.Config.Value == nil || v.Spec.Value == nil || o.missing(v) > 0:
 			return volume.Degraded
 		}
 		return volume.Healthy
@@ -116,6 +116,9 @@ func (o *Orchestrator) Tally() map[volume.Health]int {
 
 // UnderWay returns how many commands are being carried out.
 func (o *Orchestrator) UnderWay() int { return o.operations }
+
+// Removed reports whether a node was removed from the cluster.
+func (o *Orchestrator) Removed(id block.NodeID) bool { return o.view.Removed(id).Revision != 0 }
 
 // RemovedNames returns what people called the nodes that were removed.
 func (o *Orchestrator) RemovedNames() map[block.NodeID]string { return o.view.RemovedNames() }
