@@ -14,6 +14,7 @@ import (
 	"github.com/lagan-storage/lagan/bench/cluster"
 	"github.com/lagan-storage/lagan/core/host/datadir"
 	"github.com/lagan-storage/lagan/rest/api"
+	"github.com/lagan-storage/lagan/transport/identity"
 )
 
 // awaitSilent waits until a node knows that another is not heard from.
@@ -201,5 +202,89 @@ func wantTold(t *testing.T, c *cluster.Cluster, n *cluster.Node) {
 	}
 	if _, _, err := datadir.Lookup(n.Dir()); errors.Is(err, fs.ErrNotExist) {
 		t.Error("its directory is gone, and with it what it might still be needed for")
+	}
+}
+
+func TestE2EOneOfTwoNodesThatAreLeftMayFail(t *testing.T) {
+	c := newCluster(t, "128MiB", "a", "b", "c")
+	up(t, c)
+	a := c.Node("a")
+	if err := c.Node("c").Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	awaitSilent(t, c, a, "c")
+	if codes := alertCodes(t, a); !slices.Contains(codes, "voters-silent metadata store") {
+		t.Errorf("the alerts are %q", codes)
+	}
+	if err := a.Client().RemoveNode(t.Context(), "c"); err != nil {
+		t.Fatal(err)
+	}
+	voter, other := "", ""
+	until(t, c, "one of the two votes alone", func() (bool, error) {
+		nodes, err := a.Client().Nodes(t.Context())
+		voting := 0
+		for _, n := range nodes {
+			if n.Votes {
+				voter = n.Name
+				voting++
+			} else {
+				other = n.Name
+			}
+		}
+		return voting == 1 && len(nodes) == 2, err
+	})
+	awaitVoters(t, c, other, 1)
+	if err := c.Node(other).Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	create(t, c.Node(voter), "db", map[string]string{"size": "16MiB", "fs": "none", "replicas": "1", "nodes": voter})
+	start(t, c, other)
+	until(t, c, "the other is heard from again", func() (bool, error) {
+		n, err := c.Node(voter).Client().Node(t.Context(), other)
+		return n.Alive, err
+	})
+	if codes := alertCodes(t, c.Node(other)); !slices.Equal(codes, []string{"voters-few metadata store"}) {
+		t.Errorf("the alerts are %q", codes)
+	}
+}
+
+// A machine that was admitted and never started has a name, and nothing else.
+func TestE2ENodeThatNeverStartedMayBeRemoved(t *testing.T) {
+	c := newCluster(t, "128MiB", "a")
+	start(t, c, "a")
+	a := c.Node("a")
+	made, err := a.Client().CreateToken(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := identity.ParseToken(made.Token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, request, err := identity.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	join := func(port string) (api.Joined, error) {
+		return a.Client().Join(t.Context(), api.Join{
+			TokenID: token.ID, TokenSecret: token.Secret, Name: "ghost", Request: string(request),
+			API: "10.0.0.9:" + port, EtcdPeer: "10.0.0.9:1" + port, EtcdClient: "10.0.0.9:2" + port,
+		})
+	}
+	first, err := join("1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := join("1"); err != nil || again.Node != first.Node {
+		t.Errorf("the same request again: %+v, %v", again, err)
+	}
+	if _, err := join("2"); err == nil || !strings.Contains(err.Error(), "lagan node rm ghost") {
+		t.Errorf("another machine of that name: %v", err)
+	}
+	if err := a.Client().RemoveNode(t.Context(), "ghost"); err != nil {
+		t.Fatal(err)
+	}
+	if second, err := join("2"); err != nil || second.Node == first.Node {
+		t.Errorf("the name after its removal: %+v, %v", second, err)
 	}
 }

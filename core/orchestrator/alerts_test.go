@@ -79,7 +79,8 @@ func TestAlertsSayWhatIsWrongAndWhatToDo(t *testing.T) {
 		},
 		{"a deletion goes on", orchestrator.Recorded{Nodes: all, Volumes: vol(deleting, volume.InSync, volume.InSync)}, ""},
 		{
-			"a deletion waits", orchestrator.Recorded{Nodes: []orchestrator.NodeStatus{a, away}, Volumes: vol(deleting, volume.InSync, volume.InSync)},
+			"a deletion waits",
+			orchestrator.Recorded{Nodes: []orchestrator.NodeStatus{a, away}, Volumes: vol(deleting, volume.InSync, volume.InSync)},
 			"deletion-waiting db: still has a copy on node b|start node b|lagan node rm b",
 		},
 		{"one node", orchestrator.Recorded{Nodes: all[:1], Voters: ids(a)}, "voters-few metadata store: only node a votes|none can be created|until there are 3"},

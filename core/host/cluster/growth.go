@@ -13,7 +13,10 @@ import (
 const votersMax = 3
 
 // standing is how the nodes are doing: a hint, no safety rests on it.
-type standing struct{ alive, removed map[block.NodeID]bool }
+type standing struct {
+	alive, removed map[block.NodeID]bool
+	leader         block.NodeID // whose member leads
+}
 
 // growth is what is to be done next about who votes.
 type growth struct {
@@ -26,7 +29,8 @@ type growth struct {
 // then two learners, then three voters. Two voters would be worse than one: both
 // would have to be there. The seat of a node that was removed is taken away and
 // given to another; that of a learner also when its node has not been heard from
-// while another could take it. A voter that is only away keeps its own.
+// while another could take it. A voter that is only away keeps its own. Of the two
+// that are left when a third node was removed and no other is there, one gives up.
 func plan(members []Member, seats []etcd.Seat, now standing) growth {
 	var candidates []Member
 	nodes := 0
@@ -53,6 +57,9 @@ func plan(members []Member, seats []etcd.Seat, now standing) growth {
 	if len(g.drop) > 0 {
 		return g
 	}
+	if nodes < votersMax && len(seats) == 2 && !seats[0].Learner && !seats[1].Learner {
+		return growth{drop: follower(members, seats, now)}
+	}
 	if missing := votersMax - len(seats); missing > 0 {
 		if nodes >= votersMax {
 			g.expect = candidates[:min(missing, len(candidates))]
@@ -69,6 +76,21 @@ func plan(members []Member, seats []etcd.Seat, now standing) growth {
 		g.promote = append(g.promote, seat)
 	}
 	return g
+}
+
+// follower returns the seat of two that goes: not that of the node whose member
+// leads. Both must be heard from: neither goes without the other's consent.
+func follower(members []Member, seats []etcd.Seat, now standing) (drop []etcd.Seat) {
+	for i := range seats {
+		m := memberOf(members, &seats[i])
+		if m == nil || !now.alive[m.Node] {
+			return nil
+		}
+		if m.Node != now.leader {
+			drop = append(drop, seats[i])
+		}
+	}
+	return drop[:min(1, len(drop))]
 }
 
 // memberOf returns whose seat it is, nil if nobody's.

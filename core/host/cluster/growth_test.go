@@ -44,6 +44,7 @@ func TestMembershipGrowsFromOneToThreeAndNeverRestsAtTwo(t *testing.T) {
 		seats   []etcd.Seat
 		away    []int
 		removed []int
+		leader  int // 0: the first
 		drop    []uint64
 		expect  []string
 		promote []string
@@ -63,7 +64,10 @@ func TestMembershipGrowsFromOneToThreeAndNeverRestsAtTwo(t *testing.T) {
 		{about: "a voter is away and keeps its seat", members: members(4), seats: []etcd.Seat{voter(1), voter(2), voter(3)}, away: []int{3}},
 		{about: "a voter was removed", members: members(4), seats: []etcd.Seat{voter(1), voter(2), voter(3)}, away: []int{3}, removed: []int{3}, drop: []uint64{3}},
 		{about: "its seat is free", members: members(4), seats: []etcd.Seat{voter(1), voter(2)}, away: []int{3}, removed: []int{3}, expect: []string{"n4"}},
-		{about: "nobody is left to take it", members: members(3), seats: []etcd.Seat{voter(1), voter(2)}, away: []int{3}, removed: []int{3}},
+		{about: "nobody is left to take it", members: members(3), seats: []etcd.Seat{voter(1), voter(2)}, away: []int{3}, removed: []int{3}, drop: []uint64{2}},
+		{about: "the first was removed", members: members(3), seats: []etcd.Seat{voter(2), voter(3)}, removed: []int{1}, leader: 3, drop: []uint64{2}},
+		{about: "of two that are left one is away", members: members(2), seats: []etcd.Seat{voter(1), voter(2)}, away: []int{2}},
+		{about: "the third is only away", members: members(3), seats: []etcd.Seat{voter(1), voter(2)}, away: []int{3}},
 		{about: "who takes it has started", members: members(4), seats: []etcd.Seat{voter(1), voter(2), learner(4, true)}, removed: []int{3}, promote: []string{"n4"}},
 		{about: "the third died before it started", members: members(3), seats: []etcd.Seat{voter(1), learner(2, true), learner(3, false)}, away: []int{3}},
 		{about: "a fourth takes its place", members: members(4), seats: []etcd.Seat{voter(1), learner(2, true), learner(3, false)}, away: []int{3}, drop: []uint64{3}},
@@ -72,7 +76,7 @@ func TestMembershipGrowsFromOneToThreeAndNeverRestsAtTwo(t *testing.T) {
 		{about: "a learner moved before it started", members: members(3), seats: []etcd.Seat{voter(1), moved, learner(3, false)}, drop: []uint64{2}},
 		{about: "a voter that nobody knows", members: members(2), seats: []etcd.Seat{voter(1), voter(2), voter(3)}},
 	} {
-		now := standing{alive: map[block.NodeID]bool{}, removed: map[block.NodeID]bool{}}
+		now := standing{alive: map[block.NodeID]bool{}, removed: map[block.NodeID]bool{}, leader: member(max(1, c.leader)).Node}
 		for _, m := range c.members {
 			now.alive[m.Node] = !slices.Contains(c.away, m.Seq)
 			now.removed[m.Node] = slices.Contains(c.removed, m.Seq)

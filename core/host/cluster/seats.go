@@ -61,6 +61,7 @@ func nameOf(s *etcd.Seat, members []Member, number int) string {
 // grow does what the plan says. What fails is tried again with the next look.
 func (k *Keeper) grow(ctx context.Context, r *metadata.Result, members []Member, seats []etcd.Seat) error {
 	now := standingOf(r)
+	now.leader = k.p.Dir.Node()
 	g := plan(members, seats, now)
 	for _, seat := range g.drop {
 		k.p.Log.Info("seat in the metadata store is taken away", slog.String("node", nameOf(&seat, members, 0)), slog.Bool("voted", !seat.Learner))

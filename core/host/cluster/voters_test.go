@@ -290,6 +290,29 @@ func TestVoterThatWasRemovedIsReplaced(t *testing.T) {
 	})
 }
 
+func TestOfTwoVotersThatAreLeftOneGoesOnAsAClient(t *testing.T) {
+	w := newTown(t, "a", "b", "c", "d")
+	w.grown("a", "b", "c")
+	w.nodes["c"].stop()
+	w.remove("c", "a", true)
+	var left string
+	w.until("one votes", func() bool {
+		seats, err := w.nodes["a"].store.Seats(t.Context())
+		if err != nil || len(seats) != 1 {
+			return false
+		}
+		left = seats[0].Name
+		return true
+	})
+	other := w.nodes[map[string]string{"a": "b", "b": "a"}[left]]
+	w.until("the other has no member any more", func() bool {
+		has, err := etcd.HasMember(other.dir.Path("etcd"))
+		return !has && err == nil && slices.Equal(other.keeper.Endpoints(), []string{w.nodes[left].keeper.p.Client})
+	})
+	w.join("d", other.name)
+	w.awaitVoters("d", "a", "b", "d")
+}
+
 func TestVoterThatLostItsDataIsReplaced(t *testing.T) {
 	w := newTown(t, "a", "b", "c")
 	w.grown("a", "b", "c")
