@@ -207,7 +207,13 @@ func (k *Keeper) look(ctx context.Context) (join *etcd.MemberParams, err error) 
 	if err != nil {
 		return nil, err
 	}
-	r := k.p.Store.Do(ctx, metadata.Txn{Read: []string{membersPrefix, volume.AlivePrefix, volume.RemovedPrefix}})
+	own := k.running()
+	leads := own != nil && own.Leading()
+	read := []string{membersPrefix}
+	if leads { // nobody else needs to know how all nodes are doing
+		read = append(read, volume.AlivePrefix, volume.RemovedPrefix)
+	}
+	r := k.p.Store.Do(ctx, metadata.Txn{Read: read})
 	if r.Outcome != metadata.Applied {
 		return nil, unanswered("the members cannot be listed")
 	}
@@ -220,11 +226,10 @@ func (k *Keeper) look(ctx context.Context) (join *etcd.MemberParams, err error) 
 	}
 	k.note(members, seats)
 	k.settled = len(seats) >= votersMax && !slices.ContainsFunc(seats, func(s etcd.Seat) bool { return s.Learner })
-	own := k.running()
 	switch {
 	case own == nil:
 		return k.seat(ctx, members, seats)
-	case own.Leading():
+	case leads:
 		return nil, k.grow(ctx, &r, members, seats)
 	}
 	return nil, nil
