@@ -67,6 +67,7 @@ type Keeper struct {
 	member    *etcd.Member
 	endpoints []string
 	voting    []block.NodeID
+	founding  bool // the authority is not in the store yet
 
 	lost     bool           // the loss of the member's data was told; of Run
 	settled  bool           // all voters are there; of Run
@@ -91,7 +92,7 @@ func (k *Keeper) Endpoints() []string {
 
 // Run keeps until ctx ends. It waits for no majority but here.
 func (k *Keeper) Run(ctx context.Context) {
-	authority, err := unfounded(k.p.TLSDir)
+	authority, err := k.founder()
 	has, hasErr := etcd.HasMember(k.p.Member.Dir)
 	if err = errors.Join(err, hasErr); err != nil {
 		k.p.Failed(err)
@@ -138,6 +139,24 @@ func (k *Keeper) Run(ctx context.Context) {
 			pause(ctx, lookSeldom)
 		}
 	}
+}
+
+// Founding reports whether the cluster is still being founded by this node: until
+// that is done nobody can be admitted.
+func (k *Keeper) Founding() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.founding
+}
+
+// founder returns the authority if this node has it, and has not yet put it into
+// the store.
+func (k *Keeper) founder() (*identity.Authority, error) {
+	authority, err := unfounded(k.p.TLSDir)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.founding = authority != nil
+	return authority, err
 }
 
 // discard removes the data of this node's member, which the others took out.
@@ -266,6 +285,9 @@ func (k *Keeper) found(ctx context.Context, authority *identity.Authority) error
 	if err := os.Remove(filepath.Join(k.p.TLSDir, identity.AuthorityKeyFile)); err != nil {
 		return fmt.Errorf("remove the authority's key, which is in the metadata store now: %w", err)
 	}
+	k.mu.Lock()
+	k.founding = false
+	k.mu.Unlock()
 	k.p.Log.Info("cluster is founded", slog.String("cluster", k.p.Dir.Cluster().Name))
 	k.p.Founded(token)
 	return nil

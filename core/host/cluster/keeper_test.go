@@ -111,6 +111,26 @@ func TestFoundingMovesTheKeyIntoTheStore(t *testing.T) {
 	}
 }
 
+func TestKeeperFoundsUntilTheAuthorityIsInTheStore(t *testing.T) {
+	var told []volume.TokenReport
+	c := &council{memory: newGate(t).store, seats: []etcd.Seat{voter(1)}}
+	clear(c.items)
+	k := newKeeper(t, c, &told)
+	authority, err := k.founder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !k.Founding() {
+		t.Error("a node that has the authority's key founds nothing")
+	}
+	if err := k.found(t.Context(), authority); err != nil {
+		t.Fatal(err)
+	}
+	if authority, err := k.founder(); authority != nil || err != nil || k.Founding() {
+		t.Errorf("a node that has founded its cluster does so again: %v", err)
+	}
+}
+
 func TestKeeperRemembersTheVoters(t *testing.T) {
 	var told []volume.TokenReport
 	c := &council{memory: newGate(t).store, seats: []etcd.Seat{voter(2), voter(1), learner(3, true)}}

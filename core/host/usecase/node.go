@@ -69,6 +69,8 @@ type Filesystem interface {
 type Membership interface {
 	// Voting returns the nodes that vote, as last heard; none if that is not known.
 	Voting() []block.NodeID
+	// Founding reports whether this node is still founding the cluster.
+	Founding() bool
 	// Admitted finds a node by name or identity, whether or not it ever started.
 	Admitted(ctx context.Context, text string) (id block.NodeID, name string, found bool, err error)
 	// Withdraw takes the seat and the name of a node that was removed.
@@ -201,6 +203,13 @@ func (n *Node) Ready() error {
 	n.p.Host.View(func(o *orchestrator.Orchestrator) { known, disks = o.Known(), o.Disks() })
 	if !known {
 		return n.notReady()
+	}
+	if n.p.Membership != nil && n.p.Membership.Founding() {
+		return &volume.Error{
+			Kind: volume.ErrNotReady,
+			What: fmt.Sprintf("node %s is founding its cluster", n.p.Node.Name),
+			Fix:  "wait a moment; if that does not help, see its log",
+		}
 	}
 	for _, file := range n.p.Disks {
 		recorded := false
