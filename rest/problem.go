@@ -71,10 +71,11 @@ func statuses() map[int][]error {
 		},
 		http.StatusForbidden: {volume.ErrTokenRefused},
 		http.StatusNotFound:  {volume.ErrVolumeNotFound, volume.ErrNodeNotFound, volume.ErrTokenNotFound},
-		http.StatusGone:      {volume.ErrVolumeDeleted, volume.ErrEventsGone},
+		http.StatusGone:      {volume.ErrVolumeDeleted, volume.ErrEventsGone, volume.ErrNodeRemoved},
 		http.StatusConflict: {
 			volume.ErrNameTaken, volume.ErrNoPlacement, volume.ErrAttached, volume.ErrAttachedElsewhere,
 			volume.ErrNotAttached, volume.ErrInUse, volume.ErrForeignData, volume.ErrNodeNameTaken, volume.ErrNoAuthority,
+			volume.ErrNodeAlive, volume.ErrLastCopy,
 		},
 		http.StatusInternalServerError: {volume.ErrNewerFormat, volume.ErrBrokenRecord, volume.ErrDamaged, volume.ErrInternal},
 		http.StatusServiceUnavailable:  {volume.ErrBusy, volume.ErrNotServed, volume.ErrNotReady},

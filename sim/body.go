@@ -41,13 +41,14 @@ type body struct {
 
 // drive is a device of a host.
 type drive struct {
-	id     block.DiskID
-	device *disk.Disk
-	taint  uint32 // the marker of the last failed write or sync: outlives the process, gone with the boot
-	taints uint32 // numbers them
-	old    disk.Image
-	hasOld bool
-	lives  int // disks that were put into this slot
+	id       block.DiskID
+	device   *disk.Disk
+	taint    uint32 // the marker of the last failed write or sync: outlives the process, gone with the boot
+	taints   uint32 // numbers them
+	old      disk.Image
+	hasOld   bool
+	restored bool // it went back to an older image
+	lives    int  // disks that were put into this slot
 }
 
 type shardKind uint8

@@ -25,7 +25,14 @@ type cluster struct {
 // newCluster starts nodes with one volume whose copies are on the given ones.
 func newCluster(t *testing.T, nodes int, copies ...int) *cluster {
 	t.Helper()
-	p := NewPlan(1, Quiet)
+	return newClusterOf(t, 1, nodes, copies...)
+}
+
+// newClusterOf is newCluster with a seed of its own: another order of what
+// happens at once.
+func newClusterOf(t *testing.T, seed uint64, nodes int, copies ...int) *cluster {
+	t.Helper()
+	p := NewPlan(seed, Quiet)
 	p.Nodes, p.Faults, p.Clients, p.TailOneIn, p.ProbeOneIn = nodes, nil, nil, 0, 1
 	p.ClockPPM = make([]int, nodes)
 	p.Volumes = []VolumePlan{{Blocks: 32, Hot: 32, Members: copies}}

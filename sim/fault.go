@@ -41,6 +41,8 @@ const (
 	DetachVolume              // volume Pick is detached in order and attached elsewhere
 	AttachAgain               // volume Pick is attached anew where it is
 	HandOverVolume            // volume Pick lingers, and another node asks for it without force
+	CreateTwice               // Node and Peer create short-lived volume Pick, the same or one that differs
+	DeleteAttached            // Node deletes short-lived volume Pick while Peer attaches it
 	FaultCount
 )
 
@@ -49,7 +51,7 @@ func (k FaultKind) String() string {
 		"none", "crash in a step", "kill", "power loss", "power loss of all", "pause", "empty disk", "old disk", "slow disk", "stalled disk",
 		"failing sync", "failing write", "one-way cut", "partition", "clog", "flapping link", "isolated holder", "paused holder", "reset", "bit flip", "metadata outage",
 		"metadata cut", "unknown transactions", "watch lag", "compaction", "early lease end", "forced move", "detach and attach", "attach again",
-		"hand over",
+		"hand over", "creation twice", "deletion under attachment",
 	}[k]
 }
 
@@ -74,6 +76,7 @@ func family(p Profile) []FaultKind {
 	operations := []FaultKind{MoveVolume, DetachVolume, AttachAgain}
 	processes := []FaultKind{KillProcess, PauseProcess, PauseHolder, EmptyDisk, OldDisk}
 	later := []FaultKind{HandOverVolume} // at the end: the others stay what they were
+	races := []FaultKind{CreateTwice, DeleteAttached}
 	switch p {
 	case Quiet:
 		return nil
@@ -82,9 +85,9 @@ func family(p Profile) []FaultKind {
 	case DiskOnly:
 		return slices.Concat(disks, operations, later)
 	case MetadataOnly:
-		return slices.Concat(stores, operations, later)
+		return slices.Concat(stores, operations, later, races)
 	case Swarm:
-		return slices.Concat(network, disks, stores, operations, processes, later)
+		return slices.Concat(network, disks, stores, operations, processes, later, races)
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func (w *World) recovered() bool {
 			return false
 		}
 	}
-	return true
+	return w.shortLivedGone()
 }
 
 func (w *World) volumeRecovered(v *volumeState) bool {
@@ -89,6 +89,9 @@ func (w *World) missing() string {
 				fmt.Fprintf(&b, "%s is not open; ", s)
 			}
 		}
+	}
+	if !w.shortLivedGone() {
+		fmt.Fprintf(&b, "short-lived volumes are left: %s; ", w.shortLivedText())
 	}
 	for i, v := range w.volumes {
 		if w.volumeRecovered(v) && (v.lost() || w.operator.content(v, i)) {

@@ -29,6 +29,7 @@ var wantedMarks = []struct {
 	{"disk: failed while open, opened anew", 400},
 	{"orchestrator: coordinator stopped because the attachment moved", 400},
 	{"orchestrator: duel lost", 400},
+	{"orchestrator: last replica of a deleted volume freed", 400},
 	{"orchestrator: lingering volume is asked for", 400},
 	{"orchestrator: lingering volume is let go for another node", 400},
 	{"orchestrator: refused after an unknown outcome", 400},

@@ -21,6 +21,8 @@ type operator struct {
 	hands   stream                         // of what handOver draws: other seeds stay what they were
 	keeps   bool                           // containers let go of nothing
 	heard   func(number uint64, err error) // of every answer; nil: nobody listens
+	cleared int64                          // when short-lived volumes were last looked after
+	answers map[uint64]*volume.Answer      // to those who wait for one
 }
 
 // want is where a volume should be served.
@@ -51,6 +53,7 @@ func (o *operator) turn() {
 	for i := range o.wants {
 		o.look(o.world.volumes[i], &o.wants[i])
 	}
+	o.clearShortLived()
 	o.world.after(operatorTurn, callOperator, o.turn)
 }
 
@@ -183,10 +186,20 @@ func (o *operator) send(b *body, c volume.Command) uint64 {
 }
 
 func commandText(c *volume.Command) string {
-	if c.Kind == volume.DetachVolume {
+	switch c.Kind {
+	case volume.CreateVolume:
+		return "create " + c.Spec.Name
+	case volume.DeleteVolume:
+		return "delete"
+	case volume.DetachVolume:
 		return "detach"
+	case volume.AttachVolume:
+		return "attach"
+	case volume.RemoveNode:
+		return "remove node"
+	case volume.MarkFormatted, volume.FindVolume:
 	}
-	return "attach"
+	return "other"
 }
 
 // answered takes the answer to a command.
@@ -194,6 +207,10 @@ func (o *operator) answered(b *body, a *volume.Answer) {
 	o.world.tracef(b, "command %d: answered: %v", a.ID, a.Err)
 	if o.heard != nil {
 		o.heard(a.ID, a.Err)
+	}
+	if _, awaited := o.answers[a.ID]; awaited {
+		kept := *a
+		o.answers[a.ID] = &kept
 	}
 	for i := range o.wants {
 		want := &o.wants[i]
@@ -214,6 +231,13 @@ func (o *operator) answered(b *body, a *volume.Answer) {
 // createVolumes writes the records of the plan's volumes as the orchestrator's
 // one transaction of a creation would.
 func (w *World) createVolumes() {
+	promised := map[int]int64{} // by node
+	defer func() {
+		for i, b := range w.bodies {
+			d := volume.Disk{Format: volume.Format, ID: b.drives[0].id, Node: b.id, Promised: promised[i]}
+			w.metadata.put(metadata.Op{Key: volume.DiskKey(d.ID), Value: volume.Encode(d)})
+		}
+	}()
 	for i := range w.plan.Volumes {
 		p := &w.plan.Volumes[i]
 		v := w.volumes[i]
@@ -222,6 +246,7 @@ func (w *World) createVolumes() {
 			CleanAt: &block.Position{}, MinWritable: 1, Recovery: "wait",
 		}
 		for j, n := range p.Members {
+			promised[n] += int64(p.Blocks) * int64(w.plan.BlockSize)
 			c.Members = append(c.Members, volume.Member{
 				Replica: block.ReplicaID(id('r', i, j)), Node: w.bodies[n].id, Disk: w.bodies[n].drives[0].id, State: volume.InSync,
 			})

@@ -49,6 +49,7 @@ func Run(p *Plan, o Options) (r *Report) {
 	w.recoverAll()
 	w.readBack()
 	w.compareMembers()
+	w.checkDebris()
 	w.judge(o.Checker)
 	return w.report()
 }

@@ -47,6 +47,8 @@ func (w *World) strike(f *Fault) {
 		w.strikeMetadata(f, b)
 	case MoveVolume, DetachVolume, AttachAgain, HandOverVolume:
 		w.strikeVolume(f)
+	case CreateTwice, DeleteAttached:
+		w.strikeShortLived(f, b, peer)
 	case FaultNone, FaultCount:
 	}
 }
@@ -121,6 +123,7 @@ func (w *World) replaceDisk(f *Fault, b *body) {
 	if f.Kind == OldDisk {
 		w.tracef(b, "disk 0 goes back to an older image")
 		d.device.Restore(d.old)
+		d.restored = true
 		w.harm(b, 0, false)
 		return
 	}
@@ -260,6 +263,6 @@ func (w *World) insertDisk(b *body, slot int) {
 	d.device = disk.New(disk.Params{
 		Size: w.plan.DiskSize, Seed: scramble(w.plan.Seed ^ uint64(b.index)<<16 ^ uint64(d.lives)), Faults: w.plan.DiskFaults,
 	})
-	d.taint, d.hasOld = 0, false
+	d.taint, d.hasOld, d.restored = 0, false, false
 	w.makers.format(w, d)
 }

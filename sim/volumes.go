@@ -342,6 +342,9 @@ func (w *World) countChange(v *volumeState, before, next *volume.Config) {
 // newServing notes a coordinator that was just made.
 func (w *World) newServing(s *shard) *serving {
 	v := w.volume(s.volume)
+	if v == nil {
+		v = &volumeState{id: s.volume, name: "a short-lived volume"} // nobody writes to it, so nobody judges it
+	}
 	st := &serving{shard: s, volume: v}
 	v.servings = append(v.servings, st)
 	return st
@@ -377,6 +380,9 @@ func (w *World) hear(s *shard, c *step.Control) {
 func (w *World) serves(s *shard, c *step.Control) {
 	st, v := s.state, s.state.volume
 	st.ready, st.text = true, ""
+	if v.config == nil {
+		return
+	}
 	session := c.Session
 	if n := v.config.Coordinator; session == 0 && n != nil && n.Node == s.body.id {
 		session = n.Session

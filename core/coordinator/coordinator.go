@@ -97,8 +97,9 @@ type Coordinator struct {
 	flushes   []flush // rising targets
 	rhythm    rhythm
 	resync    *resync
-	resynced  uint64 // bytes sent to members that were being filled
-	status    string // as last reported
+	resynced  uint64         // bytes sent to members that were being filled
+	status    string         // as last reported
+	gone      []block.NodeID // were removed from the cluster: their members are dropped
 }
 
 // New returns a coordinator; its first event is EventStart.
@@ -195,9 +196,12 @@ func (c *Coordinator) onControl(control *step.Control, out *step.Effects) {
 		c.onConfigSeen(control.Config, metadata.Revision(control.Revision), out)
 	case step.StopCoordinator:
 		c.onStop(control.Force, out)
+	case step.NodesRemoved:
+		c.gone = control.Nodes
+		c.reconfigure(out)
 	case step.ControlInvalid, step.DiskReady, step.DiskUnusable, step.ReplicaMade, step.ReplicaFreed, step.DiskSpace,
 		step.MakeReplica, step.FreeReplica, step.StartCoordinator, step.VolumeServing,
-		step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.VolumeWanted:
+		step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.VolumeWanted, step.NodeEnded:
 		// not for coordinators
 	}
 }

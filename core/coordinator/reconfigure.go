@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/volume"
@@ -17,6 +18,7 @@ const (
 	giveUp         // Syncing to Out
 	fill           // Out to Syncing
 	readmit        // Syncing to InSync
+	drop           // Out, and its node never comes back: it is not a member any more
 	stuckHere      // it should go, but no other could carry the volume on
 )
 
@@ -41,6 +43,12 @@ func (c *Coordinator) reconfigure(out *step.Effects) {
 		if next == nil {
 			next = c.config.Clone()
 		}
+		if w == drop {
+			out.Marks.Hit("coordinator: member of a removed node dropped")
+			c.hangUp(m, out)
+			next.Members = slices.DeleteFunc(next.Members, func(o volume.Member) bool { return o.Replica == m.Replica })
+			continue
+		}
 		c.grantWish(next.Member(m.Replica), m, w, out)
 	}
 	if next != nil {
@@ -62,6 +70,9 @@ func (c *Coordinator) wishFor(m *member) wish {
 			return readmit
 		}
 	case volume.Out:
+		if slices.Contains(c.gone, m.Node) {
+			return drop
+		}
 		if c.phase == serving && m.prepared() && c.now >= m.resyncAfter && c.source() != nil {
 			return fill
 		}
@@ -102,7 +113,7 @@ func (c *Coordinator) grantWish(listed *volume.Member, m *member, w wish, out *s
 	case readmit:
 		out.Marks.Hit("coordinator: member filled and in sync again")
 		listed.State = volume.InSync
-	case keepAsIs, stuckHere:
+	case keepAsIs, stuckHere, drop:
 	}
 }
 

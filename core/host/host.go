@@ -60,6 +60,7 @@ type Params struct {
 	Pool      block.Pool
 	Limits    store.Limits
 	Markers   Markers
+	Removed   func() // hears that the node was removed from the cluster, and must stop; nil: nobody does
 	Log       *slog.Logger
 }
 
@@ -171,6 +172,11 @@ func (h *Host) watch(ctx context.Context) {
 // Accept implements transport.Acceptor: a peer's coordinator connects to one of
 // this node's replicas.
 func (h *Host) Accept(c transport.Conn, hello message.Hello) (transport.Handler, error) {
+	removed := false
+	h.View(func(o *orchestrator.Orchestrator) { removed = o.Removed(hello.Node) })
+	if removed {
+		return nil, fmt.Errorf("node %v was removed from the cluster", hello.Node)
+	}
 	s := h.diskShard(hello.Disk)
 	if s == nil {
 		return nil, fmt.Errorf("node %s has no disk %v that serves", h.params.Node.Name, hello.Disk)
@@ -192,6 +198,10 @@ func (h *Host) onControl(c *step.Control) {
 		h.endVolume(c)
 	case step.VolumeWanted:
 		h.setVolume(c.Volume, func(s *Serving) { s.Wanted++ })
+	case step.NodeEnded:
+		if h.params.Removed != nil {
+			h.params.Removed()
+		}
 	default: // between machines
 	}
 }

@@ -4,12 +4,16 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/metadata"
+	"github.com/lagan-storage/lagan/core/orchestrator"
 	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
 )
 
 // talker is a machine that records what reaches it and answers a SYNC with an
@@ -115,5 +119,29 @@ func TestPoolHandsOutAlignedMemoryAgain(t *testing.T) {
 			t.Fatalf("buffer of %d bytes is not aligned", length)
 		}
 		b.Release()
+	}
+}
+
+// silentStore answers nobody.
+type silentStore struct{}
+
+func (silentStore) Do(context.Context, metadata.Txn) metadata.Result { return metadata.Result{} }
+
+func (silentStore) Watch(context.Context, string, func(metadata.Update)) error { return nil }
+
+func TestNodeThatWasRemovedIsNotLetIn(t *testing.T) {
+	h, _, _, _ := talkingHost(t)
+	h.params.Metadata = silentStore{}
+	t.Cleanup(h.running.Wait)
+	machine := orchestrator.New(orchestrator.Params{Node: volume.Node{ID: block.NodeID{1}}})
+	h.orchestrator = newShard(h, slog.String("shard", "orchestrator"), machine)
+	gone := volume.Removed{Format: volume.Format, Node: block.NodeID{2}, Name: "b"}
+	h.orchestrator.deliver(&step.Event{Kind: step.EventWatch, Update: &metadata.Update{Snapshot: true, Revision: 1, Changes: []metadata.Change{
+		{Item: metadata.Item{Key: volume.RemovedKey(gone.Node), Value: volume.Encode(gone), Revision: 1}},
+	}}}, nil)
+	for node, want := range map[block.NodeID]string{{2}: "was removed", {3}: "has no disk"} {
+		if _, err := h.Accept(nil, message.Hello{Node: node, Disk: block.DiskID{9}}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("node %v: %v, want %q", node, err, want)
+		}
 	}
 }

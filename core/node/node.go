@@ -62,9 +62,9 @@ func Targets(c *step.Control) []Target {
 			return []Target{ToCoordinator}
 		}
 		return []Target{ToDisk}
-	case step.StartCoordinator:
+	case step.StartCoordinator, step.NodeEnded:
 		return []Target{ToBody}
-	case step.StopCoordinator:
+	case step.StopCoordinator, step.NodesRemoved:
 		return []Target{ToCoordinator}
 	case step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
 		return []Target{ToOrchestrator, ToBody}

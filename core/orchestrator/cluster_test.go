@@ -282,6 +282,9 @@ func (c *cluster) check() {
 			c.t.Fatalf("name %s: specification %+v (%v), configuration %+v", name, spec, err, config)
 		}
 		for _, m := range config.Members {
+			if c.items[volume.RemovedKey(m.Node)].Revision != 0 {
+				continue
+			}
 			promised[m.Disk] += spec.Size
 			replicas[m.Replica] = true
 		}
@@ -304,8 +307,9 @@ func (c *cluster) check() {
 			}
 		}
 	}
+	c.checkRemoved()
 	for _, m := range c.nodes {
-		if m.deaf {
+		if m.deaf || c.removed(m) {
 			continue
 		}
 		for _, status := range m.o.Disks() {
@@ -328,4 +332,34 @@ func (c *cluster) check() {
 	}
 }
 
+func (c *cluster) removed(m *machine) bool {
+	return c.items[volume.RemovedKey(m.record.ID)].Revision != 0
+}
+
+// checkRemoved insists that nothing is recorded of nodes that were removed but
+// that, and copies that only a coordinator may drop.
+func (c *cluster) checkRemoved() {
+	c.t.Helper()
+	for i, m := range c.nodes {
+		if !c.removed(m) {
+			continue
+		}
+		for _, key := range slices.Sorted(maps.Keys(c.items)) {
+			item := c.items[key]
+			if id, part, ok := volume.ParseVolumeKey(key); ok && part == "attachment" && c.attachedTo(id) == i {
+				c.t.Errorf("volume %v is attached to node %s, which was removed", id, m.record.Name)
+			}
+			disk, err := volume.Parse[volume.Disk](item.Value)
+			of := strings.HasPrefix(key, volume.DisksPrefix) && err == nil && disk.Node == m.record.ID
+			if of || key == volume.NodeKey(m.record.ID) || key == volume.AliveKey(m.record.ID) {
+				c.t.Errorf("%s is left of node %s, which was removed", key, m.record.Name)
+			}
+		}
+	}
+}
+
 func (c *cluster) String() string { return fmt.Sprintf("%d steps, marks %v", c.steps, c.marks) }
+
+func configOp(c *volume.Config) metadata.Op {
+	return metadata.Op{Key: volume.ConfigKey(c.Volume), Value: c.Encode()}
+}

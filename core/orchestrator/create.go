@@ -29,13 +29,13 @@ func (o *Orchestrator) create(op *operation, out *step.Effects) decision {
 		return refuse(nameIsIdentity(spec.Name), volume.ConfigKey(id))
 	}
 	plan := placement.Place(&spec, o.placeable())
-	op.reasons = plan.Reasons
+	op.reasons, op.warnings = plan.Reasons, plan.Warnings
 	everything := []string{name, volume.NodesPrefix, volume.AlivePrefix, volume.DisksPrefix}
 	if len(plan.Disks) == 0 {
 		return refuse(noPlacement(&spec, &plan), everything...)
 	}
 	if op.command.DryRun {
-		return decision{answer: &answer{reasons: plan.Reasons, restsOn: everything}}
+		return decision{answer: &answer{reasons: plan.Reasons, warnings: plan.Warnings, restsOn: everything}}
 	}
 	if op.volume == (block.VolumeID{}) {
 		op.volume = block.VolumeID(o.random.id())
@@ -50,7 +50,7 @@ func (o *Orchestrator) createExisting(op *operation, id block.VolumeID, out *ste
 	if id == op.volume {
 		out.Marks.Hit("orchestrator: refused creation turned out to be applied")
 		d := succeed(id)
-		d.answer.reasons = op.reasons
+		d.answer.reasons, d.answer.warnings = op.reasons, op.warnings
 		return d
 	}
 	name := op.command.Spec.Name

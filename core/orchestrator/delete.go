@@ -1,6 +1,8 @@
 package orchestrator
 
 import (
+	"slices"
+
 	"github.com/lagan-storage/lagan/core/metadata"
 	"github.com/lagan-storage/lagan/core/volume"
 )
@@ -39,7 +41,13 @@ func (o *Orchestrator) delete(op *operation) decision {
 		},
 	}
 	for _, m := range config.Members {
-		o.promise(&txn, m.Disk, -v.Spec.Value.Size)
+		removed := o.view.Removed(m.Node).Revision
+		if removed == 0 { // what was promised on a removed node's disks went with them
+			o.promise(&txn, m.Disk, -v.Spec.Value.Size)
+		}
+		if key := volume.RemovedKey(m.Node); !slices.ContainsFunc(txn.Guards, func(g metadata.Guard) bool { return g.Key == key }) {
+			txn.Guards = append(txn.Guards, metadata.Guard{Key: key, Revision: removed})
+		}
 	}
 	return write(txn)
 }

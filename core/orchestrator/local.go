@@ -37,6 +37,7 @@ type local struct {
 	wanting     []*operation      // wait for another node to let it go
 	uses        *volume.Uses      // as the body told; nil: not yet of this attachment
 	passedOn    metadata.Revision // of the newest attachment record whose wish the body was told of
+	gone        []block.NodeID    // removed nodes of which the coordinator was told
 }
 
 // asked is what the disk's shard was last told about a replica.
@@ -72,6 +73,7 @@ func (o *Orchestrator) reconcileDirty(out *step.Effects) {
 		}
 		o.reconcileCoordinator(id, &v, l, out)
 		o.reconcileUses(id, &v, l, out)
+		o.clearRemoved(id, &v, l, out)
 		o.reconcileReplicas(id, &v, l, out)
 		o.shrinkTombstone(id, &v, l, out)
 		for _, op := range l.detaching {
@@ -101,7 +103,7 @@ func (o *Orchestrator) concerns(v *view.Volume) bool {
 		return true
 	}
 	c := v.Config.Value
-	return c != nil && slices.ContainsFunc(c.Members, func(m volume.Member) bool { return m.Node == o.p.Node.ID })
+	return c != nil && slices.ContainsFunc(c.Members, func(m volume.Member) bool { return m.Node == o.p.Node.ID }) || o.view.NamesRemoved(v)
 }
 
 func (l *local) idle() bool {
@@ -192,6 +194,7 @@ func (o *Orchestrator) onCoordinator(c *step.Control) {
 func (o *Orchestrator) reconcileReplicas(id block.VolumeID, v *view.Volume, l *local, out *step.Effects) {
 	c := v.Config.Value
 	if c == nil {
+		o.freeForgotten(id, v, l, out)
 		maps.DeleteFunc(l.replicas, func(_ block.ReplicaID, r *replica) bool { return r.freed }) // any order: each is judged alone
 		return
 	}
@@ -201,7 +204,7 @@ func (o *Orchestrator) reconcileReplicas(id block.VolumeID, v *view.Volume, l *l
 			l.replicas[m.Replica] = &replica{disk: m.Disk}
 		}
 	}
-	for _, r := range slices.SortedFunc(maps.Keys(l.replicas), func(a, b block.ReplicaID) int { return slices.Compare(a[:], b[:]) }) {
+	for _, r := range l.sortedReplicas() {
 		held := l.replicas[r]
 		if d := o.disks[held.disk]; d == nil || !d.ready {
 			continue
@@ -221,6 +224,10 @@ func (o *Orchestrator) reconcileReplicas(id block.VolumeID, v *view.Volume, l *l
 			})
 		}
 	}
+}
+
+func (l *local) sortedReplicas() []block.ReplicaID {
+	return slices.SortedFunc(maps.Keys(l.replicas), func(a, b block.ReplicaID) int { return slices.Compare(a[:], b[:]) })
 }
 
 // next is what the disk is to be told about the replica, if anything. A disk
@@ -260,16 +267,17 @@ func (o *Orchestrator) onReplica(c *step.Control) {
 }
 
 // shrinkTombstone takes the freed replicas of this node out of the configuration
-// of a deleted volume; whoever takes the last one out removes the volume's records.
+// of a deleted volume, and the first node those of nodes that were removed; whoever
+// takes the last one out removes the volume's records.
 func (o *Orchestrator) shrinkTombstone(id block.VolumeID, v *view.Volume, l *local, out *step.Effects) {
 	c := v.Config.Value
 	if c == nil || !c.Tombstone {
 		return
 	}
-	next := c.Clone()
+	next, first := c.Clone(), o.view.NamesRemoved(v) && o.first()
 	next.Members = slices.DeleteFunc(next.Members, func(m volume.Member) bool {
 		r := l.replicas[m.Replica]
-		return r != nil && r.freed
+		return r != nil && r.freed || o.goneFor(&m, first)
 	})
 	if len(next.Members) == len(c.Members) && len(c.Members) > 0 {
 		return
@@ -312,7 +320,7 @@ func (o *Orchestrator) onControl(c *step.Control) {
 	case step.VolumeUsed:
 		o.onUses(c)
 	case step.ControlInvalid, step.MakeReplica, step.FreeReplica, step.ConfigChanged,
-		step.StartCoordinator, step.StopCoordinator, step.VolumeWanted:
+		step.StartCoordinator, step.StopCoordinator, step.VolumeWanted, step.NodesRemoved, step.NodeEnded:
 		// not for orchestrators
 	}
 }

@@ -157,7 +157,8 @@ func (m *machine) obey(c step.Control) {
 			m.ask(volume.Command{Kind: volume.DetachVolume, Name: c.Volume.String()})
 		}
 	case step.ControlInvalid, step.ConfigChanged, step.DiskReady, step.DiskUnusable, step.DiskSpace,
-		step.ReplicaMade, step.ReplicaFreed, step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed:
+		step.ReplicaMade, step.ReplicaFreed, step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed,
+		step.NodesRemoved, step.NodeEnded:
 		// nothing here depends on it
 	}
 }

@@ -35,11 +35,15 @@ type disk struct {
 // It runs at every tick and when something here has changed, not when a record
 // has: two processes that claim to be one node must not answer each other.
 func (o *Orchestrator) reconcileMachines(out *step.Effects) {
+	if o.endIfRemoved(out) {
+		return // nothing of this node is to be recorded any more
+	}
+	o.clearMachines(out)
 	self := o.view.Node(o.p.Node.ID)
 	if self.Alive.Value == nil || *self.Alive.Value != o.life {
 		key := volume.AliveKey(o.p.Node.ID)
 		o.write(key, block.VolumeID{}, metadata.Txn{
-			Guards: []metadata.Guard{{Key: key, Revision: self.Alive.Revision}},
+			Guards: []metadata.Guard{{Key: key, Revision: self.Alive.Revision}, {Key: volume.RemovedKey(o.p.Node.ID)}},
 			Ops:    []metadata.Op{{Key: key, Value: []byte(o.life), Leased: true}},
 		}, out)
 	}
@@ -53,7 +57,11 @@ func (o *Orchestrator) reconcileMachines(out *step.Effects) {
 		if item.Problem != nil {
 			continue // of a newer version: not ours to overwrite
 		}
-		if next, differs := o.disks[id].record(id, o.p.Node.ID, item.Value); differs {
+		recorded := item.Value
+		if recorded != nil && o.view.Removed(recorded.Node).Revision != 0 {
+			recorded = nil // what was promised there went with its node
+		}
+		if next, differs := o.disks[id].record(id, o.p.Node.ID, recorded); differs {
 			o.put(volume.DiskKey(id), item.Revision, volume.Encode(next), out)
 		}
 	}
@@ -95,9 +103,10 @@ func (d *disk) record(id block.DiskID, node block.NodeID, recorded *volume.Disk)
 		next.Capacity != recorded.Capacity || moved > next.Capacity/freeShareMin
 }
 
+// put writes a record of this node, unless it was removed.
 func (o *Orchestrator) put(key string, at metadata.Revision, value []byte, out *step.Effects) {
 	o.write(key, block.VolumeID{}, metadata.Txn{
-		Guards: []metadata.Guard{{Key: key, Revision: at}},
+		Guards: []metadata.Guard{{Key: key, Revision: at}, {Key: volume.RemovedKey(o.p.Node.ID)}},
 		Ops:    []metadata.Op{{Key: key, Value: value}},
 	}, out)
 }
@@ -168,6 +177,9 @@ func (o *Orchestrator) placeable() []placement.Node {
 func (o *Orchestrator) nodeName(id block.NodeID) string {
 	if record := o.view.Node(id).Record.Value; record != nil && record.Name != "" {
 		return record.Name
+	}
+	if removed := o.view.Removed(id).Value; removed != nil && removed.Name != "" {
+		return removed.Name
 	}
 	return id.String()
 }

@@ -27,11 +27,12 @@ type operation struct {
 	done      bool
 	confirmed map[string]bool // keys that were read since the command came
 
-	volume  block.VolumeID // that it is about, once known; of a creation: drawn
-	number  uint64         // of an attachment
-	asked   bool           // the holder of a lingering volume was asked to let it go
-	until   step.Time      // and is waited for that long
-	reasons []string       // of a placement
+	volume   block.VolumeID // that it is about, once known; of a creation: drawn
+	number   uint64         // of an attachment
+	asked    bool           // the holder of a lingering volume was asked to let it go
+	until    step.Time      // and is waited for that long
+	reasons  []string       // of a placement
+	warnings []string       // likewise
 }
 
 // decision is what an operation is to do next: one of txn, answer and waiting.
@@ -48,6 +49,7 @@ type answer struct {
 	err      error
 	restsOn  []string
 	reasons  []string
+	warnings []string
 	volumeID block.VolumeID
 }
 
@@ -61,17 +63,17 @@ func succeed(id block.VolumeID, restsOn ...string) decision {
 	return decision{answer: &answer{volumeID: id, restsOn: restsOn}}
 }
 
-// onCommand queues a command behind those that would contend with it. Creations
-// and deletions share one lane: all of them change the records of disks.
+// onCommand queues a command behind those that would contend with it. Creations,
+// deletions and removals share one lane: all of them change the records of disks.
 func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 	op := &operation{command: *c, deadline: o.now.Add(answerWithin), confirmed: map[string]bool{}}
 	op.command.Spec = c.Spec.Clone()
 	switch c.Kind {
-	case volume.CreateVolume, volume.DeleteVolume:
+	case volume.CreateVolume, volume.DeleteVolume, volume.RemoveNode:
 	case volume.AttachVolume, volume.DetachVolume, volume.MarkFormatted, volume.FindVolume:
 		op.lane = c.Name
 	}
-	if err := volume.CheckName(nameOf(op)); err != nil {
+	if err := volume.CheckName(nameOf(op)); err != nil && c.Kind != volume.RemoveNode {
 		err = fmt.Errorf("cannot %s the volume: %w", verbOf(op), err)
 		out.Answers = append(out.Answers, volume.Answer{ID: c.ID, Err: err})
 		return
@@ -148,6 +150,8 @@ func (o *Orchestrator) decide(op *operation, out *step.Effects) decision {
 		return o.markFormatted(op)
 	case volume.FindVolume:
 		return o.lookUp(op)
+	case volume.RemoveNode:
+		return o.remove(op)
 	}
 	invariant.That(false, "every kind of command is carried out")
 	return decision{}
@@ -177,7 +181,7 @@ func (o *Orchestrator) landed(f *flight, res *metadata.Result, out *step.Effects
 			return
 		}
 		if res.Outcome == metadata.Applied {
-			o.finish(op, &answer{volumeID: op.volume, reasons: op.reasons}, out)
+			o.finish(op, &answer{volumeID: op.volume, reasons: op.reasons, warnings: op.warnings}, out)
 			return
 		}
 		op.duels++
@@ -201,7 +205,7 @@ func (o *Orchestrator) finish(op *operation, a *answer, out *step.Effects) {
 		l.wanting = slices.DeleteFunc(l.wanting, func(other *operation) bool { return other == op })
 		o.dirty[op.volume] = true
 	}
-	out.Answers = append(out.Answers, volume.Answer{ID: op.command.ID, Volume: a.volumeID, Reasons: a.reasons, Err: a.err})
+	out.Answers = append(out.Answers, volume.Answer{ID: op.command.ID, Volume: a.volumeID, Reasons: a.reasons, Warnings: a.warnings, Err: a.err})
 
 	lane := slices.DeleteFunc(o.lanes[op.lane], func(other *operation) bool { return other == op })
 	if len(lane) == 0 {
@@ -224,7 +228,7 @@ func (o *Orchestrator) expire(out *step.Effects) {
 			op.flight = 0
 			if o.applied(op) {
 				out.Marks.Hit("orchestrator: outcome learnt from the watch")
-				o.finish(op, &answer{volumeID: op.volume, reasons: op.reasons}, out)
+				o.finish(op, &answer{volumeID: op.volume, reasons: op.reasons, warnings: op.warnings}, out)
 				continue
 			}
 			out.Marks.Hit("orchestrator: command given up")
@@ -236,6 +240,9 @@ func (o *Orchestrator) expire(out *step.Effects) {
 // applied reports whether the view shows that the transaction of an operation
 // was applied although its answer never came.
 func (o *Orchestrator) applied(op *operation) bool {
+	if op.command.Kind == volume.RemoveNode {
+		return o.view.Removed(op.command.Node).Revision != 0
+	}
 	if op.volume == (block.VolumeID{}) {
 		return false
 	}
@@ -253,7 +260,7 @@ func (o *Orchestrator) applied(op *operation) bool {
 		return v.Config.Revision == 0 || v.Config.Value != nil && v.Config.Value.Tombstone
 	case volume.MarkFormatted:
 		return v.Spec.Value != nil && v.Spec.Value.Formatted
-	case volume.FindVolume: // it writes nothing
+	case volume.FindVolume, volume.RemoveNode: // it writes nothing, it is not about a volume
 	}
 	return false
 }

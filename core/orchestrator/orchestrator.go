@@ -68,6 +68,8 @@ type Orchestrator struct {
 	dirty      map[block.VolumeID]bool
 	machines   bool // the records of this node and its disks are to be compared
 	witness    witness
+	orphans    map[block.VolumeID]bool // a removed node would have to do something for them
+	ended      bool                    // this node was removed, and the body told
 }
 
 // New returns an orchestrator; its first event is EventStart.
@@ -87,6 +89,7 @@ func New(p Params) *Orchestrator {
 		lanes:   map[string][]*operation{},
 		dirty:   map[block.VolumeID]bool{},
 		witness: newWitness(),
+		orphans: map[block.VolumeID]bool{},
 	}
 	o.life = strconv.FormatUint(o.random.next(), 16)
 	return o
@@ -130,6 +133,9 @@ func (o *Orchestrator) onTimer(tag step.Tag, out *step.Effects) {
 	o.expire(out)
 	o.wakeWanting()
 	o.machines = true
+	for id := range o.orphans { // any order: they are looked at in theirs
+		o.dirty[id] = true
+	}
 }
 
 func (o *Orchestrator) onWatch(u *metadata.Update) {

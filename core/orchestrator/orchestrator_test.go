@@ -99,25 +99,44 @@ func TestOfManyCreationsOneTakesTheName(t *testing.T) {
 	}
 }
 
-func TestDisksAreNotPromisedTwice(t *testing.T) {
+func TestWhatIsPromisedAddsUpAndMoreThanThereIsIsSaid(t *testing.T) {
 	for seed := range uint64(50) {
 		c := newCluster(t, seed, 10*gib, 10*gib)
 		for i, m := range []*machine{c.nodes[0], c.nodes[1], c.nodes[0], c.nodes[1]} {
 			m.ask(volume.Command{Kind: volume.CreateVolume, Spec: c.spec("replicas=2,size=4GiB,name=" + string(rune('p'+i)))})
 		}
 		c.run()
-		made := 0
+		warned := 0
 		for _, m := range c.nodes {
 			for _, a := range m.answers {
-				if a.Err == nil {
-					made++
-				} else {
-					want(t, a, volume.ErrNoPlacement)
+				if a.Err != nil {
+					t.Fatal(a.Err)
+				}
+				if len(a.Warnings) > 0 {
+					warned++
 				}
 			}
 		}
-		if made != 2 {
-			t.Fatalf("seed %d: %d volumes of 4 GiB were placed on disks of 10 GiB", seed, made)
+		if warned != 2 {
+			t.Fatalf("seed %d: %d of 4 volumes of 4 GiB on disks of 10 GiB came with a warning", seed, warned)
+		}
+		c.check()
+		for _, d := range c.nodes[0].o.Disks() {
+			if d.Promised != 16*gib {
+				t.Errorf("%+v", d)
+			}
+		}
+		dry := c.nodes[0].do(volume.Command{Kind: volume.CreateVolume, DryRun: true, Spec: c.spec("replicas=2,size=4GiB,name=z")})
+		if dry.Err != nil || len(dry.Warnings) != 2 {
+			t.Errorf("a plan warns %q, %v", dry.Warnings, dry.Err)
+		}
+		want(t, c.nodes[0].do(volume.Command{Kind: volume.CreateVolume, Spec: c.spec("replicas=2,size=11GiB,name=z")}), volume.ErrNoPlacement)
+		c.nodes[1].insist(volume.Command{Kind: volume.DeleteVolume, Name: "p"})
+		c.nodes[0].insist(volume.Command{Kind: volume.DeleteVolume, Name: "q"})
+		for _, d := range c.nodes[0].o.Disks() {
+			if d.Promised != 8*gib {
+				t.Errorf("after two deletions and a refused creation: %+v", d)
+			}
 		}
 		c.check()
 	}

@@ -137,7 +137,7 @@ func count(n int, thing string) string {
 func busy(op *operation) error {
 	return &volume.Error{
 		Kind: volume.ErrBusy,
-		What: fmt.Sprintf("cannot %s volume %q: this node has too many commands under way", verbOf(op), nameOf(op)),
+		What: fmt.Sprintf("cannot %s %s: this node has too many commands under way", verbOf(op), subjectOf(op)),
 		Fix:  "try again in a moment",
 	}
 }
@@ -157,10 +157,50 @@ func (o *Orchestrator) late(op *operation) error {
 	}
 	return &volume.Error{
 		Kind: volume.ErrOutcomeUnknown,
-		What: fmt.Sprintf("cannot tell whether volume %q was %s: the metadata store has not answered for %d s",
-			nameOf(op), participleOf(op), answerWithin/time.Second),
+		What: fmt.Sprintf("cannot tell whether %s was %s: the metadata store has not answered for %d s",
+			subjectOf(op), participleOf(op), answerWithin/time.Second),
 		Fix: "see that most of the voting nodes are up (lagan status), then give the same command again: it is not done twice",
 	}
+}
+
+func removesItself(name string) error {
+	return &volume.Error{
+		Kind: volume.ErrNodeAlive,
+		What: fmt.Sprintf("node %s cannot remove itself from the cluster", name),
+		Fix:  "stop it with  lagan down  and remove it on another node:  lagan node rm " + name,
+	}
+}
+
+func stillAlive(name string) error {
+	return &volume.Error{
+		Kind: volume.ErrNodeAlive,
+		What: fmt.Sprintf("cannot remove node %s: it is heard from", name),
+		Fix:  fmt.Sprintf("stop it first, on node %s:  lagan down", name),
+	}
+}
+
+// namedMax is how many volumes an error names.
+const namedMax = 10
+
+func lastCopies(node string, volumes []string) error {
+	more := ""
+	if n := len(volumes) - namedMax; n > 0 {
+		volumes, more = volumes[:namedMax], fmt.Sprintf(" and %d more", n)
+	}
+	return &volume.Error{
+		Kind:   volume.ErrLastCopy,
+		What:   fmt.Sprintf("cannot remove node %s: it has the only copy that holds everything of some volumes", node),
+		Causes: []string{"volumes: " + strings.Join(volumes, ", ") + more},
+		Fix:    fmt.Sprintf("start node %s again and wait until other copies are in sync, or give the volumes up:  lagan volume rm NAME", node),
+	}
+}
+
+// subjectOf says in words what a command is about.
+func subjectOf(op *operation) string {
+	if op.command.Kind == volume.RemoveNode {
+		return "node " + op.command.Name
+	}
+	return fmt.Sprintf("volume %q", nameOf(op))
 }
 
 func nameOf(op *operation) string {
@@ -184,6 +224,8 @@ func verbOf(op *operation) string {
 		return "mark as formatted"
 	case volume.FindVolume:
 		return "find"
+	case volume.RemoveNode:
+		return "remove"
 	}
 	return "use"
 }
@@ -202,6 +244,8 @@ func participleOf(op *operation) string {
 		return "marked as formatted"
 	case volume.FindVolume:
 		return "found"
+	case volume.RemoveNode:
+		return "removed"
 	}
 	return "used"
 }

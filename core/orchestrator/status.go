@@ -19,6 +19,7 @@ type VolumeStatus struct {
 	Config     *volume.Config     // nil while it has not arrived
 	Attachment *volume.Attachment // nil: not attached
 	AttachedTo string             // name of the node
+	Gone       []block.NodeID     // nodes with a copy that were removed
 	Revision   metadata.Revision  // of the newest record of the volume
 	Deleting   bool               // replicas are being freed
 	Here       Service            // of the coordinator on this node
@@ -78,6 +79,7 @@ func (o *Orchestrator) volume(id block.VolumeID) VolumeStatus {
 	if held.Config.Value != nil {
 		s.Config = held.Config.Value.Clone()
 		s.Deleting = s.Config.Tombstone
+		s.Gone = o.goneNodes(s.Config)
 	}
 	if held.Attachment.Value != nil {
 		a := *held.Attachment.Value
@@ -105,7 +107,7 @@ func (o *Orchestrator) Tally() map[volume.Health]int {
 			return volume.Deleting
 		case l != nil && l.coordinator != absent && !l.serving:
 			return volume.Stalled
-		case v.Config.Value == nil || v.Spec.Value == nil || missing(v) > 0:
+		case v.Config.Value == nil || v.Spec.Value == nil || o.missing(v) > 0:
 			return volume.Degraded
 		}
 		return volume.Healthy
@@ -114,6 +116,12 @@ func (o *Orchestrator) Tally() map[volume.Health]int {
 
 // UnderWay returns how many commands are being carried out.
 func (o *Orchestrator) UnderWay() int { return o.operations }
+
+// Removed reports whether a node was removed from the cluster.
+func (o *Orchestrator) Removed(id block.NodeID) bool { return o.view.Removed(id).Revision != 0 }
+
+// RemovedNames returns what people called the nodes that were removed.
+func (o *Orchestrator) RemovedNames() map[block.NodeID]string { return o.view.RemovedNames() }
 
 // Nodes returns all nodes by name.
 func (o *Orchestrator) Nodes() []NodeStatus {

@@ -163,7 +163,7 @@ func (o *Orchestrator) tellVolume(id block.VolumeID, out *step.Effects) {
 		}
 		return
 	}
-	now := volumeTold{name: v.Spec.Value.Name, missing: missing(&v)}
+	now := volumeTold{name: v.Spec.Value.Name, missing: o.missing(&v)}
 	if a := v.Attachment.Value; a != nil {
 		now.node, now.number, now.holder = a.Node, a.Number, o.nodeName(a.Node)
 	}
@@ -211,7 +211,10 @@ func (o *Orchestrator) tellHealth(v *view.Volume, now, before volumeTold, out *s
 		event.Kind = volume.VolumeDegraded
 		event.Text = fmt.Sprintf("volume %s has %d of %d copies in sync", now.name, asked-now.missing, asked)
 		for _, m := range v.Config.Value.Members {
-			if m.State != volume.InSync {
+			switch {
+			case o.view.Removed(m.Node).Revision != 0:
+				event.Text += fmt.Sprintf(", the one on node %s went with it", o.nodeName(m.Node))
+			case m.State != volume.InSync:
 				event.Text += fmt.Sprintf(", the one on node %s is %s", o.nodeName(m.Node), m.State)
 			}
 		}
@@ -222,7 +225,14 @@ func (o *Orchestrator) tellHealth(v *view.Volume, now, before volumeTold, out *s
 	out.Events = append(out.Events, event)
 }
 
-// missing returns how many copies of a volume are asked for and not in sync.
-func missing(v *view.Volume) int {
-	return max(0, v.Spec.Value.Replicas-v.Config.Value.Count(volume.InSync))
+// missing returns how many copies of a volume are asked for and not in sync. One
+// on a node that was removed is none, whatever the configuration still says.
+func (o *Orchestrator) missing(v *view.Volume) int {
+	missing := v.Spec.Value.Replicas
+	for i := range v.Config.Value.Members {
+		if m := &v.Config.Value.Members[i]; m.State == volume.InSync && o.view.Removed(m.Node).Revision == 0 {
+			missing--
+		}
+	}
+	return max(0, missing)
 }

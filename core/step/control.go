@@ -27,6 +27,8 @@ const (
 	// From the orchestrator to the body.
 	StartCoordinator // Volume, Config, Revision: this node is to serve the volume
 	StopCoordinator  // Volume, Force: detach in order, or give up at once
+	NodesRemoved     // Volume, Nodes: to the coordinator: members there never come back
+	NodeEnded        // this node was removed from the cluster and must stop
 
 	// From a coordinator to the body and the orchestrator.
 	VolumeServing  // Volume, Lossless: requests are answered
@@ -46,6 +48,7 @@ type Control struct {
 	Volume   block.VolumeID
 	Replica  block.ReplicaID
 	Session  block.Session
+	Nodes    []block.NodeID
 	Config   *volume.Config
 	Revision int64 // of Config in the metadata store
 	Attached int64 // revision of the volume's attachment record that asks for this

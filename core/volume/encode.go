@@ -11,7 +11,7 @@ import (
 
 // Record is what is kept under a key of its own.
 type Record interface {
-	Config | Spec | Attachment | Node | Disk
+	Config | Spec | Attachment | Node | Disk | Removed
 }
 
 // Encode writes a record as JSON: equal records give equal bytes.

@@ -36,6 +36,9 @@ var (
 	ErrNotReady          = errors.New("not-ready")
 	ErrInvalidRequest    = errors.New("invalid-request")
 	ErrNodeNotFound      = errors.New("node-not-found")
+	ErrNodeAlive         = errors.New("node-alive")
+	ErrNodeRemoved       = errors.New("node-removed")
+	ErrLastCopy          = errors.New("last-copy")
 	ErrTokenRefused      = errors.New("token-refused")
 	ErrTokenNotFound     = errors.New("token-not-found")
 	ErrNodeNameTaken     = errors.New("node-name-taken")
@@ -81,6 +84,9 @@ func Catalogue() []Explanation {
 		{ErrNotReady, "the node has not heard from the cluster's metadata store since it was started", "see that a majority of the voting nodes is up, then try again"},
 		{ErrInvalidRequest, "the request has not the form that the API asks for", "correct what the message names"},
 		{ErrNodeNotFound, "no node has that name or identity", "look at: lagan node ls"},
+		{ErrNodeAlive, "the node is heard from, so it cannot be removed", "stop it first, there: lagan down"},
+		{ErrNodeRemoved, "the node was removed from its cluster", "remove its data directory, erase its disks, and join the cluster anew: lagan join"},
+		{ErrLastCopy, "a node to be removed has the only copy of a volume that holds everything", "start the node again and wait until another copy is in sync, or delete the volumes that the message names"},
 		{ErrTokenRefused, "the cluster does not know the token, or it has run out", "make another on any node: lagan token create"},
 		{ErrTokenNotFound, "no token has that id", "look at: lagan token ls"},
 		{ErrNodeNameTaken, "a node of that name belongs to the cluster", "choose another name: lagan join --name NAME"},

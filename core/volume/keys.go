@@ -16,6 +16,8 @@ const (
 	NodesPrefix = Prefix + "nodes/" // of NodeKey
 	AlivePrefix = Prefix + "alive/" // of AliveKey
 	DisksPrefix = Prefix + "disks/" // of DiskKey
+	// RemovedPrefix is that of RemovedKey.
+	RemovedPrefix = Prefix + "removed/"
 )
 
 // ConfigKey is where a volume's Config is kept.
@@ -40,6 +42,10 @@ func AliveKey(id block.NodeID) string { return AlivePrefix + id.String() }
 
 // DiskKey is where a disk's record is kept.
 func DiskKey(id block.DiskID) string { return DisksPrefix + id.String() }
+
+// RemovedKey is where it is kept that a node was removed, for ever: nodes are
+// never called back.
+func RemovedKey(id block.NodeID) string { return RemovedPrefix + id.String() }
 
 // ParseVolumeKey splits a key below volumes/ into the volume and the part
 // ("config", "spec", "attachment").

@@ -89,6 +89,16 @@ type Disk struct {
 	Unusable string       `json:"unusable,omitempty"`
 }
 
+// Removed says that a node was removed from the cluster. It is what the node is
+// told when it starts again, and what allows others to take out of the records
+// what the node would have to.
+type Removed struct {
+	Format int            `json:"format"`
+	Node   block.NodeID   `json:"node"`
+	Name   string         `json:"name"`
+	Disks  []block.DiskID `json:"disks,omitempty"` // that it had
+}
+
 // CommandKind says what a user wants.
 type CommandKind uint8
 
@@ -100,6 +110,7 @@ const (
 	DeleteVolume                     // Name
 	MarkFormatted                    // Name: Spec.Formatted is set
 	FindVolume                       // Name: nothing is changed; refused when there is certainly none
+	RemoveNode                       // Node, and Name for people: it is not heard from and never comes back
 )
 
 // Command is one thing a user wants done, through the node that got it.
@@ -107,6 +118,7 @@ type Command struct {
 	ID     uint64
 	Kind   CommandKind
 	Name   string
+	Node   block.NodeID
 	Spec   Spec
 	Force  bool
 	DryRun bool
@@ -119,5 +131,7 @@ type Answer struct {
 	ID      uint64
 	Volume  block.VolumeID
 	Reasons []string // of a placement: one line a node, chosen or not
-	Err     error
+	// Warnings are of a placement that was made all the same: a line each.
+	Warnings []string
+	Err      error
 }

@@ -143,6 +143,10 @@ func TestRecordsAreWrittenAsDocumented(t *testing.T) {
 			`{"format":1,"volume":"01000000000000000000000000000000","name":"db","size":65536,"replicas":2,"fs":"ext4","formatted":false,"created":"2026-01-02T03:04:05Z"}`,
 		},
 		{
+			string(volume.Encode(volume.Removed{Format: 1, Node: block.NodeID{1}, Name: "a", Disks: []block.DiskID{{2}}})),
+			`{"format":1,"node":"01000000000000000000000000000000","name":"a","disks":["02000000000000000000000000000000"]}`,
+		},
+		{
 			string(volume.Encode(volume.Disk{Format: 1, ID: block.DiskID{1}, Node: block.NodeID{2}, Capacity: 3, Free: 4, Promised: 5})),
 			`{"format":1,"id":"01000000000000000000000000000000","node":"02000000000000000000000000000000","capacity":3,"free":4,"promised":5}`,
 		},

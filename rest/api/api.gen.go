@@ -656,10 +656,12 @@ type ClientInterface interface {
 
 	// DeleteNode Remove a dead node
 	//
-	// For a machine that will not come back: its vote, its certificate and its disks are struck off, and its copies
-	// are made anew elsewhere. A node that is heard from is not removed.
+	// For a machine that will not come back: its records, its vote and its name are struck off, what it had attached
+	// is given up, and volumes drop their copies there. When it starts again it is told so and stops. A node that is
+	// heard from is not removed, nor one that has the only copy of a volume that holds everything. The same request
+	// completes one that was broken off.
 	//
-	// Problems: `node-not-found`.
+	// Problems: `node-not-found`, `node-alive`, `last-copy`, `outcome-unknown`.
 	//
 	// Corresponds with DELETE /v1/nodes/{id} (the `DeleteNode` operationId).
 	DeleteNode(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1025,10 +1027,12 @@ func (c *Client) ListNodes(ctx context.Context, reqEditors ...RequestEditorFn) (
 
 // DeleteNode Remove a dead node
 //
-// For a machine that will not come back: its vote, its certificate and its disks are struck off, and its copies
-// are made anew elsewhere. A node that is heard from is not removed.
+// For a machine that will not come back: its records, its vote and its name are struck off, what it had attached
+// is given up, and volumes drop their copies there. When it starts again it is told so and stops. A node that is
+// heard from is not removed, nor one that has the only copy of a volume that holds everything. The same request
+// completes one that was broken off.
 //
-// Problems: `node-not-found`.
+// Problems: `node-not-found`, `node-alive`, `last-copy`, `outcome-unknown`.
 //
 // Corresponds with DELETE /v1/nodes/{id} (the `DeleteNode` operationId).
 func (c *Client) DeleteNode(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2572,10 +2576,12 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteNodeWithResponse Remove a dead node
 	//
-	// For a machine that will not come back: its vote, its certificate and its disks are struck off, and its copies
-	// are made anew elsewhere. A node that is heard from is not removed.
+	// For a machine that will not come back: its records, its vote and its name are struck off, what it had attached
+	// is given up, and volumes drop their copies there. When it starts again it is told so and stops. A node that is
+	// heard from is not removed, nor one that has the only copy of a volume that holds everything. The same request
+	// completes one that was broken off.
 	//
-	// Problems: `node-not-found`.
+	// Problems: `node-not-found`, `node-alive`, `last-copy`, `outcome-unknown`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3552,10 +3558,12 @@ func (c *ClientWithResponses) ListNodesWithResponse(ctx context.Context, reqEdit
 
 // DeleteNodeWithResponse Remove a dead node
 //
-// For a machine that will not come back: its vote, its certificate and its disks are struck off, and its copies
-// are made anew elsewhere. A node that is heard from is not removed.
+// For a machine that will not come back: its records, its vote and its name are struck off, what it had attached
+// is given up, and volumes drop their copies there. When it starts again it is told so and stops. A node that is
+// heard from is not removed, nor one that has the only copy of a volume that holds everything. The same request
+// completes one that was broken off.
 //
-// Problems: `node-not-found`.
+// Problems: `node-not-found`, `node-alive`, `last-copy`, `outcome-unknown`.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -52,6 +52,19 @@ func flock(path string, flag int) (*os.File, error) {
 	return f, nil
 }
 
+// Discard removes the data of a member that the cluster took out and that does
+// not run. Another one may be started in dir.
+func Discard(dir string) error {
+	lock, err := lockDir(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "member")); err != nil {
+		return errors.Join(fmt.Errorf("remove the data of a former etcd member: %w", err), lock.Close())
+	}
+	return lock.Close()
+}
+
 // HasMember reports whether dir holds the data of a member that has started.
 func HasMember(dir string) (bool, error) {
 	logs, err := filepath.Glob(filepath.Join(dir, "member", "wal", "*.wal"))

@@ -34,6 +34,7 @@ type notes struct {
 	mu       sync.Mutex
 	fatal    string // the line that etcd gave up with
 	mismatch bool   // a peer belongs to another cluster
+	removed  bool   // the others took the member out
 }
 
 func newNotes() *notes { return &notes{died: make(chan struct{})} }
@@ -72,12 +73,20 @@ func (n *notes) giveUp(text string) {
 }
 
 func (n *notes) observe(message string) {
-	if !strings.Contains(strings.ToLower(message), "cluster id mismatch") {
+	mismatch := strings.Contains(strings.ToLower(message), "cluster id mismatch")
+	removed := message == "data-dir used by this member must be removed"
+	if !mismatch && !removed {
 		return
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.mismatch = true
+	n.mismatch, n.removed = n.mismatch || mismatch, n.removed || removed
+}
+
+func (n *notes) wasRemoved() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.removed
 }
 
 func (n *notes) read() (fatal string, mismatch bool) {

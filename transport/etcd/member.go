@@ -22,6 +22,9 @@ var (
 	ErrForeignCluster = errors.New("etcd member belongs to another cluster")
 	// ErrAlreadyMember says that the cluster knows this member, but its directory is empty.
 	ErrAlreadyMember = errors.New("etcd member lost its data")
+	// ErrMemberRemoved says that the cluster took the member out: its data is worth
+	// nothing any more. See Discard.
+	ErrMemberRemoved = errors.New("etcd member was removed from its cluster")
 	// ErrMemberFailed says that the member stopped by itself.
 	ErrMemberFailed = errors.New("etcd member stopped by itself")
 )
@@ -118,6 +121,8 @@ func (m *Member) explain(err error) error {
 	fatal, mismatch := m.notes.read()
 	p := m.params
 	switch {
+	case m.notes.wasRemoved():
+		return fmt.Errorf("%w: its data in %s is of no use any more", ErrMemberRemoved, p.Dir)
 	case fatal != "":
 		return fmt.Errorf("%w: its data in %s cannot be used: %s: move the directory away and let the node join anew", ErrMemberFailed, p.Dir, fatal)
 	case mismatch:
@@ -159,6 +164,11 @@ func (m *Member) Wait(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-m.notes.died:
+		return m.explain(nil)
+	case <-m.server.Server.StopNotify():
+		if m.streams.closing.Err() != nil {
+			return nil
+		}
 		return m.explain(nil)
 	case err, open := <-m.server.Err():
 		if !open {

@@ -76,6 +76,20 @@ func (s *Store) Promote(ctx context.Context, id uint64) error {
 	return nil
 }
 
+// Remove takes a member out for good: it stops by itself, and its data is worth
+// nothing any more. One that is out already is fine. It is refused while the rest
+// would be no majority.
+func (s *Store) Remove(ctx context.Context, id uint64) error {
+	err := s.once(ctx, func(ctx context.Context, e *endpoint) error {
+		_, err := e.client.MemberRemove(ctx, id)
+		return err
+	})
+	if err != nil && !errors.Is(err, rpctypes.ErrMemberNotFound) {
+		return fmt.Errorf("remove member %x from the metadata store: %w", id, err)
+	}
+	return nil
+}
+
 // Move tells the others that a member has other peer URLs now.
 func (s *Store) Move(ctx context.Context, id uint64, peers []string) error {
 	err := s.once(ctx, func(ctx context.Context, e *endpoint) error {

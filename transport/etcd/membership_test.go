@@ -84,3 +84,46 @@ func TestEmptyDirectoryHasNoMember(t *testing.T) {
 		t.Errorf("an empty directory: %v", fmt.Sprint(has, err))
 	}
 }
+
+func TestRemovedMemberIsToldWhetherItRunsOrReturns(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	s := c.open()
+	insist(t, s, put("/w/before", "1"))
+	seat := func(name string) Seat {
+		seats, err := s.Seats(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, seat := range seats {
+			if seat.Name == name {
+				return seat
+			}
+		}
+		return Seat{}
+	}
+	leader := c.leader()
+	away := (leader + 1) % 3
+	c.stopOne(away)
+	id := seat(memberName(away)).ID
+	if err := errors.Join(s.Remove(t.Context(), id), s.Remove(t.Context(), id)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := StartMember(ctx, c.params[away]); !errors.Is(err, ErrMemberRemoved) {
+		t.Errorf("a member that was removed while it was away: %v", err)
+	}
+	if err := Discard(c.params[away].Dir); err != nil {
+		t.Error(err)
+	}
+	if has, err := HasMember(c.params[away].Dir); has || err != nil {
+		t.Errorf("its data is left: %v, %v", has, err)
+	}
+	// With two of two there, one that runs may be taken out.
+	running := (leader + 2) % 3
+	await(t, func() bool { return s.Remove(t.Context(), seat(memberName(running)).ID) == nil })
+	if err := c.members[running].Wait(ctx); !errors.Is(err, ErrMemberRemoved) {
+		t.Errorf("a member that was removed while it ran: %v", err)
+	}
+	insist(t, s, put("/w/after", "2"))
+}

@@ -36,9 +36,9 @@ const (
 	drainWithin = 3 * time.Second
 )
 
-func newUseCases(life fx.Lifecycle, c Config, node volume.Node, b body, d disks, devs *devices, log *slog.Logger) *usecase.Node {
+func newUseCases(life fx.Lifecycle, c Config, node volume.Node, b body, d disks, devs *devices, k *cluster.Keeper, log *slog.Logger) *usecase.Node {
 	p := usecase.Params{
-		Host: b.host, Node: node, NoDevices: devs.missing, Filesystem: filesystems{},
+		Host: b.host, Membership: k, Node: node, NoDevices: devs.missing, Filesystem: filesystems{},
 		Disks: d.opened, Unusable: d.unusable, Pool: b.pool, Now: time.Now, Log: log,
 	}
 	if devs.attacher != nil {

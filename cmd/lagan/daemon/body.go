@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,7 @@ type bodyParams struct {
 	Node        volume.Node
 	Disks       disks
 	Markers     *datadir.Markers
+	Failed      breakdown
 	Store       *etcd.Store
 	Log         *slog.Logger
 	Life        fx.Lifecycle
@@ -65,7 +67,8 @@ func openBody(p bodyParams) (body, error) {
 	h := host.Open(p.Context, host.Params{
 		Node: p.Node, Disks: p.Disks.opened, Unusable: p.Disks.unusable, Transport: peers, Metadata: p.Store,
 		Clock: host.Boottime, Now: time.Now, Seed: seed, BlockSize: block.Size, Pool: pool, Markers: p.Markers, Log: p.Log,
-		Limits: store.Limits{RecentBytes: recentBytes},
+		Limits:  store.Limits{RecentBytes: recentBytes},
+		Removed: func() { p.Failed.tell(removed(&p.Config)) },
 	})
 	opened.Store(h)
 	life, end := context.WithCancel(context.WithoutCancel(p.Context))
@@ -85,6 +88,15 @@ func openBody(p bodyParams) (body, error) {
 		return err
 	}))
 	return body{h, pool, peers}, nil
+}
+
+// removed is what a node ends with that the cluster removed.
+func removed(c *Config) error {
+	return &volume.Error{
+		Kind: volume.ErrNodeRemoved,
+		What: fmt.Sprintf("node %s was removed from the cluster", c.Name),
+		Fix:  fmt.Sprintf("to make this machine a node again, remove %s and what is on its disks, and let it join anew:  lagan join", c.Data),
+	}
 }
 
 // addressOf returns where the cluster says that a node listens.

@@ -34,6 +34,7 @@ type keeping struct {
 
 	Store      *etcd.Store
 	Admissions *cluster.Admissions
+	Keeper     *cluster.Keeper
 }
 
 // openStore returns a client of the metadata store, and starts what keeps this
@@ -54,7 +55,7 @@ func openStore(ctx context.Context, life fx.Lifecycle, failed breakdown, c Confi
 	if err != nil {
 		return k, err
 	}
-	var keeper *cluster.Keeper
+	var keeper *cluster.Keeper // of both, each of which needs the other
 	k.Admissions = cluster.NewAdmissions(cluster.Params{
 		Store: k.Store, API: c.Addresses().API, Scheme: cluster.Scheme, Now: time.Now,
 		Endpoints: func() []string { return keeper.Endpoints() },
@@ -67,6 +68,7 @@ func openStore(ctx context.Context, life fx.Lifecycle, failed breakdown, c Confi
 		Tokens: k.Admissions, Founded: func(t volume.TokenReport) { tellToken(c, t) },
 		Failed: failed.tell, Log: log,
 	})
+	k.Keeper = keeper
 	life.Append(fx.StopHook(func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, memberWithin)
 		defer cancel()

@@ -7,7 +7,6 @@ import (
 	"net"
 	"strings"
 
-	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/metadata"
 	"github.com/lagan-storage/lagan/core/volume"
 )
@@ -16,14 +15,16 @@ import (
 const nameBytesMax = 63
 
 // Join admits a node: it checks the token, takes the name for it and answers
-// with a certificate. A request that is refused changes nothing.
+// with a certificate. A request that is refused changes nothing. One whose answer
+// was lost may be made again, with the same token, name and addresses: until the
+// node has started for the first time it is the same node.
 func (a *Admissions) Join(ctx context.Context, j volume.JoinRequest) (volume.JoinAnswer, error) {
 	if err := checkRequest(&j); err != nil {
 		return volume.JoinAnswer{}, err
 	}
 	what := fmt.Sprintf("node %q was not admitted", j.Name)
 	tokenKey, memberKey := tokensPrefix+j.TokenID, membersPrefix+j.Name
-	r, err := a.read(ctx, what, authorityKey, tokenKey, membersPrefix)
+	r, err := a.read(ctx, what, authorityKey, tokenKey, membersPrefix, volume.NodesPrefix, volume.RemovedPrefix)
 	if err != nil {
 		return volume.JoinAnswer{}, err
 	}
@@ -39,32 +40,51 @@ func (a *Admissions) Join(ctx context.Context, j volume.JoinRequest) (volume.Joi
 	if err != nil {
 		return volume.JoinAnswer{}, err
 	}
-	if err := checkPlace(members, &j, a.p.Scheme); err != nil {
+	m, known := a.memberFor(&r, members, &j)
+	if err := checkPlace(members, &j, &m, a.p.Scheme); err != nil {
 		return volume.JoinAnswer{}, err
 	}
-	var node block.NodeID
-	_, _ = rand.Read(node[:]) // never fails
-	certificate, err := authority.Issue(j.Request, node, nil, a.p.Now())
+	certificate, err := authority.Issue(j.Request, m.Node, nil, a.p.Now())
 	if err != nil {
 		return volume.JoinAnswer{}, invalid("%v", err)
 	}
-	m := Member{
-		Format: format, Seq: 1, Node: node, Name: j.Name, API: j.API,
-		Peer: a.p.Scheme + "://" + j.EtcdPeer, Client: a.p.Scheme + "://" + j.EtcdClient,
-	}
 	answer := volume.JoinAnswer{
-		Node: node, Cluster: name, Authority: authority.Certificate(), Certificate: certificate, Endpoints: a.p.Endpoints(),
-	}
-	for _, other := range members {
-		m.Seq = max(m.Seq, other.Seq+1)
+		Node: m.Node, Cluster: name, Authority: authority.Certificate(), Certificate: certificate, Endpoints: a.p.Endpoints(),
 	}
 	op, err := put(memberKey, m)
 	if err != nil {
 		return volume.JoinAnswer{}, err
 	}
-	// The token may be removed, and the name be taken, in between.
-	txn := metadata.Txn{Guards: []metadata.Guard{{Key: memberKey}, {Key: tokenKey, Revision: token.Revision}}, Ops: []metadata.Op{op}}
+	// The token may be removed, the name be taken, and the node start, in between.
+	txn := metadata.Txn{Ops: []metadata.Op{op}, Guards: []metadata.Guard{
+		{Key: memberKey, Revision: known},
+		{Key: tokenKey, Revision: token.Revision},
+		{Key: volume.NodeKey(m.Node)},
+		{Key: volume.RemovedKey(m.Node)},
+	}}
 	return answer, a.write(ctx, what, txn, &volume.Error{Kind: volume.ErrBusy, What: what + ": another change came in between", Fix: "try again"})
+}
+
+// memberFor returns the record of the node that asks: a new one, or that of a node
+// which asked before and never started, with the revision it is known at.
+func (a *Admissions) memberFor(r *metadata.Result, members []Member, j *volume.JoinRequest) (m Member, known metadata.Revision) {
+	m = Member{
+		Format: format, Seq: 1, Name: j.Name, API: j.API, Token: j.TokenID,
+		Peer: a.p.Scheme + "://" + j.EtcdPeer, Client: a.p.Scheme + "://" + j.EtcdClient,
+	}
+	_, _ = rand.Read(m.Node[:]) // never fails
+	for _, other := range members {
+		again := m
+		again.Seq, again.Node = other.Seq, other.Node
+		_, started := r.Find(volume.NodeKey(other.Node))
+		_, removed := r.Find(volume.RemovedKey(other.Node))
+		if again == other && !started && !removed {
+			item, _ := r.Find(membersPrefix + other.Name)
+			return other, item.Revision
+		}
+		m.Seq = max(m.Seq, other.Seq+1)
+	}
+	return m, 0
 }
 
 func invalid(format string, values ...any) error {
@@ -121,15 +141,16 @@ func (a *Admissions) checkToken(item metadata.Item, found bool, secret string) e
 	return nil
 }
 
-// checkPlace refuses a name and addresses that another node has.
-func checkPlace(members []Member, j *volume.JoinRequest, scheme string) error {
+// checkPlace refuses a name and addresses that a node other than self has.
+func checkPlace(members []Member, j *volume.JoinRequest, self *Member, scheme string) error {
 	for i := range members {
 		m := &members[i]
 		switch {
+		case m.Node == self.Node:
 		case m.Name == j.Name:
 			return &volume.Error{
 				Kind: volume.ErrNodeNameTaken, What: fmt.Sprintf("a node %q belongs to the cluster already, as %v", j.Name, m.Node),
-				Fix: "choose another name:  lagan join … --name NAME; if this machine is that node, start it with  lagan up",
+				Fix: fmt.Sprintf("choose another name:  lagan join … --name NAME; if this machine is that node, start it with  lagan up; if that node is gone for good:  lagan node rm %s", j.Name),
 			}
 		case m.API == j.API, m.Peer == scheme+"://"+j.EtcdPeer:
 			return invalid("node %s is at %s and %s already: give this one addresses of its own", m.Name, m.API, m.Peer)

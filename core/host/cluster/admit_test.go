@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -146,6 +147,11 @@ func TestRefusedNodesChangeNothing(t *testing.T) {
 	if err := g.join(filepath.Join(root, "b"), "b", token); err != nil {
 		t.Fatal(err)
 	}
+	b, err := decode[Member](g.store.items[membersPrefix+"b"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.store.Do(t.Context(), metadata.Txn{Ops: []metadata.Op{{Key: volume.NodeKey(b.Node), Value: []byte("{}")}}}) // it has started
 	guessed, unknown, damaged := token, identity.NewToken(token.Authority), token
 	guessed.Secret, damaged.ID = unknown.Secret, "../authority"
 	other := newGate(t).token()
@@ -176,6 +182,65 @@ func TestRefusedNodesChangeNothing(t *testing.T) {
 	}
 	if err := g.join(filepath.Join(root, "c"), "c", foreign); !errors.Is(err, identity.ErrOtherAuthority) {
 		t.Errorf("an answer of another authority: %v", err)
+	}
+}
+
+func TestJoinWhoseAnswerWasLostMayBeMadeAgain(t *testing.T) {
+	g := newGate(t)
+	token, another := g.token(), g.token()
+	root := t.TempDir()
+	ask := func(name, api string, token identity.Token, lost bool) error {
+		a := Addresses{API: api, EtcdPeer: api + "2", EtcdClient: api + "3"}
+		return Join(t.Context(), filepath.Join(root, name+api), datadir.Settings{Name: name}, a, token,
+			func(ctx context.Context, j volume.JoinRequest) (volume.JoinAnswer, error) {
+				answer, err := g.Join(ctx, j)
+				if err == nil && lost {
+					return volume.JoinAnswer{}, context.DeadlineExceeded
+				}
+				return answer, err
+			})
+	}
+	if err := ask("b", "b:1", token, true); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	first, err := decode[Member](g.store.items[membersPrefix+"b"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []struct {
+		api   string
+		token identity.Token
+	}{{"c:1", token}, {"b:1", another}} {
+		if err := ask("b", other.api, other.token, false); !errors.Is(err, volume.ErrNodeNameTaken) {
+			t.Errorf("another machine, or another token: %v", err)
+		}
+	}
+	if err := ask("b", "b:1", token, false); err != nil {
+		t.Fatal(err)
+	}
+	again, err := decode[Member](g.store.items[membersPrefix+"b"])
+	id, loadErr := identity.Load(filepath.Join(root, "bb:1", datadir.TLSDir))
+	if err != nil || loadErr != nil || again != first || id.Node != first.Node {
+		t.Errorf("recorded %+v, was %+v, certificate for %v; %v, %v", again, first, id, err, loadErr)
+	}
+	// Once it has started the name is its own, and so it is once it was removed.
+	for _, key := range []string{volume.NodeKey(first.Node), volume.RemovedKey(first.Node)} {
+		g.store.items[key] = metadata.Item{Key: key, Value: []byte("{}"), Revision: 1}
+		if err := os.RemoveAll(filepath.Join(root, "bb:1")); err != nil {
+			t.Fatal(err)
+		}
+		if err := ask("b", "b:1", token, false); !errors.Is(err, volume.ErrNodeNameTaken) {
+			t.Errorf("with %s: %v", key, err)
+		}
+		delete(g.store.items, key)
+	}
+	// It starts while its second request is looked at.
+	g.store.before = func() {
+		key := volume.NodeKey(first.Node)
+		g.store.items[key] = metadata.Item{Key: key, Value: []byte("{}"), Revision: 1}
+	}
+	if err := ask("b", "b:1", token, false); !errors.Is(err, volume.ErrBusy) {
+		t.Errorf("a node that starts meanwhile: %v", err)
 	}
 }
 

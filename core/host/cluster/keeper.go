@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/host/datadir"
 	"github.com/lagan-storage/lagan/core/metadata"
 	"github.com/lagan-storage/lagan/core/volume"
@@ -21,10 +21,12 @@ import (
 
 const (
 	// lookEvery is how often a node asks who votes while that changes: a cluster
-	// that grows waits for it a few times. With all voters there it asks every
-	// lookSeldom, so that a thousand nodes ask 33 times a second.
+	// that grows waits for it a few times. With all voters there the voters, one of
+	// whom acts when one is removed, ask every lookVoting, and all others every
+	// lookSeldom, so that a thousand nodes ask a hundred times a second.
 	lookEvery  = time.Second
-	lookSeldom = 30 * time.Second
+	lookVoting = 2 * time.Second
+	lookSeldom = 10 * time.Second
 	// lookWithin bounds one look.
 	lookWithin = 10 * time.Second
 )
@@ -35,6 +37,7 @@ type Membership interface {
 	Seats(ctx context.Context) ([]etcd.Seat, error)
 	AddLearner(ctx context.Context, peer string) error
 	Promote(ctx context.Context, id uint64) error
+	Remove(ctx context.Context, id uint64) error
 	Move(ctx context.Context, id uint64, peers []string) error
 	SetEndpoints(ctx context.Context, urls []string) error
 }
@@ -63,6 +66,8 @@ type Keeper struct {
 	mu        sync.Mutex // guards what follows
 	member    *etcd.Member
 	endpoints []string
+	voting    []block.NodeID
+	founding  bool // the authority is not in the store yet
 
 	lost     bool           // the loss of the member's data was told; of Run
 	settled  bool           // all voters are there; of Run
@@ -87,7 +92,7 @@ func (k *Keeper) Endpoints() []string {
 
 // Run keeps until ctx ends. It waits for no majority but here.
 func (k *Keeper) Run(ctx context.Context) {
-	authority, err := unfounded(k.p.TLSDir)
+	authority, err := k.founder()
 	has, hasErr := etcd.HasMember(k.p.Member.Dir)
 	if err = errors.Join(err, hasErr); err != nil {
 		k.p.Failed(err)
@@ -95,7 +100,11 @@ func (k *Keeper) Run(ctx context.Context) {
 	}
 	if has || authority != nil {
 		k.p.Log.Info("member of the metadata store starts; it serves when a majority is up", slog.String("peer", k.p.Self.Peer))
-		if err := k.start(ctx, k.p.Member); err != nil {
+		err := k.start(ctx, k.p.Member)
+		if errors.Is(err, etcd.ErrMemberRemoved) && authority == nil {
+			err = k.discard() // it goes on as a client, and is told if it was removed itself
+		}
+		if err != nil {
 			if ctx.Err() == nil {
 				k.p.Failed(err)
 			}
@@ -121,12 +130,39 @@ func (k *Keeper) Run(ctx context.Context) {
 				k.p.Log.Warn("member of the metadata store was not started, and is tried again", slog.Any("error", err))
 			}
 		}
-		if k.settled && err == nil {
-			pause(ctx, lookSeldom)
-		} else {
+		switch {
+		case !k.settled || err != nil:
 			pause(ctx, lookEvery)
+		case k.running() != nil:
+			pause(ctx, lookVoting)
+		default:
+			pause(ctx, lookSeldom)
 		}
 	}
+}
+
+// Founding reports whether the cluster is still being founded by this node: until
+// that is done nobody can be admitted.
+func (k *Keeper) Founding() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.founding
+}
+
+// founder returns the authority if this node has it, and has not yet put it into
+// the store.
+func (k *Keeper) founder() (*identity.Authority, error) {
+	authority, err := unfounded(k.p.TLSDir)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.founding = authority != nil
+	return authority, err
+}
+
+// discard removes the data of this node's member, which the others took out.
+func (k *Keeper) discard() error {
+	k.p.Log.Warn("this node's member of the metadata store was taken out, its data is removed", slog.String("directory", k.p.Member.Dir))
+	return etcd.Discard(k.p.Member.Dir)
 }
 
 // Close stops the member, after Run has returned and nobody uses the store.
@@ -155,11 +191,27 @@ func (k *Keeper) start(ctx context.Context, p etcd.MemberParams) error {
 	k.mu.Unlock()
 	k.p.Log.Info("member of the metadata store serves", slog.String("endpoint", m.Endpoint()))
 	k.watching.Go(func() { // ends with ctx, or with the member
-		if err := m.Wait(ctx); err != nil && ctx.Err() == nil {
+		err := m.Wait(ctx)
+		if errors.Is(err, etcd.ErrMemberRemoved) {
+			err = k.leave(ctx, m)
+		}
+		if err != nil && ctx.Err() == nil {
 			k.p.Failed(err)
 		}
 	})
 	return nil
+}
+
+// leave ends a member that the others took out while it ran. The node goes on as
+// a client.
+func (k *Keeper) leave(ctx context.Context, m *etcd.Member) error {
+	if err := m.Close(ctx); err != nil {
+		return err
+	}
+	k.mu.Lock()
+	k.member = nil
+	k.mu.Unlock()
+	return k.discard()
 }
 
 // look does what is to be done now. join, if not nil, is the member that this
@@ -174,7 +226,13 @@ func (k *Keeper) look(ctx context.Context) (join *etcd.MemberParams, err error) 
 	if err != nil {
 		return nil, err
 	}
-	r := k.p.Store.Do(ctx, metadata.Txn{Read: []string{membersPrefix}})
+	own := k.running()
+	leads := own != nil && own.Leading()
+	read := []string{membersPrefix}
+	if leads { // nobody else needs to know how all nodes are doing
+		read = append(read, volume.AlivePrefix, volume.RemovedPrefix)
+	}
+	r := k.p.Store.Do(ctx, metadata.Txn{Read: read})
 	if r.Outcome != metadata.Applied {
 		return nil, unanswered("the members cannot be listed")
 	}
@@ -185,13 +243,13 @@ func (k *Keeper) look(ctx context.Context) (join *etcd.MemberParams, err error) 
 	if err != nil {
 		return nil, err
 	}
+	k.note(members, seats)
 	k.settled = len(seats) >= votersMax && !slices.ContainsFunc(seats, func(s etcd.Seat) bool { return s.Learner })
-	own := k.running()
 	switch {
 	case own == nil:
-		return k.seat(members, seats), nil
-	case own.Leading():
-		return nil, k.grow(ctx, plan(members, seats))
+		return k.seat(ctx, members, seats)
+	case leads:
+		return nil, k.grow(ctx, &r, members, seats)
 	}
 	return nil, nil
 }
@@ -227,6 +285,9 @@ func (k *Keeper) found(ctx context.Context, authority *identity.Authority) error
 	if err := os.Remove(filepath.Join(k.p.TLSDir, identity.AuthorityKeyFile)); err != nil {
 		return fmt.Errorf("remove the authority's key, which is in the metadata store now: %w", err)
 	}
+	k.mu.Lock()
+	k.founding = false
+	k.mu.Unlock()
 	k.p.Log.Info("cluster is founded", slog.String("cluster", k.p.Dir.Cluster().Name))
 	k.p.Founded(token)
 	return nil
@@ -275,63 +336,6 @@ func (k *Keeper) move(ctx context.Context, r *metadata.Result, members []Member,
 	item, _ := r.Find(op.Key)
 	if k.p.Store.Do(ctx, metadata.Txn{Guards: []metadata.Guard{{Key: op.Key, Revision: item.Revision}}, Ops: []metadata.Op{op}}).Outcome != metadata.Applied {
 		return unanswered("the node's new addresses were not recorded")
-	}
-	return nil
-}
-
-// seat returns the member that the cluster expects this node to start, if any.
-func (k *Keeper) seat(members []Member, seats []etcd.Seat) *etcd.MemberParams {
-	seat := seatOf(seats, &k.p.Self)
-	if seat == nil {
-		return nil
-	}
-	if seat.Name != "" { // it has started before
-		if !k.lost {
-			k.lost = true
-			k.p.Log.Error("this node was a member of the metadata store and has lost that member's data: restore the directory etcd, or set up the node anew under another name",
-				slog.String("directory", k.p.Member.Dir))
-		}
-		return nil
-	}
-	p := k.p.Member
-	p.Join, p.Cluster = true, maps.Clone(p.Cluster)
-	for i := range seats {
-		if s := &seats[i]; s.ID != seat.ID {
-			p.Cluster[nameOf(s, members, i)] = s.Peers
-		}
-	}
-	return &p
-}
-
-// nameOf returns some name for a seat: etcd wants one of each, and goes by URLs.
-func nameOf(s *etcd.Seat, members []Member, number int) string {
-	if s.Name != "" {
-		return s.Name
-	}
-	for i := range members {
-		if slices.Contains(s.Peers, members[i].Peer) {
-			return members[i].Name
-		}
-	}
-	return fmt.Sprintf("seat%d", number)
-}
-
-// grow does what the plan says. What fails is tried again with the next look.
-func (k *Keeper) grow(ctx context.Context, g growth) error {
-	for _, m := range g.expect {
-		k.p.Log.Info("node is to vote in the metadata store", slog.String("node", m.Name))
-		if err := k.p.Store.AddLearner(ctx, m.Peer); err != nil {
-			return err
-		}
-	}
-	for _, seat := range g.promote {
-		switch err := k.p.Store.Promote(ctx, seat.ID); {
-		case errors.Is(err, etcd.ErrNotInSync):
-			return nil
-		case err != nil:
-			return err
-		}
-		k.p.Log.Info("node votes in the metadata store", slog.String("node", seat.Name))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -25,9 +26,13 @@ type council struct {
 	asked []string // endpoints
 }
 
-func (c *council) Seats(context.Context) ([]etcd.Seat, error)          { return c.seats, nil }
-func (c *council) AddLearner(context.Context, string) error            { return nil }
-func (c *council) Promote(context.Context, uint64) error               { return nil }
+func (c *council) Seats(context.Context) ([]etcd.Seat, error) { return c.seats, nil }
+func (c *council) AddLearner(context.Context, string) error   { return nil }
+func (c *council) Promote(context.Context, uint64) error      { return nil }
+func (c *council) Remove(_ context.Context, id uint64) error {
+	c.seats = slices.DeleteFunc(c.seats, func(s etcd.Seat) bool { return s.ID == id })
+	return nil
+}
 func (c *council) Move(context.Context, uint64, []string) error        { return nil }
 func (c *council) SetEndpoints(_ context.Context, urls []string) error { c.asked = urls; return nil }
 
@@ -106,6 +111,26 @@ func TestFoundingMovesTheKeyIntoTheStore(t *testing.T) {
 	}
 }
 
+func TestKeeperFoundsUntilTheAuthorityIsInTheStore(t *testing.T) {
+	var told []volume.TokenReport
+	c := &council{memory: newGate(t).store, seats: []etcd.Seat{voter(1)}}
+	clear(c.items)
+	k := newKeeper(t, c, &told)
+	authority, err := k.founder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !k.Founding() {
+		t.Error("a node that has the authority's key founds nothing")
+	}
+	if err := k.found(t.Context(), authority); err != nil {
+		t.Fatal(err)
+	}
+	if authority, err := k.founder(); authority != nil || err != nil || k.Founding() {
+		t.Errorf("a node that has founded its cluster does so again: %v", err)
+	}
+}
+
 func TestKeeperRemembersTheVoters(t *testing.T) {
 	var told []volume.TokenReport
 	c := &council{memory: newGate(t).store, seats: []etcd.Seat{voter(2), voter(1), learner(3, true)}}
@@ -132,7 +157,7 @@ func TestMemberIsStartedOnceTheClusterExpectsIt(t *testing.T) {
 		{"nobody expects it", []etcd.Seat{voter(2)}, false},
 		{"it is expected", []etcd.Seat{voter(2), learner(1, false), learner(3, false)}, true},
 		{"it was started before, and lost its data", []etcd.Seat{voter(2), learner(1, true)}, false},
-		{"it voted, and lost its data", []etcd.Seat{voter(2), voter(1)}, false},
+		{"it voted, and lost its data", []etcd.Seat{voter(2), voter(3), voter(1)}, false},
 	} {
 		c.seats = x.seats
 		p, err := k.look(t.Context())
@@ -141,6 +166,9 @@ func TestMemberIsStartedOnceTheClusterExpectsIt(t *testing.T) {
 		}
 		if p != nil && (!p.Join || len(p.Cluster) != len(x.seats) || p.Cluster["n1"][0] != k.p.Self.Peer) {
 			t.Errorf("%s: it is started with %v", x.about, p.Cluster)
+		}
+		if lost := strings.Contains(x.about, "lost"); lost != (len(c.seats) < len(x.seats)) {
+			t.Errorf("%s: seats %+v of %+v are left", x.about, c.seats, x.seats)
 		}
 	}
 }

@@ -7,12 +7,15 @@
 //	                                                        │ one guarded transaction: name, address
 //	Keeper, on every node ◀─────────────────────────────────┘
 //	   [ one voter ] ──three nodes──▶ [ two learners are added ] ──both caught up──▶ [ three voters ]
+//	        ▲                                 ▲                                             │ a node is removed,
+//	        └── nobody could take its place ──┴──────────── another takes its place ◀───────┘ or has lost its data
 //
 // It owns the records below Prefix. The authority's key is one of them, so that
 // the first node's death does not end joining: whoever reads the store can be any
 // node, and only nodes can. It promises that a node that was refused has left
-// nothing in the store, that a name belongs to one node, and that there are never
-// two voters for longer than it takes to promote the third.
+// nothing in the store, that a name belongs to one node, that there are never two
+// voters for longer than it takes to promote a third or to do without the second,
+// and that no member of the store starts with less than it once had.
 //
 // cmd/lagan calls it; rest serves Admissions.
 package cluster
@@ -67,9 +70,10 @@ type Member struct {
 	Seq    int          `json:"seq"`
 	Node   block.NodeID `json:"node"`
 	Name   string       `json:"name"`
-	API    string       `json:"api"`    // host:port
-	Peer   string       `json:"peer"`   // URL of its member of the metadata store, if it is to have one
-	Client string       `json:"client"` // URL likewise
+	API    string       `json:"api"`             // host:port
+	Peer   string       `json:"peer"`            // URL of its member of the metadata store, if it is to have one
+	Client string       `json:"client"`          // URL likewise
+	Token  string       `json:"token,omitempty"` // id of the one it was admitted with
 }
 
 // Store is the metadata store as this package uses it.

@@ -66,9 +66,23 @@ type Filesystem interface {
 	Unmount(ctx context.Context, target string) error
 }
 
+// Membership is who was admitted to the cluster, and who of them votes in its
+// metadata store.
+type Membership interface {
+	// Voting returns the nodes that vote, as last heard; none if that is not known.
+	Voting() []block.NodeID
+	// Founding reports whether this node is still founding the cluster.
+	Founding() bool
+	// Admitted finds a node by name or identity, whether or not it ever started.
+	Admitted(ctx context.Context, text string) (id block.NodeID, name string, found bool, err error)
+	// Withdraw takes the seat and the name of a node that was removed.
+	Withdraw(ctx context.Context, node block.NodeID) error
+}
+
 // Params is what a Node is made from.
 type Params struct {
 	Host       *host.Host
+	Membership Membership
 	Node       volume.Node // this node's record
 	Attacher   Attacher    // nil: this machine shows no devices, and NoDevices says why
 	NoDevices  string
@@ -191,6 +205,13 @@ func (n *Node) Ready() error {
 	n.p.Host.View(func(o *orchestrator.Orchestrator) { known, disks = o.Known(), o.Disks() })
 	if !known {
 		return n.notReady()
+	}
+	if n.p.Membership != nil && n.p.Membership.Founding() {
+		return &volume.Error{
+			Kind: volume.ErrNotReady,
+			What: fmt.Sprintf("node %s is founding its cluster", n.p.Node.Name),
+			Fix:  "wait a moment; if that does not help, see its log",
+		}
 	}
 	for _, file := range n.p.Disks {
 		recorded := false

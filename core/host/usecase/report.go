@@ -2,8 +2,8 @@ package usecase
 
 import (
 	"context"
-	"fmt"
-	"strings"
+	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -12,17 +12,29 @@ import (
 )
 
 // Create makes a volume, or takes the one that is as it was asked for. With
-// dryRun it only says where the copies would be. reasons has a line a node.
+// dryRun it only says where the copies would be. reasons has a line a node, and
+// one for each warning.
 func (n *Node) Create(ctx context.Context, spec volume.Spec, dryRun bool) (report volume.Report, reasons []string, err error) {
 	ctx, cancel := change(ctx)
 	defer cancel()
 	spec.Created = n.p.Now().UTC().Format(time.RFC3339)
 	answer, err := n.p.Host.Command(ctx, volume.Command{Kind: volume.CreateVolume, Spec: spec, DryRun: dryRun})
 	if err != nil || dryRun {
-		return volume.Report{Spec: spec}, answer.Reasons, err
+		return volume.Report{Spec: spec}, reasonsOf(&answer), err
+	}
+	for _, warning := range answer.Warnings {
+		n.log.Warn("volume was created all the same", slog.String("volume", spec.Name), slog.String("warning", warning))
 	}
 	report, err = n.Volume(ctx, answer.Volume.String())
-	return report, answer.Reasons, err
+	return report, reasonsOf(&answer), err
+}
+
+func reasonsOf(a *volume.Answer) []string {
+	reasons := slices.Clone(a.Reasons)
+	for _, warning := range a.Warnings {
+		reasons = append(reasons, "warning: "+warning)
+	}
+	return reasons
 }
 
 // Delete deletes a volume that nobody uses. Its copies are freed as their nodes
@@ -67,6 +79,9 @@ func nodeNames(o *orchestrator.Orchestrator) map[block.NodeID]string {
 	for _, node := range o.Nodes() {
 		names[node.ID] = node.Name
 	}
+	for id, name := range o.RemovedNames() { // any order: into another map
+		names[id] = name
+	}
 	return names
 }
 
@@ -94,36 +109,17 @@ func (n *Node) report(s *orchestrator.VolumeStatus, names map[block.NodeID]strin
 			r.Users, r.Lingers = uses.Users, uses.Lingering
 		}
 	}
-	r.Health, r.Reason = health(s, &r)
+	r.Health, r.Reason = s.Health(func(id block.NodeID) string { return names[id] })
 	return r
-}
-
-func health(s *orchestrator.VolumeStatus, r *volume.Report) (volume.Health, string) {
-	var missing []string
-	inSync := 0
-	for _, c := range r.Copies {
-		if c.State == volume.InSync {
-			inSync++
-			continue
-		}
-		missing = append(missing, fmt.Sprintf("copy on node %s is %s", c.Node, c.State))
-	}
-	switch {
-	case s.Problem != nil:
-		return volume.Unreadable, s.Problem.Error()
-	case s.Deleting:
-		return volume.Deleting, "its copies are being freed"
-	case r.Here != nil && !r.Here.Serving:
-		return volume.Stalled, r.Here.Reason
-	case inSync < s.Spec.Replicas:
-		return volume.Degraded, strings.Join(missing, ", ")
-	}
-	return volume.Healthy, ""
 }
 
 // Nodes reports all nodes, by name.
 func (n *Node) Nodes(context.Context) ([]volume.NodeReport, error) {
 	known := false
+	var voting []block.NodeID
+	if n.p.Membership != nil {
+		voting = n.p.Membership.Voting()
+	}
 	var all []orchestrator.NodeStatus
 	n.p.Host.View(func(o *orchestrator.Orchestrator) { known, all = o.Known(), o.Nodes() })
 	if !known {
@@ -131,7 +127,7 @@ func (n *Node) Nodes(context.Context) ([]volume.NodeReport, error) {
 	}
 	reports := make([]volume.NodeReport, 0, len(all))
 	for _, s := range all {
-		reports = append(reports, volume.NodeReport{Node: s.Node, Alive: s.Alive, Silent: s.Silent, Self: s.ID == n.p.Node.ID})
+		reports = append(reports, volume.NodeReport{Node: s.Node, Alive: s.Alive, Silent: s.Silent, Self: s.ID == n.p.Node.ID, Votes: slices.Contains(voting, s.ID)})
 	}
 	return reports, nil
 }

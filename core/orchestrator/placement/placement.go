@@ -8,9 +8,11 @@
 //	                    ▼                           ▼                 ▼                 ▼
 //	                                         a reason in words
 //
-// Volumes are thin: a disk has room while the sizes promised to volumes on it
+// Volumes are thin. A disk has room while the sizes promised to volumes on it
 // fit its capacity, so that no volume can run out of space later, and while
-// that much is really free.
+// that much is really free. Where no disk of a node has room in that sense, one on
+// which the volume's size is really free takes it all the same, after all others
+// and with a warning: it promises more than it has.
 package placement
 
 import (
@@ -38,6 +40,7 @@ type Plan struct {
 	Replicas int           // how many were asked for, or are the default
 	Disks    []volume.Disk // one a replica, on distinct nodes; empty if there are too few
 	Reasons  []string      // a line for every node, by name
+	Warnings []string      // a line for every chosen disk that promises more than it has
 	Fitting  int           // how many nodes could take a replica
 }
 
@@ -46,6 +49,7 @@ type candidate struct {
 	node   *Node
 	disk   volume.Disk
 	room   int64
+	over   bool   // it promises more than it has
 	refuse string // why it can take no replica
 	chosen bool
 }
@@ -58,7 +62,7 @@ func Place(s *volume.Spec, nodes []Node) Plan {
 		candidates = append(candidates, judge(s, &nodes[i]))
 	}
 	slices.SortFunc(candidates, func(a, b candidate) int {
-		return cmp.Or(cmp.Compare(b.room, a.room), compareID(a.node.ID, b.node.ID))
+		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(b.room, a.room), compareID(a.node.ID, b.node.ID))
 	})
 	plan := Plan{Replicas: replicas(s, nodes)}
 	for i := range candidates {
@@ -70,6 +74,12 @@ func Place(s *volume.Spec, nodes []Node) Plan {
 		plan.Disks = choose(candidates, plan.Replicas)
 	}
 	plan.Reasons = explain(s, candidates)
+	for _, c := range candidates {
+		if c.chosen && c.over {
+			plan.Warnings = append(plan.Warnings, fmt.Sprintf("disk %v of node %s has %s, and %s are promised to volumes with this one: add a disk, or delete volumes, before they are full",
+				c.disk.ID, c.node.Name, volume.RoundSize(c.disk.Capacity), volume.RoundSize(c.disk.Promised+s.Size)))
+		}
+	}
 	return plan
 }
 
@@ -120,9 +130,30 @@ func judge(s *volume.Spec, n *Node) candidate {
 	case c.room < 0:
 		c.refuse = unusable
 	case c.room < s.Size:
-		c.refuse = fmt.Sprintf("%s free, %s needed", volume.RoundSize(c.room), volume.RoundSize(s.Size))
+		c.overPromise(s)
 	}
 	return c
+}
+
+// rank orders candidates before their room does.
+func (c *candidate) rank() int {
+	if c.over {
+		return 1
+	}
+	return 0
+}
+
+// overPromise takes the disk on which most is really free, if that is enough.
+func (c *candidate) overPromise(s *volume.Spec) {
+	for _, d := range c.node.Disks {
+		free := min(d.Capacity, d.Free)
+		if d.Unusable == "" && (free > c.room || free == c.room && compareID(d.ID, c.disk.ID) < 0) {
+			c.disk, c.room = d, free
+		}
+	}
+	if c.over = c.room >= s.Size; !c.over {
+		c.refuse = fmt.Sprintf("%s free, %s needed", volume.RoundSize(c.room), volume.RoundSize(s.Size))
+	}
 }
 
 // Room is how large a volume the disk could take: what is promised to no
@@ -178,6 +209,9 @@ func explain(s *volume.Spec, candidates []candidate) []string {
 		switch {
 		case c.chosen:
 			why = fmt.Sprintf("chosen, %s free on disk %v", volume.RoundSize(c.room), c.disk.ID)
+			if c.over {
+				why += ", which promises more than it has"
+			}
 		case why == "":
 			why = fmt.Sprintf("%s free, not needed", volume.RoundSize(c.room))
 		}

@@ -60,9 +60,18 @@ func TestPlacement(t *testing.T) {
 		{"the default counts nodes that are silent", "size=10GiB", []placement.Node{three[0], with(three[1], func(n *placement.Node) { n.Alive = false })}, "", "node b: not heard from"},
 		{"the default does not count nodes without disks", "size=10GiB", []placement.Node{three[0], node("b", "")}, "a", "node b: it has no disk"},
 		{"ties go by identity", "size=10GiB,replicas=2", []placement.Node{node("c", "", 30), node("b", "", 30), node("a", "", 30)}, "a b", ""},
-		{"too little room", "size=30GiB,replicas=3", three, "", "node a: 20 GiB free, 30 GiB needed"},
+		{"too little room", "size=101GiB,replicas=3", three, "", "node a: 100 GiB free, 101 GiB needed"},
 		{"exactly enough room", "size=20GiB,replicas=3", three, "b c a", ""},
-		{"what is promised counts, not what is written", "size=30GiB,replicas=1", three[:1], "", "node a: 20 GiB free"},
+		{"what is promised counts, not what is written", "size=30GiB,replicas=1", three, "b", "node a: 100 GiB free, not needed"},
+		{
+			"a disk that promises too much comes after all others", "size=30GiB,replicas=3", three, "b c a",
+			"node a: chosen, 100 GiB free on disk 61000000000000000000000000000000, which promises more|node b: chosen, 40 GiB free",
+		},
+		{
+			"the one on which most is free promises too much", "size=30GiB,replicas=1",
+			[]placement.Node{with(node("a", "", 10, 20, 15), func(n *placement.Node) { n.Disks[0].Free, n.Disks[1].Free = 90*gib, 80*gib; n.Disks[2].Unusable = "x" })},
+			"a", "chosen, 90 GiB free on disk 6100",
+		},
 		{
 			"what is not free counts although it is not promised", "size=30GiB,replicas=1",
 			[]placement.Node{with(node("a", "", 100), func(n *placement.Node) { n.Disks[0].Free = 3*gib + gib/2 })},
@@ -111,11 +120,32 @@ func TestPlacement(t *testing.T) {
 				}
 				rest = after
 			}
+			over := 0
+			for _, reason := range plan.Reasons {
+				if strings.HasSuffix(reason, "which promises more than it has") {
+					over++
+				}
+			}
+			if len(plan.Warnings) != over {
+				t.Errorf("warns %q, of %d disks", plan.Warnings, over)
+			}
 			backwards := slices.Clone(test.nodes)
 			slices.Reverse(backwards)
 			if again := placement.Place(&s, backwards); chosen(again) != chosen(plan) || !slices.Equal(again.Reasons, plan.Reasons) {
 				t.Errorf("the order of the nodes matters: %q", again.Reasons)
 			}
 		})
+	}
+}
+
+func TestWarningNamesTheDiskAndBothSizes(t *testing.T) {
+	s, err := volume.ParseSpec("name=db,size=30GiB,replicas=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := placement.Place(&s, []placement.Node{node("a", "", 20)})
+	want := "disk 61000000000000000000000000000000 of node a has 100 GiB, and 110 GiB are promised to volumes with this one: add a disk, or delete volumes, before they are full"
+	if !slices.Equal(plan.Warnings, []string{want}) {
+		t.Errorf("%q", plan.Warnings)
 	}
 }

@@ -94,7 +94,7 @@ func (v *View) TakeChangedMachines() (nodes []block.NodeID, disks []block.DiskID
 
 // keys returns all known keys, sorted.
 func (v *View) keys() []string {
-	keys := v.machineKeys()
+	keys := append(v.machineKeys(), v.removedKeys()...)
 	for _, name := range slices.Sorted(maps.Keys(v.names)) {
 		keys = append(keys, volume.NameKey(name))
 	}

@@ -60,6 +60,7 @@ type View struct {
 	names   map[string]Item[block.VolumeID]
 	nodes   map[block.NodeID]*Node
 	disks   map[block.DiskID]*Item[volume.Disk]
+	removed map[block.NodeID]*Item[volume.Removed]
 	onDisk  map[block.DiskID]map[block.VolumeID]bool // members on the node's own disks
 	ahead   map[string]metadata.Revision             // keys read at a revision that the watch has not reached
 	changed map[block.VolumeID]bool
@@ -76,6 +77,7 @@ func New(self block.NodeID) *View {
 		names:   map[string]Item[block.VolumeID]{},
 		nodes:   map[block.NodeID]*Node{},
 		disks:   map[block.DiskID]*Item[volume.Disk]{},
+		removed: map[block.NodeID]*Item[volume.Removed]{},
 		onDisk:  map[block.DiskID]map[block.VolumeID]bool{},
 		ahead:   map[string]metadata.Revision{},
 		changed: map[block.VolumeID]bool{},
@@ -186,6 +188,10 @@ func (v *View) apply(now step.Time, c *metadata.Change) {
 	}
 	if name, ok := strings.CutPrefix(c.Key, volume.NamesPrefix); ok {
 		v.applyName(name, c)
+		return
+	}
+	if text, ok := strings.CutPrefix(c.Key, volume.RemovedPrefix); ok {
+		v.applyRemoved(text, c)
 		return
 	}
 	v.applyMachine(now, c)
