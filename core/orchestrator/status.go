@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -12,7 +13,8 @@ import (
 	"github.com/lagan-storage/lagan/core/volume"
 )
 
-// VolumeStatus is what this node knows of a volume. Its values are copies.
+// VolumeStatus is what this node knows of a volume. What it refers to is not
+// copied, and not to be changed.
 type VolumeStatus struct {
 	Volume     block.VolumeID
 	Spec       volume.Spec
@@ -45,13 +47,11 @@ type NodeStatus struct {
 // Known reports whether the records have arrived; until then every list is empty.
 func (o *Orchestrator) Known() bool { return o.view.Known() }
 
-// Volumes returns all volumes by name, those being deleted included.
+// Volumes returns all volumes in no order, those being deleted included: who
+// shows them sorts them, and has an orchestrator wait for that no longer.
 func (o *Orchestrator) Volumes() []VolumeStatus {
-	var all []VolumeStatus
-	for _, id := range o.view.Volumes() {
-		all = append(all, o.volume(id))
-	}
-	slices.SortStableFunc(all, func(a, b VolumeStatus) int { return strings.Compare(a.Spec.Name, b.Spec.Name) })
+	all := make([]VolumeStatus, 0, o.view.VolumeCount())
+	o.view.EachVolume(func(id block.VolumeID, held *view.Volume) { all = append(all, o.status(id, held)) })
 	return all
 }
 
@@ -62,29 +62,22 @@ func (o *Orchestrator) Volume(name string) (VolumeStatus, bool) {
 	if !found {
 		return VolumeStatus{}, false
 	}
-	return o.volume(id), true
+	held := o.view.Volume(id)
+	return o.status(id, &held), true
 }
 
-func (o *Orchestrator) volume(id block.VolumeID) VolumeStatus {
-	held := o.view.Volume(id)
+func (o *Orchestrator) status(id block.VolumeID, held *view.Volume) VolumeStatus {
 	s := VolumeStatus{Volume: id, Revision: max(held.Spec.Revision, held.Config.Revision, held.Attachment.Revision)}
-	for _, problem := range []error{held.Spec.Problem, held.Config.Problem, held.Attachment.Problem} {
-		if s.Problem == nil {
-			s.Problem = problem
-		}
-	}
+	s.Problem = cmp.Or(held.Spec.Problem, held.Config.Problem, held.Attachment.Problem)
 	if held.Spec.Value != nil {
-		s.Spec = held.Spec.Value.Clone()
+		s.Spec = *held.Spec.Value
 	}
-	if held.Config.Value != nil {
-		s.Config = held.Config.Value.Clone()
+	if s.Config = held.Config.Value; s.Config != nil {
 		s.Deleting = s.Config.Tombstone
 		s.Gone = o.goneNodes(s.Config)
 	}
-	if held.Attachment.Value != nil {
-		a := *held.Attachment.Value
-		a.Users = slices.Clone(a.Users)
-		s.Attachment, s.AttachedTo = &a, o.nodeName(a.Node)
+	if s.Attachment = held.Attachment.Value; s.Attachment != nil {
+		s.AttachedTo = o.nodeName(s.Attachment.Node)
 	}
 	if l := o.volumes[id]; l != nil {
 		s.Here = Service{
@@ -134,6 +127,18 @@ func (o *Orchestrator) Nodes() []NodeStatus {
 	slices.SortStableFunc(all, func(a, b NodeStatus) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
+
+// Node returns the record of one node.
+func (o *Orchestrator) Node(id block.NodeID) (volume.Node, bool) {
+	record := o.view.Node(id).Record.Value
+	if record == nil {
+		return volume.Node{}, false
+	}
+	return *record, true
+}
+
+// NodeName is what people call a node, or called it until it was removed.
+func (o *Orchestrator) NodeName(id block.NodeID) string { return o.nodeName(id) }
 
 // Disks returns all disks by identity, those that cannot be used included.
 func (o *Orchestrator) Disks() []volume.Disk { return o.view.Disks() }

@@ -105,11 +105,9 @@ func addressOf(h *host.Host, id block.NodeID) (address string, known bool) {
 		return "", false
 	}
 	h.View(func(o *orchestrator.Orchestrator) {
-		for _, n := range o.Nodes() {
-			if n.ID == id {
-				address, known = n.Address, true
-			}
-		}
+		var node volume.Node
+		node, known = o.Node(id)
+		address = node.Address
 	})
 	return address, known
 }

@@ -1,9 +1,12 @@
 package usecase
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -56,11 +59,25 @@ func (n *Node) Volumes(context.Context) ([]volume.Report, error) {
 	if !known {
 		return nil, n.notReady()
 	}
-	reports := make([]volume.Report, 0, len(all))
-	for i := range all {
-		reports = append(reports, n.report(&all[i], names))
+	reports := make([]volume.Report, len(all))
+	for i, at := range byName(all) {
+		reports[i] = n.report(&all[at], names)
 	}
 	return reports, nil
+}
+
+// byName returns the indexes of volumes in the order of their names: they are
+// too large to be moved about.
+func byName(all []orchestrator.VolumeStatus) []int {
+	order := make([]int, len(all))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		a, b := &all[i], &all[j]
+		return cmp.Or(strings.Compare(a.Spec.Name, b.Spec.Name), bytes.Compare(a.Volume[:], b.Volume[:]))
+	})
+	return order
 }
 
 // Volume reports one volume, by name or identity.
@@ -69,8 +86,15 @@ func (n *Node) Volume(ctx context.Context, name string) (volume.Report, error) {
 	if err != nil {
 		return volume.Report{}, err
 	}
-	var names map[block.NodeID]string
-	n.p.Host.View(func(o *orchestrator.Orchestrator) { names = nodeNames(o) })
+	names := map[block.NodeID]string{}
+	n.p.Host.View(func(o *orchestrator.Orchestrator) {
+		if status.Config == nil {
+			return
+		}
+		for _, m := range status.Config.Members {
+			names[m.Node] = o.NodeName(m.Node)
+		}
+	})
 	return n.report(&status, names), nil
 }
 

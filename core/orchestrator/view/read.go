@@ -49,6 +49,17 @@ func (v *View) Disk(id block.DiskID) Item[volume.Disk] {
 // Volumes returns all volumes, by identity.
 func (v *View) Volumes() []block.VolumeID { return sortedIDs(v.volumes) }
 
+// VolumeCount is how many volumes there are.
+func (v *View) VolumeCount() int { return len(v.volumes) }
+
+// EachVolume calls f for every volume, in no order: to sort them all is not for
+// those whom others wait for.
+func (v *View) EachVolume(f func(id block.VolumeID, held *Volume)) {
+	for id, held := range v.volumes { // any order: f is told so
+		f(id, held)
+	}
+}
+
 // Tally counts all volumes by what judge says of them. It must not change them.
 func (v *View) Tally(judge func(id block.VolumeID, held *Volume) volume.Health) map[volume.Health]int {
 	counts := map[volume.Health]int{}
