@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -51,4 +52,12 @@ func (s *Spec) Clone() Spec {
 	d := *s
 	d.Nodes, d.Zones, d.Labels = slices.Clone(s.Nodes), slices.Clone(s.Zones), maps.Clone(s.Labels)
 	return d
+}
+
+// Equal reports whether both say the same.
+func (s *Spec) Equal(o *Spec) bool {
+	a, b := *s, *o
+	same := slices.Equal(a.Nodes, b.Nodes) && slices.Equal(a.Zones, b.Zones) && maps.Equal(a.Labels, b.Labels)
+	a.Nodes, a.Zones, a.Labels, b.Nodes, b.Zones, b.Labels = nil, nil, nil, nil, nil, nil
+	return same && reflect.DeepEqual(a, b)
 }

@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,12 +26,13 @@ const unheard = "not heard of since this node was started"
 type catalogue struct {
 	path   string
 	saving sync.Mutex // one writer of the file; guards saved
-	saved  []byte
+	saved  uint64     // the edition that the file has
 
 	mu      sync.Mutex               // guards what follows
 	known   bool                     // the cluster was asked once, now or before a restart
 	reports map[string]volume.Report // by name
 	users   map[string][]volume.User // of this node, by name of the volume
+	edition uint64                   // rises with every change of what the file says
 }
 
 // record is the catalogue's file.
@@ -58,7 +58,7 @@ func openCatalogue(path string) (*catalogue, error) {
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", path, err)
 	}
-	c.known, c.saved = true, data
+	c.known = true
 	for _, spec := range r.Volumes {
 		c.reports[spec.Name] = volume.Report{ID: spec.Volume, Spec: spec, Reason: unheard}
 		if users := r.Users[spec.Name]; len(users) > 0 {
@@ -94,6 +94,17 @@ func (c *catalogue) all() (reports []volume.Report, known bool) {
 	return reports, c.known
 }
 
+// content returns what the file is to say, and which edition that is.
+func (c *catalogue) content() (r record, known bool, edition uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r = record{Format: catalogueFormat, Volumes: []volume.Spec{}, Users: maps.Clone(c.users)}
+	for _, name := range slices.Sorted(maps.Keys(c.reports)) {
+		r.Volumes = append(r.Volumes, c.reports[name].Spec)
+	}
+	return r, c.known, c.edition
+}
+
 func (c *catalogue) find(name string) (volume.Report, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,15 +115,20 @@ func (c *catalogue) find(name string) (volume.Report, bool) {
 // replace takes in what the cluster says of all its volumes.
 func (c *catalogue) replace(reports []volume.Report) error {
 	c.mu.Lock()
-	former := c.reports
-	c.known, c.reports = true, map[string]volume.Report{}
+	former, differs := c.reports, !c.known
+	c.known, c.reports = true, make(map[string]volume.Report, len(reports))
 	for _, r := range reports {
 		if r.Spec.Name == "" && r.Health == volume.Unreadable {
 			r = namedBefore(former, r)
 		}
 		if exists(&r) {
+			was, found := former[r.Spec.Name]
+			differs = differs || !found || !was.Spec.Equal(&r.Spec)
 			c.reports[r.Spec.Name] = r
 		}
+	}
+	if differs || len(c.reports) != len(former) {
+		c.edition++
 	}
 	c.mu.Unlock()
 	return c.save()
@@ -133,6 +149,9 @@ func exists(r *volume.Report) bool { return r.Spec.Name != "" && r.Health != vol
 
 func (c *catalogue) put(r volume.Report) error {
 	c.mu.Lock()
+	if was, found := c.reports[r.Spec.Name]; !found || !was.Spec.Equal(&r.Spec) {
+		c.edition++
+	}
 	c.reports[r.Spec.Name] = r
 	c.mu.Unlock()
 	return c.save()
@@ -141,6 +160,9 @@ func (c *catalogue) put(r volume.Report) error {
 // remove forgets a volume that is certainly gone.
 func (c *catalogue) remove(name string) error {
 	c.mu.Lock()
+	if _, found := c.reports[name]; found {
+		c.edition++
+	}
 	delete(c.reports, name)
 	c.mu.Unlock()
 	return c.save()
@@ -149,6 +171,9 @@ func (c *catalogue) remove(name string) error {
 // keepUsers remembers who uses a volume on this node.
 func (c *catalogue) keepUsers(name string, users []volume.User) error {
 	c.mu.Lock()
+	if !slices.Equal(c.users[name], users) {
+		c.edition++
+	}
 	c.users[name] = users
 	if len(users) == 0 {
 		delete(c.users, name)
@@ -157,34 +182,34 @@ func (c *catalogue) keepUsers(name string, users []volume.User) error {
 	return c.save()
 }
 
-// save writes the file if it would differ, whole after any crash.
+// save writes the file if it would differ, whole after any crash. Of callers that
+// wait for each other one writes what all of them changed.
 func (c *catalogue) save() error {
 	c.saving.Lock()
 	defer c.saving.Unlock()
-	reports, known := c.all()
+	if c.isSaved() {
+		return nil
+	}
+	r, known, edition := c.content()
 	if !known {
 		return nil // a file says that everything is known
-	}
-	r := record{Format: catalogueFormat, Volumes: []volume.Spec{}}
-	c.mu.Lock()
-	r.Users = maps.Clone(c.users)
-	c.mu.Unlock()
-	for i := range reports {
-		r.Volumes = append(r.Volumes, reports[i].Spec)
 	}
 	data, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return err
 	}
-	data = append(data, '\n')
-	if bytes.Equal(data, c.saved) {
-		return nil
-	}
-	if err := replaceFile(c.path, data); err != nil {
+	if err := replaceFile(c.path, append(data, '\n')); err != nil {
 		return err
 	}
-	c.saved = data
+	c.saved = edition
 	return nil
+}
+
+// isSaved reports whether the file has what is known; saving is held.
+func (c *catalogue) isSaved() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.saved == c.edition
 }
 
 // replaceFile writes a file beside path, syncs it, renames it and syncs the

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -135,14 +136,58 @@ func TestCatalogueIsWhatItWas(t *testing.T) {
 		w.ok("Create", "db", "")
 		w.ok("Mount", "db", "one")
 		w.pass(askAfter)
-		if got := string(w.plugin.catalogue.saved); got != golden {
-			t.Errorf("wrote %s\nwant %s", got, golden)
+		if got, err := os.ReadFile(w.plugin.catalogue.path); err != nil || string(got) != golden {
+			t.Errorf("wrote %s, %v\nwant %s", got, err, golden)
 		}
 	})
 	r, err := decodeCatalogue([]byte(golden))
 	if err != nil || len(r.Volumes) != 1 || r.Volumes[0].Name != "db" || r.Volumes[0].Size != volume.SizeDefault || r.Users["db"][0].Container != "web" {
 		t.Errorf("read %+v, %v", r, err)
 	}
+}
+
+func TestCatalogueIsWrittenOnlyWhenItDiffers(t *testing.T) {
+	in(t, func(w *world) {
+		written := func() bool {
+			defer func() { _ = os.Remove(w.plugin.catalogue.path) }() // to see it written again
+			_, err := os.Stat(w.plugin.catalogue.path)
+			return err == nil
+		}
+		w.ok("List", "", "")
+		if !written() {
+			t.Error("that there is nothing was not written")
+		}
+		w.ok("Create", "db", "")
+		if !written() {
+			t.Error("a new volume was not written")
+		}
+		w.ok("List", "", "")
+		w.ok("Get", "db", "")
+		if written() {
+			t.Error("what was written before was written again")
+		}
+		is := func(change func(r *volume.Report)) {
+			w.change(func(c *cluster) {
+				r := c.volumes["db"]
+				change(&r)
+				c.volumes["db"] = r
+			})
+		}
+		is(func(r *volume.Report) { r.Health, r.Epoch = volume.Degraded, 7 })
+		w.ok("List", "", "")
+		if written() {
+			t.Error("how volumes are doing is no part of the file")
+		}
+		is(func(r *volume.Report) { r.Spec.Formatted = true })
+		w.ok("Get", "db", "")
+		if !written() {
+			t.Error("another specification was not written")
+		}
+		w.ok("Remove", "db", "")
+		if !written() {
+			t.Error("a deletion was not written")
+		}
+	})
 }
 
 func FuzzCatalogue(f *testing.F) {
