@@ -48,11 +48,24 @@ func (s *suite) printArithmetic() {
 	if whole == 0 {
 		return
 	}
-	s.printf("\nwhere one write goes (4k, qd1, 2 copies, plain, p50)\n")
+	s.printTerms("where one write goes (4k, qd1, 2 copies, plain, p50)", list, whole)
+}
+
+// printSum takes whole apart: what is known of it, and the rest.
+func (s *suite) printSum(what string, whole float64, rest string, known ...term) {
+	left := whole
+	for _, t := range known {
+		left -= t.µs
+	}
+	s.printTerms(what, append(known, term{left, rest}), whole)
+}
+
+func (s *suite) printTerms(what string, list []term, whole float64) {
+	s.printf("\n%s\n", what)
 	t := tabwriter.NewWriter(s.Report, 0, 0, 2, ' ', 0)
 	for _, one := range list {
-		_, _ = fmt.Fprintf(t, "%6.1f µs\t%s\n", one.µs, one.what)
+		_, _ = fmt.Fprintf(t, "%8.1f µs\t%s\n", one.µs, one.what)
 	}
-	_, _ = fmt.Fprintf(t, "%6.1f µs\t= measured\n", whole)
+	_, _ = fmt.Fprintf(t, "%8.1f µs\t= measured\n", whole)
 	_ = t.Flush() // whoever reads the report sees that it is cut
 }

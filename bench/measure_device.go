@@ -20,13 +20,16 @@ import (
 	"github.com/lagan-storage/lagan/plugin/filesystem"
 )
 
+// deviceContest is the one with the kernel in it.
+const deviceContest = "ext4-4k-qd1"
+
 var errNoDevices = errors.New("needs root, /dev/fuse and /dev/loop-control")
 
 // measureDevice measures fio on a file of an ext4 on a volume: through kernel,
 // loop device, FUSE and engine.
 func (s *suite) measureDevice(ctx context.Context, e *engine) (err error) {
 	c := contest{
-		name: "ext4-4k-qd1", against: "raw",
+		name: deviceContest, against: "raw",
 		conditions: "fio on a preallocated file, O_DIRECT; raw is fio on a file of the machine's own file system",
 	}
 	if s.unwanted(c.name) {

@@ -104,6 +104,12 @@ func (c *Cluster) Up(ctx context.Context) error {
 			return err
 		}
 	}
+	return c.AwaitWhole(ctx)
+}
+
+// AwaitWhole returns when each node can do its part and knows all others, and as
+// many vote as will.
+func (c *Cluster) AwaitWhole(ctx context.Context) error {
 	for _, name := range c.p.Nodes {
 		if err := c.nodes[name].AwaitReady(ctx); err != nil {
 			return err
