@@ -3,17 +3,14 @@ package bench
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/lagan-storage/lagan/bench/cluster"
 	"github.com/lagan-storage/lagan/bench/load"
-	"github.com/lagan-storage/lagan/core/host/datadir"
 	restclient "github.com/lagan-storage/lagan/rest/client"
 	"github.com/lagan-storage/lagan/transport/etcd"
-	"github.com/lagan-storage/lagan/transport/identity"
 )
 
 // management is a cluster of whole daemons of which is measured what people and
@@ -136,21 +133,7 @@ func (m *management) first() *restclient.Client { return m.clients[managed()[0]]
 
 // connect opens a client of the metadata store, with the certificate of a node.
 func (m *management) connect(ctx context.Context) (err error) {
-	if m.store != nil {
-		return nil
-	}
-	dir := m.cluster.Node(managed()[0]).Dir()
-	_, known, err := datadir.Lookup(dir)
-	if err != nil {
-		return err
-	}
-	if known == nil {
-		return fmt.Errorf("%s belongs to no cluster", dir)
-	}
-	with := func(name string) string { return filepath.Join(dir, datadir.TLSDir, name) }
-	m.store, err = etcd.Open(ctx, etcd.Params{Endpoints: known.Endpoints, Logger: m.Log, TLS: &etcd.TLS{
-		CertFile: with(identity.CertificateFile), KeyFile: with(identity.KeyFile), CAFile: with(identity.AuthorityFile), ServerName: identity.AnyNode,
-	}})
+	m.store, err = m.cluster.Store(ctx, m.cluster.Node(managed()[0]), m.Log)
 	return err
 }
 

@@ -116,6 +116,19 @@ func (o *Orchestrator) Removed(id block.NodeID) bool { return o.view.Removed(id)
 // RemovedNames returns what people called the nodes that were removed.
 func (o *Orchestrator) RemovedNames() map[block.NodeID]string { return o.view.RemovedNames() }
 
+// Replicas returns the copies that the disks of this node hold, in no order, be
+// they listed in a configuration or not.
+func (o *Orchestrator) Replicas() (held []block.ReplicaID) {
+	for _, l := range o.volumes { // any order: so is the answer's
+		for id, r := range l.replicas { // any order: likewise
+			if r.held {
+				held = append(held, id)
+			}
+		}
+	}
+	return held
+}
+
 // Nodes returns all nodes by name.
 func (o *Orchestrator) Nodes() []NodeStatus {
 	var all []NodeStatus

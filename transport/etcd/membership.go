@@ -47,6 +47,27 @@ func seatsOf(members []*etcdserverpb.Member) (seats []Seat) {
 	return seats
 }
 
+// Leader returns the ID of the member that leads, as the member that is asked
+// knows it.
+func (s *Store) Leader(ctx context.Context) (id uint64, err error) {
+	ctx, cancel := s.scope(ctx)
+	defer cancel()
+	err = s.read(ctx, func(ctx context.Context, e *endpoint) error {
+		answer, err := e.client.Status(ctx, e.url)
+		if err == nil && answer.Leader == 0 {
+			err = rpctypes.ErrNoLeader
+		}
+		if err == nil {
+			id = answer.Leader
+		}
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("ask who leads the metadata store: %w", err)
+	}
+	return id, nil
+}
+
 // AddLearner makes the cluster expect a member at peer, which receives
 // everything and does not vote. The member is then started with Join.
 func (s *Store) AddLearner(ctx context.Context, peer string) error {

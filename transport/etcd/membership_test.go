@@ -127,3 +127,22 @@ func TestRemovedMemberIsToldWhetherItRunsOrReturns(t *testing.T) {
 	}
 	insist(t, s, put("/w/after", "2"))
 }
+
+func TestLeaderIsKnownToAllAndReplaced(t *testing.T) {
+	c := newCluster(t, 3, nil)
+	s := c.open()
+	insist(t, s, put("/w/before", "1"))
+	leads := c.leader()
+	if id, err := s.Leader(t.Context()); err != nil || id != c.members[leads].ID() {
+		t.Errorf("member %x leads, %v, want %x", id, err, c.members[leads].ID())
+	}
+	former := c.members[leads].ID()
+	c.stopOne(leads)
+	await(t, func() bool {
+		id, err := s.Leader(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id != former
+	})
+}
