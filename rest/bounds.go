@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -23,17 +25,23 @@ const (
 	// changesWaitingMax: a burst waits instead of being refused, each with a body of
 	// at most 1 MiB.
 	changesWaitingMax = 256
+	// listsMax: each holds something of every volume, with 100,000 of them a quarter
+	// of a GiB.
+	listsMax = 2
+	// listsWaitingMax: they take their turn soon, and cost nothing meanwhile.
+	listsWaitingMax = 510
 	// followersMax: each is told every event.
 	followersMax = 128
 )
 
 // bounds are the places of all kinds of expensive requests.
-type bounds struct{ streams, changes, followers *places }
+type bounds struct{ streams, changes, lists, followers *places }
 
 func newBounds() bounds {
 	return bounds{
 		streams:   newPlaces("readers and writers of blocks", streamsMax, 0),
 		changes:   newPlaces("creations and attachments of volumes", changesMax, changesWaitingMax),
+		lists:     newPlaces("lists of all volumes", listsMax, listsWaitingMax),
 		followers: newPlaces("streams of events", followersMax, 0),
 	}
 }
@@ -82,6 +90,8 @@ func (s *server) bounded(c *gin.Context) {
 		p = s.bounds.streams
 	case method == http.MethodPut && (c.FullPath() == volumePath || c.FullPath() == attachmentPath):
 		p = s.bounds.changes
+	case method == http.MethodGet && slices.Contains([]string{"/v1/volumes", "/v1/status", "/v1/alerts"}, c.FullPath()):
+		p = s.bounds.lists
 	default:
 		return
 	}
@@ -92,4 +102,12 @@ func (s *server) bounded(c *gin.Context) {
 	}
 	defer leave()
 	c.Next()
+}
+
+// unhurried takes the server's deadline from answers that are as long as those
+// who listen want. A server without one does not mind.
+func (s *server) unhurried(c *gin.Context) {
+	if path := c.FullPath(); path == eventsPath || path == blocksPath {
+		_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Time{})
+	}
 }

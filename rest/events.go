@@ -11,6 +11,8 @@ import (
 )
 
 const (
+	// eventsPath is where events are, listed or as a stream.
+	eventsPath = "/v1/events"
 	// eventsDefault is how many events are told when no limit is given, and how
 	// many of a stream are on their way at once.
 	eventsDefault = 100

@@ -12,7 +12,8 @@
 //	            └─────────────┴──────────────┴──────────── problem ───────┴──────────────┴─────────────┴──────────┘
 //
 // A request is understood whole or refused whole, before a use case is called. The
-// server that rest is put on bounds how long a request may take to come.
+// server that rest is put on bounds how long a request may take to come, and its
+// answer to be taken.
 //
 // cmd/lagan puts it on the node's socket and port; rest/client speaks to it.
 package rest
@@ -114,7 +115,7 @@ func newEngine(p Params) *gin.Engine {
 	engine.HandleMethodNotAllowed = true
 	engine.RedirectTrailingSlash = false                      // nothing is but at its address
 	engine.UseRawPath, engine.UnescapePathValues = true, true // a name with a slash is one name, and refused as such
-	engine.Use(s.recovered, s.onlyNodes, s.boundedJoins, s.bounded, s.readBody)
+	engine.Use(s.recovered, s.onlyNodes, s.boundedJoins, s.bounded, s.unhurried, s.readBody)
 	engine.NoRoute(s.noRoute)
 	engine.NoMethod(s.noMethod)
 	operations := api.NewStrictHandlerWithOptions(s, []api.StrictMiddlewareFunc{looksAtAll}, api.StrictGinServerOptions{

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"go.uber.org/fx"
+	"golang.org/x/net/netutil"
 
 	"github.com/lagan-storage/lagan/core/host/cluster"
 	"github.com/lagan-storage/lagan/core/host/metrics"
@@ -30,6 +31,12 @@ const (
 	// headerBytesMax bounds the address of a request and its headers: a name and a
 	// few options.
 	headerBytesMax = 32 << 10
+	// writeWithin bounds what has no end of its own: a client that does not read
+	// its answer. A change and its undoing take two minutes.
+	writeWithin = 150 * time.Second
+	// connectionsMax bounds the connections of each listener: idle ones cost too,
+	// and on the port strangers may make some.
+	connectionsMax = 1024
 	// detachWithin bounds the detaching of all volumes at a stop.
 	detachWithin = 30 * time.Second
 	// drainWithin bounds the wait for requests under way at a stop.
@@ -77,10 +84,11 @@ func serveAPI(ctx context.Context, life fx.Lifecycle, c Config, with credentials
 	}
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerWithin, ReadTimeout: requestWithin, IdleTimeout: idleWithin,
-		MaxHeaderBytes: headerBytesMax,
+		WriteTimeout: writeWithin, MaxHeaderBytes: headerBytesMax,
 		ErrorLog:       slog.NewLogLogger(log.With(slog.String("part", "api")).Handler(), slog.LevelDebug),
 		BaseContext:    func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
+	socket = netutil.LimitListener(socket, connectionsMax)
 	listeners := []net.Listener{socket}
 	serve := []func() error{func() error { return server.Serve(socket) }}
 	config := net.ListenConfig{}
@@ -88,6 +96,7 @@ func serveAPI(ctx context.Context, life fx.Lifecycle, c Config, with credentials
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen for the API: %w: stop what listens there, or choose another port with --api", err), socket.Close())
 	}
+	port = netutil.LimitListener(port, connectionsMax)
 	listeners = append(listeners, port)
 	if with.identity != nil {
 		server.TLSConfig = with.identity.API()

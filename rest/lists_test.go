@@ -1,0 +1,93 @@
+package rest_test
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/rest"
+)
+
+// slowNode is a node whose volumes are listed when the test says so.
+type slowNode struct {
+	*node
+	entered  chan struct{} // one for each request that waits
+	released chan struct{} // closed: none waits any more
+
+	mu    sync.Mutex // guards what follows
+	lists int        // of volumes or alerts under way
+	most  int        // lists that were under way at once
+}
+
+func (n *slowNode) Volumes(ctx context.Context) ([]volume.Report, error) {
+	n.list()
+	return n.node.Volumes(ctx)
+}
+
+func (n *slowNode) Alerts(ctx context.Context) ([]volume.Alert, error) {
+	n.list()
+	return n.node.Alerts(ctx)
+}
+
+func (n *slowNode) list() {
+	n.mu.Lock()
+	n.lists++
+	n.most = max(n.most, n.lists)
+	n.mu.Unlock()
+	n.entered <- struct{}{}
+	<-n.released
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lists--
+}
+
+func newSlowNode() (*slowNode, http.Handler) {
+	n := &slowNode{node: &node{}, entered: make(chan struct{}), released: make(chan struct{})}
+	return n, rest.New(rest.Params{Volumes: n, Blocks: n, Machines: n, Node: "a", Log: slog.New(slog.DiscardHandler)})
+}
+
+// ask makes a request and returns its answer.
+func ask(ctx context.Context, h http.Handler, path string) *httptest.ResponseRecorder {
+	r := httptest.NewRequestWithContext(ctx, http.MethodGet, path, nil)
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestLargeAnswersAreMadeFewAtATime(t *testing.T) {
+	n, h := newSlowNode()
+	var asking sync.WaitGroup
+	const clients = 18
+	for i := range clients {
+		path := []string{"/v1/volumes", "/v1/status", "/v1/alerts"}[i%3]
+		asking.Go(func() {
+			if w := ask(t.Context(), h, path); w.Code != http.StatusOK {
+				t.Errorf("%s: %d %s", path, w.Code, w.Body)
+			}
+		})
+	}
+	<-n.entered
+	<-n.entered
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if w := ask(gone, h, "/v1/volumes"); w.Code != http.StatusServiceUnavailable {
+		t.Errorf("who hung up before the turn came was answered %d %s", w.Code, w.Body)
+	}
+	close(n.released)
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		for range n.entered { // a status asks for volumes and alerts
+		}
+	}()
+	asking.Wait()
+	close(n.entered)
+	<-drained
+	if n.most != 2 {
+		t.Errorf("%d large answers at once, want 2", n.most)
+	}
+}
