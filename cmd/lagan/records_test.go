@@ -204,3 +204,11 @@ type noMarkers struct{}
 func (noMarkers) Taint(string) uint32 { return 0 }
 
 func (noMarkers) SetTaint(string, uint32) error { return nil }
+
+func nodeID(t *testing.T, text string) (id block.NodeID) {
+	t.Helper()
+	if err := id.UnmarshalText([]byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
