@@ -3,6 +3,11 @@
 // body of the node performs it, and the Result comes back as an event.
 package metadata
 
+import (
+	"slices"
+	"strings"
+)
+
 // Revision orders all changes of the store. 0 is before the first.
 type Revision int64
 
@@ -63,12 +68,11 @@ type Result struct {
 
 // Find returns the item of key in r.
 func (r *Result) Find(key string) (Item, bool) {
-	for _, it := range r.Items {
-		if it.Key == key {
-			return it, true
-		}
+	i, found := slices.BinarySearchFunc(r.Items, key, func(it Item, key string) int { return strings.Compare(it.Key, key) })
+	if !found {
+		return Item{}, false
 	}
-	return Item{}, false
+	return r.Items[i], true
 }
 
 // Change is one event of a watch.

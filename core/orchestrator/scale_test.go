@@ -3,7 +3,10 @@ package orchestrator_test
 import (
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/metadata"
@@ -19,6 +22,9 @@ type crowd struct {
 	revision metadata.Revision
 	volumes  int
 	nodes    int
+	asked    uint64
+	now      step.Time
+	machines []metadata.Item // records of nodes and disks, by key
 }
 
 func numbered(kind byte, n int) [16]byte {
@@ -61,15 +67,25 @@ func (c *crowd) records() (all []metadata.Change) {
 
 // newCrowd returns it when its node has heard of everything.
 func newCrowd(volumes, nodes int) *crowd {
-	c := &crowd{volumes: volumes, nodes: nodes, revision: 1}
+	c := &crowd{volumes: volumes, nodes: nodes, revision: 1, now: step.Time(time.Hour)}
 	c.o = orchestrator.New(orchestrator.Params{Node: volume.Node{ID: block.NodeID(numbered(3, 0)), Name: "n0"}, Seed: 1})
 	c.step(&step.Event{Kind: step.EventStart})
-	c.step(&step.Event{Kind: step.EventWatch, Update: &metadata.Update{Snapshot: true, Revision: 1, Changes: c.records()}})
+	records := c.records()
+	c.step(&step.Event{Kind: step.EventWatch, Update: &metadata.Update{Snapshot: true, Revision: 1, Changes: records}})
+	for i := range 3 * nodes {
+		c.machines = append(c.machines, records[i].Item)
+	}
+	c.now += step.Time(time.Hour)
+	byKey(c.machines)
 	return c
 }
 
+func byKey(items []metadata.Item) {
+	slices.SortFunc(items, func(a, b metadata.Item) int { return strings.Compare(a.Key, b.Key) })
+}
+
 func (c *crowd) step(ev *step.Event) {
-	c.o.Step(1, ev, &c.out)
+	c.o.Step(c.now, ev, &c.out)
 	c.out.Reset()
 }
 
@@ -83,10 +99,59 @@ func (c *crowd) change() {
 	}}})
 }
 
-// plan has one volume placed, and refused by nobody.
-func (c *crowd) plan() {
-	spec := volume.Spec{Name: "new", Size: 1 << 30, Replicas: 3}
-	c.step(&step.Event{Kind: step.EventCommand, Command: &volume.Command{ID: 1, Kind: volume.CreateVolume, Spec: spec, DryRun: true}})
+// command has a volume planned or made, and the metadata store answer.
+func (c *crowd) command(dryRun bool) {
+	c.asked++
+	spec := volume.Spec{Name: fmt.Sprintf("new-%d", c.asked), Size: 1 << 30, Replicas: 3}
+	c.o.Step(c.now, &step.Event{Kind: step.EventCommand, Command: &volume.Command{
+		ID: c.asked, Kind: volume.CreateVolume, Spec: spec, DryRun: dryRun,
+	}}, &c.out)
+	for len(c.out.Answers) == 0 {
+		x := c.out.Transactions[len(c.out.Transactions)-1]
+		c.out.Reset()
+		result := c.transact(&x.Txn)
+		c.o.Step(c.now, &step.Event{Kind: step.EventTransaction, Tag: x.Tag, Result: result}, &c.out)
+	}
+	if err := c.out.Answers[0].Err; err != nil {
+		panic(err)
+	}
+	c.out.Reset()
+}
+
+// transact applies a transaction: nobody else writes.
+func (c *crowd) transact(txn *metadata.Txn) metadata.Result {
+	if len(txn.Ops) > 0 {
+		c.revision++
+	}
+	result := metadata.Result{Outcome: metadata.Applied, Revision: c.revision}
+	for _, op := range txn.Ops {
+		result.Items = append(result.Items, metadata.Item{Key: op.Key, Value: op.Value, Revision: c.revision})
+		if i := slices.IndexFunc(c.machines, func(item metadata.Item) bool { return item.Key == op.Key }); i >= 0 {
+			c.machines[i] = result.Items[len(result.Items)-1]
+		}
+	}
+	byKey(result.Items)
+	if slices.Contains(txn.Read, volume.DisksPrefix) {
+		result.Items = c.machines
+	}
+	return result
+}
+
+// One volume costs the same however many there are; all of them are listed without
+// a copy of each.
+func TestCostOfOneVolumeDoesNotGrowWithTheirNumber(t *testing.T) {
+	few, many := newCrowd(100, 10), newCrowd(5000, 10)
+	for what, do := range map[string]func(*crowd){
+		"a change":   (*crowd).change,
+		"a look":     func(c *crowd) { c.o.Volume("volume-17") },
+		"a creation": func(c *crowd) { c.command(false) },
+		"a list":     func(c *crowd) { c.o.Volumes() },
+	} {
+		allocs := func(c *crowd) float64 { return testing.AllocsPerRun(50, func() { do(c) }) }
+		if one, other := allocs(few), allocs(many); other > one+20 {
+			t.Errorf("%s allocates %.0f times among 100 volumes and %.0f times among 5000", what, one, other)
+		}
+	}
 }
 
 func sizes() [][2]int { return [][2]int{{1000, 10}, {10_000, 100}, {100_000, 1000}} }
@@ -115,6 +180,8 @@ func BenchmarkCrowd(b *testing.B) {
 			"list":   func() { c.o.Volumes() },
 			"get":    func() { c.o.Volume("volume-17") },
 			"nodes":  func() { c.o.Nodes() },
+			"plan":   func() { c.command(true) },
+			"create": func() { c.command(false) },
 		} {
 			b.Run(name+what, func(b *testing.B) {
 				for b.Loop() {
