@@ -35,13 +35,31 @@ func (o *Orchestrator) launch(f *flight, out *step.Effects) {
 }
 
 // write launches a transaction of reconciliation unless one for the same key is
-// under way.
+// under way. A volume for which there are too many comes to its turn later.
 func (o *Orchestrator) write(key string, id block.VolumeID, txn metadata.Txn, out *step.Effects) {
 	if o.writing[key] {
 		return
 	}
+	if len(o.writing) >= writesMax && id != (block.VolumeID{}) {
+		out.Marks.Hit("orchestrator: write of reconciliation put off")
+		if !o.waiting[id] {
+			o.waiting[id] = true
+			o.postponed = append(o.postponed, id)
+		}
+		return
+	}
 	o.writing[key] = true
 	o.launch(&flight{txn: txn, volume: id, key: key}, out)
+}
+
+// resume has as many volumes reconciled again as there is room for their writes.
+func (o *Orchestrator) resume() {
+	n := min(len(o.postponed), max(0, writesMax-len(o.writing)))
+	for _, id := range o.postponed[:n] {
+		delete(o.waiting, id)
+		o.dirty[id] = true
+	}
+	o.postponed = o.postponed[n:]
 }
 
 func (o *Orchestrator) issue(number uint32, f *flight, out *step.Effects) {

@@ -39,12 +39,15 @@ type machine struct {
 	sent    []step.Control
 	first   map[string]metadata.Item // what was recorded when this life first looked
 	events  []volume.Event           // of this life
+	flying  int                      // transactions under way in this life
+	most    int                      // of them that ever were
 }
 
 // start begins a life of the node's process.
 func (m *machine) start() {
 	m.life++
 	m.born, m.making = m.last, map[block.ReplicaID]bool{}
+	m.flying, m.most = 0, 0
 	m.queue, m.slow, m.timers, m.watched, m.serving = nil, nil, nil, -1, map[block.VolumeID]step.Control{}
 	m.uses = map[block.VolumeID]volume.Uses{}
 	m.o = orchestrator.New(orchestrator.Params{Node: m.record, Seed: uint64(m.life*100 + m.index)})
@@ -106,6 +109,11 @@ func (m *machine) answer(id uint64) volume.Answer {
 
 func (m *machine) step(ev *step.Event) {
 	m.o.Step(m.c.now, ev, &m.out)
+	m.flying += len(m.out.Transactions)
+	m.most = max(m.most, m.flying)
+	if ev.Kind == step.EventTransaction {
+		m.flying--
+	}
 	for _, x := range m.out.Transactions {
 		m.later(func() { m.c.transact(m, x) })
 	}

@@ -35,6 +35,7 @@ const (
 	reissueAfter  = 100 * time.Millisecond // a transaction of unknown outcome, doubling
 	reissueMax    = 2 * time.Second        // between two tries while the store is away
 	operationsMax = 1024                   // commands under way: beyond that the node is not coping
+	writesMax     = 64                     // of reconciliation under way: a store that is asked more often is no faster
 	duelsMax      = 100                    // lost by one command before it gives up: each was progress of another
 )
 
@@ -60,7 +61,9 @@ type Orchestrator struct {
 
 	flights    map[uint32]*flight
 	lastFlight uint32
-	writing    map[string]bool // keys with a write of reconciliation under way
+	writing    map[string]bool         // keys with a write of reconciliation under way
+	postponed  []block.VolumeID        // whose write waits until there are fewer
+	waiting    map[block.VolumeID]bool // those in postponed
 
 	lanes      map[string][]*operation // commands in order; the first of a lane is under way
 	operations int
@@ -86,6 +89,7 @@ func New(p Params) *Orchestrator {
 		volumes: map[block.VolumeID]*local{},
 		flights: map[uint32]*flight{},
 		writing: map[string]bool{},
+		waiting: map[block.VolumeID]bool{},
 		lanes:   map[string][]*operation{},
 		dirty:   map[block.VolumeID]bool{},
 		witness: newWitness(),
@@ -162,6 +166,7 @@ func (o *Orchestrator) settle(out *step.Effects) {
 			o.machines = false
 			o.reconcileMachines(out)
 		}
+		o.resume()
 		if len(o.dirty) == 0 && len(o.ready) == 0 {
 			return
 		}

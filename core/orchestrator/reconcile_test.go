@@ -1,6 +1,7 @@
 package orchestrator_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -230,4 +231,32 @@ func TestReplicaThatHadNoRoomIsAskedForAgain(t *testing.T) {
 	m.control(step.Control{Kind: step.DiskSpace, Disk: m.disk, Capacity: m.size, Free: m.size})
 	c.run()
 	c.check()
+}
+
+// A node that was away while many volumes were deleted has as much to write as
+// there were copies on it.
+func TestWritesOfReconciliationAreBounded(t *testing.T) {
+	c := newCluster(t, 1, 90*gib, 90*gib)
+	const volumes = 300
+	for i := range volumes {
+		c.nodes[0].create(fmt.Sprintf("name=v%d,size=16MiB,replicas=2", i))
+	}
+	away := c.nodes[1]
+	c.kill(away)
+	for i := range volumes {
+		if a := c.nodes[0].do(volume.Command{Kind: volume.DeleteVolume, Name: fmt.Sprintf("v%d", i)}); a.Err != nil {
+			t.Fatal(a.Err)
+		}
+	}
+	away.deaf = false
+	away.start()
+	c.run()
+	c.pass(3e9)
+	c.check()
+	if len(away.held) > 0 || len(away.o.Volumes()) > 0 {
+		t.Errorf("%d copies and %d volumes are left", len(away.held), len(away.o.Volumes()))
+	}
+	if away.most > 70 || away.most < 60 {
+		t.Errorf("%d transactions were under way at once, want 64 for volumes and a few for the node", away.most)
+	}
 }

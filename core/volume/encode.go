@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -56,8 +55,8 @@ func (s *Spec) Clone() Spec {
 
 // Equal reports whether both say the same.
 func (s *Spec) Equal(o *Spec) bool {
-	a, b := *s, *o
-	same := slices.Equal(a.Nodes, b.Nodes) && slices.Equal(a.Zones, b.Zones) && maps.Equal(a.Labels, b.Labels)
-	a.Nodes, a.Zones, a.Labels, b.Nodes, b.Zones, b.Labels = nil, nil, nil, nil, nil, nil
-	return same && reflect.DeepEqual(a, b)
+	return s.Format == o.Format && s.Volume == o.Volume && s.Name == o.Name && s.Size == o.Size && s.Replicas == o.Replicas &&
+		s.Filesystem == o.Filesystem && s.MountOptions == o.MountOptions && s.Preempt == o.Preempt &&
+		s.Formatted == o.Formatted && s.Created == o.Created &&
+		slices.Equal(s.Nodes, o.Nodes) && slices.Equal(s.Zones, o.Zones) && maps.Equal(s.Labels, o.Labels)
 }
