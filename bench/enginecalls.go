@@ -20,7 +20,9 @@ type engineCalls struct {
 func newEngineCalls(socket string) *engineCalls {
 	dialer := net.Dialer{}
 	return &engineCalls{socket: socket, http: &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, "unix", socket) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", socket)
+		},
 	}}}
 }
 

@@ -21,9 +21,9 @@ type management struct {
 	dir     string
 	cluster *cluster.Cluster
 	clients map[string]*restclient.Client // of the nodes' APIs, by name
-	engine  *engineCalls              // of the first node's plugin
-	store   *etcd.Store               // one more client, which sees what the nodes write
-	many    int                       // volumes that were made for the benches about many
+	engine  *engineCalls                  // of the first node's plugin
+	store   *etcd.Store                   // one more client, which sees what the nodes write
+	many    int                           // volumes that were made for the benches about many
 }
 
 // measurement is one bench of the management.

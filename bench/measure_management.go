@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"github.com/lagan-storage/lagan/bench/load"
 	"github.com/lagan-storage/lagan/core/metadata"
+	"github.com/lagan-storage/lagan/rest/api"
 )
 
 const (
@@ -75,15 +75,31 @@ func (m *management) measureCreate(ctx context.Context) (load.Figures, error) {
 		return nil, err
 	}
 	number := 0
-	f, err := m.repeat(ctx, fewCalls, func(int) error {
-		number++
-		return m.create(ctx, managed()[0], fmt.Sprintf("one-%d", number), map[string]string{"size": "64KiB", "fs": "none", "replicas": "2"})
-	})
+	measure := func(prefix string, dryRun bool) (load.Figures, error) {
+		return m.repeat(ctx, fewCalls, func(int) error {
+			number++
+			_, err := m.first().Create(ctx, fmt.Sprintf("%s-%d", prefix, number), tiny(), dryRun)
+			return err
+		})
+	}
+	plan, err := measure("planned", true)
+	if err != nil {
+		return nil, err
+	}
+	f, err := measure("one", false)
 	if err == nil {
-		m.printSum("where one creation goes (p50)", f[load.P50], "placement, encoding, shards, wake-ups",
-			term{hop, "API: a request over the socket and back"}, term{write, "metadata store: one transaction, fsync of a majority"})
+		m.printSum("where one creation goes (p50)", f[load.P50],
+			"what it takes beyond: the copies of the volume before are made on the same disk meanwhile",
+			term{hop, "API: a request over the socket and back"},
+			term{plan[load.P50] - hop, "is there one of that name, and a plan: two linearizable reads (a dry run takes as much)"},
+			term{write, "metadata store: one transaction, fsync of a majority"})
 	}
 	return f, err
+}
+
+// tiny are the options of a volume that costs next to nothing.
+func tiny() map[string]string {
+	return map[string]string{"size": "64KiB", "fs": "none", "replicas": "2"}
 }
 
 // measureHop measures a request that asks for next to nothing.
@@ -104,11 +120,6 @@ func (m *management) measureTransaction(ctx context.Context) (µs float64, err e
 	return f[load.P50], err
 }
 
-func (m *management) create(ctx context.Context, node, name string, options map[string]string) error {
-	_, err := m.clients[node].Create(ctx, name, options, false)
-	return err
-}
-
 // measureMount measures the engine's call Mount for a volume that has its file
 // system and is attached nowhere.
 func (m *management) measureMount(ctx context.Context) (load.Figures, error) {
@@ -122,24 +133,63 @@ func (m *management) measureMount(ctx context.Context) (load.Figures, error) {
 	}
 	var took []load.Figures
 	for range mounts + 1 {
-		begin := m.Clock()
-		if _, err := m.engine.call(ctx, "Mount", volume); err != nil {
-			return nil, err
-		}
-		took = append(took, load.Figures{load.P50: m.Clock().Sub(begin).Seconds() * 1e6})
-		if _, err := m.engine.call(ctx, "Unmount", volume); err != nil {
-			return nil, err
-		}
-		err := m.cluster.Until(ctx, "the volume is detached", func() (bool, error) {
-			v, err := m.first().Volume(ctx, name)
-			return v.Status.Attachment == nil, err
+		figures, err := m.timed(ctx, name, func() error {
+			_, err := m.engine.call(ctx, "Mount", volume)
+			return err
+		}, func() error {
+			_, err := m.engine.call(ctx, "Unmount", volume)
+			return err
 		})
 		if err != nil {
 			return nil, err
 		}
+		took = append(took, figures)
 	}
 	m.printf("\nmount of %s: %.0f ms with the making of its file system\n", name, took[0][load.P50]/1e3)
-	return load.Medians(took[1:]), nil
+	f := load.Medians(took[1:])
+	attach, err := m.measureAttach(ctx, name, api.Attach{})
+	if err != nil {
+		return nil, err
+	}
+	device, err := m.measureAttach(ctx, name, api.Attach{Device: true})
+	if err == nil {
+		m.printSum("where one mount goes (p50)", f[load.P50], "check and mount of the file system, what holds the content, the engine's call",
+			term{attach, "attach: one transaction, the coordinator and its takeover of the copies"},
+			term{device - attach, "device: FUSE and a loop device"})
+	}
+	return f, err
+}
+
+// measureAttach measures attaching by the API.
+func (m *management) measureAttach(ctx context.Context, name string, how api.Attach) (µs float64, err error) {
+	var took []load.Figures
+	for range mounts {
+		f, err := m.timed(ctx, name, func() error {
+			_, err := m.first().Attach(ctx, name, how)
+			return err
+		}, func() error { return m.first().Detach(ctx, name, false) })
+		if err != nil {
+			return 0, err
+		}
+		took = append(took, f)
+	}
+	return load.Medians(took)[load.P50], nil
+}
+
+// timed measures do, which uses a volume, and undoes it.
+func (m *management) timed(ctx context.Context, name string, do, undo func() error) (load.Figures, error) {
+	begin := m.Clock()
+	if err := do(); err != nil {
+		return nil, err
+	}
+	f := load.Figures{load.P50: m.Clock().Sub(begin).Seconds() * 1e6}
+	if err := undo(); err != nil {
+		return nil, err
+	}
+	return f, m.cluster.Until(ctx, "volume "+name+" is detached", func() (bool, error) {
+		v, err := m.first().Volume(ctx, name)
+		return v.Status.Attachment == nil, err
+	})
 }
 
 // makeMany makes the volumes of the benches about many, if they are not there.
@@ -151,7 +201,8 @@ func (m *management) makeMany(ctx context.Context) (load.Figures, error) {
 	sample, err := load.Run(ctx, &load.Job{
 		Clock: m.Clock, Depth: manyClients * len(managed()), Count: manyVolumes,
 		One: func(slot int) error {
-			return m.create(ctx, managed()[slot%len(managed())], manyName(next.Add(1)), map[string]string{"size": "64KiB", "fs": "none", "replicas": "2"})
+			_, err := m.clients[managed()[slot%len(managed())]].Create(ctx, manyName(next.Add(1)), tiny(), false)
+			return err
 		},
 	})
 	if err != nil {
@@ -223,8 +274,11 @@ func (m *management) measureGet(ctx context.Context) (load.Figures, error) {
 	if err := m.loseMajority(ctx); err != nil {
 		return nil, err
 	}
+	const stride = 7 // far from the one before
+	number := int64(0)
 	return m.repeat(ctx, manyCalls, func(int) error {
-		_, err := m.engine.call(ctx, "Get", map[string]string{"Name": manyName(1 + rand.Int64N(manyVolumes))})
+		number = (number + stride) % manyVolumes
+		_, err := m.engine.call(ctx, "Get", map[string]string{"Name": manyName(1 + number)})
 		return err
 	})
 }

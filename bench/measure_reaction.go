@@ -65,9 +65,9 @@ func (m *management) measureReaction(ctx context.Context) (load.Figures, error) 
 type sightings struct {
 	clock func() step.Time
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex           // guards what follows
 	at   map[string]step.Time // when a key was seen to be deleted
-	more chan struct{} // closed and replaced with every update
+	more chan struct{}        // closed and replaced with every update
 }
 
 func (s *sightings) note(u metadata.Update) {
