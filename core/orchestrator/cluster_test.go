@@ -28,10 +28,11 @@ type cluster struct {
 	leased      map[string]int // key → index of the node whose lease it has
 	changes     []metadata.Change
 	nodes       []*machine
-	late        []lateTxn // of unknown outcome: applied at any later time, or never
-	unreachable bool      // every outcome is unknown
-	arrival     int       // percent of the steps at which one of them is
-	unknown     int       // percent of the transactions whose outcome is unknown
+	late        []lateTxn          // of unknown outcome: applied at any later time, or never
+	unreachable bool               // every outcome is unknown
+	duel        func(metadata.Txn) // comes before each transaction
+	arrival     int                // percent of the steps at which one of them is
+	unknown     int                // percent of the transactions whose outcome is unknown
 	marks       map[step.Mark]int
 	steps       int
 }
@@ -64,6 +65,9 @@ func newCluster(t *testing.T, seed uint64, sizes ...int64) *cluster {
 // transact decides a transaction, or leaves its outcome unknown.
 func (c *cluster) transact(m *machine, x step.Transaction) {
 	res := metadata.Result{}
+	if c.duel != nil {
+		c.duel(x.Txn)
+	}
 	if c.unreachable || c.random.IntN(100) < c.unknown {
 		c.late = append(c.late, lateTxn{node: m.index, txn: x.Txn})
 	} else {

@@ -117,7 +117,7 @@ func (o *Orchestrator) advance(op *operation, out *step.Effects) {
 	case d.waiting: // reconciliation of its volume wakes it
 	case d.txn != nil:
 		if op.duels >= duelsMax {
-			o.finish(op, &answer{err: busy(op)}, out)
+			o.finish(op, &answer{err: contended(op)}, out)
 			return
 		}
 		o.fly(op, &d, out)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lagan-storage/lagan/core/metadata"
 	"github.com/lagan-storage/lagan/core/volume"
 )
 
@@ -345,4 +346,25 @@ func TestTooManyCommandsAreRefused(t *testing.T) {
 	}
 	c.run()
 	want(t, c.nodes[0].answer(last), volume.ErrBusy)
+}
+
+func TestCommandThatLosesEveryDuelIsToldSo(t *testing.T) {
+	c := newCluster(t, 1, 20*gib, 20*gib)
+	c.duel = func(txn metadata.Txn) {
+		for _, g := range txn.Guards {
+			if strings.HasPrefix(g.Key, volume.DisksPrefix) {
+				c.set(1, metadata.Op{Key: g.Key, Value: c.items[g.Key].Value}, c.revision()+1)
+			}
+		}
+	}
+	a := c.nodes[0].do(volume.Command{Kind: volume.CreateVolume, Spec: c.spec("name=db,size=1GiB")})
+	if !errors.Is(a.Err, volume.ErrBusy) || !strings.Contains(a.Err.Error(), "others changed") {
+		t.Errorf("%v, want %v", a.Err, volume.ErrBusy)
+	}
+	c.duel = nil
+	c.run()
+	c.check()
+	if a := c.nodes[0].do(volume.Command{Kind: volume.CreateVolume, Spec: c.spec("name=db,size=1GiB")}); a.Err != nil {
+		t.Errorf("given again: %v", a.Err)
+	}
 }

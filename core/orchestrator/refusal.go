@@ -142,6 +142,15 @@ func busy(op *operation) error {
 	}
 }
 
+// contended is the answer to a command that lost too many duels.
+func contended(op *operation) error {
+	return &volume.Error{
+		Kind: volume.ErrBusy,
+		What: fmt.Sprintf("cannot %s volume %q: others changed what it needs %d times meanwhile", verbOf(op), nameOf(op), duelsMax),
+		Fix:  "try again in a moment",
+	}
+}
+
 // late is the answer to a command whose time is over.
 func (o *Orchestrator) late(op *operation) error {
 	if l := o.volumes[op.volume]; l != nil && slices.Contains(l.detaching, op) && l.coordinator == stopping {
