@@ -2,6 +2,8 @@ package rest_test
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -89,5 +91,33 @@ func TestLargeAnswersAreMadeFewAtATime(t *testing.T) {
 	<-drained
 	if n.most != 2 {
 		t.Errorf("%d large answers at once, want 2", n.most)
+	}
+}
+
+// A server gives up who does not read an answer, unless the answer is as long as
+// who listens wants.
+func TestBlocksAndStreamsHaveNoDeadline(t *testing.T) {
+	n := &node{content: make([]byte, 4096)}
+	server := httptest.NewUnstartedServer(rest.New(rest.Params{
+		Volumes: n, Blocks: n, Machines: n, Events: &past{total: 1, most: 2, err: errors.New("the end")}, Log: slog.New(slog.DiscardHandler),
+	}))
+	server.Config.WriteTimeout = 1 // is over before anything is written
+	server.Start()
+	defer server.Close()
+	for path, answered := range map[string]bool{
+		"/v1/volumes": false, "/v1/events": true, "/v1/events?follow=1": true, "/v1/volumes/db/blocks?offset=0&length=4096": true,
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := server.Client().Do(request)
+		if err == nil {
+			_, err = io.ReadAll(response.Body)
+			err = errors.Join(err, response.Body.Close())
+		}
+		if (err == nil) != answered {
+			t.Errorf("%s: %v, want it answered: %v", path, err, answered)
+		}
 	}
 }

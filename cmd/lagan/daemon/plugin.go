@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.uber.org/fx"
+	"golang.org/x/net/netutil"
 
 	"github.com/lagan-storage/lagan/core/host/datadir"
 	"github.com/lagan-storage/lagan/core/host/usecase"
@@ -74,7 +75,7 @@ func (v *volumePlugin) open(ctx context.Context, c Config, d *datadir.Dir, _ *de
 	if c.Plugin.Engine != pluginOff {
 		p.Engine, p.Containers = c.Plugin.Engine, docker.Containers(c.Plugin.Engine)
 	}
-	v.plugin, v.socket = docker.New(p), listener
+	v.plugin, v.socket = docker.New(p), netutil.LimitListener(listener, connectionsMax)
 	v.server = &http.Server{
 		Handler: v.plugin.Handler(), ReadHeaderTimeout: headerWithin, ReadTimeout: requestWithin, IdleTimeout: idleWithin,
 		MaxHeaderBytes: headerBytesMax,
@@ -82,7 +83,7 @@ func (v *volumePlugin) open(ctx context.Context, c Config, d *datadir.Dir, _ *de
 		BaseContext:    func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	go func() {
-		if err := v.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := v.server.Serve(v.socket); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("volume plugin is not served any more", slog.String("socket", path), slog.Any("error", err))
 		}
 	}()
