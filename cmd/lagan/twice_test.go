@@ -9,9 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/lagan-storage/lagan/bench/cluster"
 	"github.com/lagan-storage/lagan/core/volume"
@@ -108,6 +110,30 @@ func TestE2ENodesOfOneNameAreOneNode(t *testing.T) {
 	})
 	cancel() // kills it
 	<-ended
+}
+
+// TestE2EExpiredTokenAdmitsNobody has a machine join with a token whose time is over.
+func TestE2EExpiredTokenAdmitsNobody(t *testing.T) {
+	c := newCluster(t, "128MiB", "a", "b")
+	start(t, c, "a")
+	a, b := c.Node("a"), c.Node("b")
+	token, err := a.Client().CreateToken(t.Context(), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, c, "the token has run out", func() (bool, error) {
+		all, err := a.Client().Tokens(t.Context())
+		return !slices.ContainsFunc(all, func(one api.Token) bool { return one.ID == token.ID }), err
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	arguments := append([]string{"join", a.API(), "--token", token.Token, "--data", b.Dir(), "--run", filepath.Join(b.Dir(), "run")}, b.Birth()...)
+	if _, err := b.Lagan(ctx, nil, arguments...); err == nil || !strings.Contains(err.Error(), "lagan token create") {
+		t.Errorf("join with a token that has run out: %v", err)
+	}
+	if _, err := os.Stat(b.Dir()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it has left %s: %v", b.Dir(), err)
+	}
 }
 
 // TestE2ECertificatesOfAnotherClusterAreRefused goes to all ports of a node with
