@@ -29,6 +29,8 @@ type Recorded struct {
 	Volumes []VolumeStatus
 	Removed map[block.NodeID]string // names of nodes that were removed
 	Voters  []block.NodeID          // none: not known, or others run the metadata store
+
+	byID map[block.NodeID]*NodeStatus // of Nodes: a volume is asked about each of its copies
 }
 
 // Recorded returns what alerts are made from, but for who votes.
@@ -40,6 +42,10 @@ func (o *Orchestrator) Recorded() Recorded {
 // by code and subject.
 func Alerts(r *Recorded) []volume.Alert {
 	var all []volume.Alert
+	r.byID = make(map[block.NodeID]*NodeStatus, len(r.Nodes))
+	for i := range r.Nodes {
+		r.byID[r.Nodes[i].ID] = &r.Nodes[i]
+	}
 	for i := range r.Nodes {
 		all = append(all, r.ofNode(&r.Nodes[i])...)
 	}
@@ -64,12 +70,7 @@ func (r *Recorded) name(id block.NodeID) string {
 	return cmp.Or(r.Removed[id], id.String())
 }
 
-func (r *Recorded) node(id block.NodeID) *NodeStatus {
-	if i := slices.IndexFunc(r.Nodes, func(n NodeStatus) bool { return n.ID == id }); i >= 0 {
-		return &r.Nodes[i]
-	}
-	return nil
-}
+func (r *Recorded) node(id block.NodeID) *NodeStatus { return r.byID[id] }
 
 // silent reports whether a node is not heard from. One that is not recorded was
 // removed.

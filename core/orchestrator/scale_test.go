@@ -180,6 +180,7 @@ func BenchmarkCrowd(b *testing.B) {
 			"list":   func() { c.o.Volumes() },
 			"get":    func() { c.o.Volume("volume-17") },
 			"nodes":  func() { c.o.Nodes() },
+			"alerts": func() { recorded := c.o.Recorded(); orchestrator.Alerts(&recorded) },
 			"plan":   func() { c.command(true) },
 			"create": func() { c.command(false) },
 		} {
