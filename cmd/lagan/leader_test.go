@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/lagan-storage/lagan/bench/cluster"
 	"github.com/lagan-storage/lagan/core/volume"
@@ -30,6 +31,9 @@ type order struct {
 	by      *cluster.Node // that answered last
 }
 
+// again is how long whoever was told to try again waits before that.
+const again = 50 * time.Millisecond
+
 // obey gives the command until it is done.
 func (o *order) obey(ctx context.Context, t *testing.T, leader *cluster.Node) {
 	for at := 0; ctx.Err() == nil; {
@@ -46,7 +50,7 @@ func (o *order) obey(ctx context.Context, t *testing.T, leader *cluster.Node) {
 			t.Errorf("%s by node %s: %v, which is none of the errors of a cluster whose leader changes", o.what, o.by.Name, o.outcome)
 			return
 		default:
-			t.Logf("%s by node %s: %v", o.what, o.by.Name, o.outcome)
+			_ = pause(ctx, again) // its end is seen above
 		}
 	}
 	t.Errorf("%s by node %s has not come to an end: %v", o.what, o.by.Name, o.outcome)

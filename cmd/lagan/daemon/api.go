@@ -85,8 +85,8 @@ func serveAPI(ctx context.Context, life fx.Lifecycle, c Config, with credentials
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerWithin, ReadTimeout: requestWithin, IdleTimeout: idleWithin,
 		WriteTimeout: writeWithin, MaxHeaderBytes: headerBytesMax,
-		ErrorLog:       slog.NewLogLogger(log.With(slog.String("part", "api")).Handler(), slog.LevelDebug),
-		BaseContext:    func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		ErrorLog:    slog.NewLogLogger(log.With(slog.String("part", "api")).Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	socket = netutil.LimitListener(socket, connectionsMax)
 	listeners := []net.Listener{socket}
