@@ -8,7 +8,7 @@ import (
 	"github.com/lagan-storage/lagan/core/volume"
 )
 
-func TestGetNeverFailsForLostQuorum(t *testing.T) {
+func TestGetErrNeverTransientForLostQuorum(t *testing.T) {
 	in(t, func(w *world) {
 		w.ok("Create", "db", "")
 		w.ok("List", "", "")
@@ -88,7 +88,7 @@ func TestColdPluginHangsUpInsteadOfAnswering(t *testing.T) {
 	})
 }
 
-func TestActivateIsAnsweredWithoutQuorum(t *testing.T) {
+func TestActivateWithoutQuorumIsAnswered(t *testing.T) {
 	in(t, func(w *world) {
 		w.setLost(true)
 		if a := w.call("Activate", ""); len(a.Implements) != 1 || a.Implements[0] != "VolumeDriver" {
@@ -97,14 +97,16 @@ func TestActivateIsAnsweredWithoutQuorum(t *testing.T) {
 	})
 }
 
-func TestEmptyBodyOfARetryChangesAndDeniesNothing(t *testing.T) {
+func TestEmptyBodyRetryChangesAndDeniesNothing(t *testing.T) {
 	in(t, func(w *world) {
 		w.ok("Create", "db", "")
 		w.did("create name=db")
 		for _, body := range []string{"", "{}", `{"Name":""}`, "not JSON"} {
 			for _, what := range []string{"Get", "Path"} {
-				if a := w.call(what, body); !a.hungUp {
-					t.Errorf("%s with %q: %+v, want no answer", what, body, a)
+				// What came whole is no repetition: no volume is without a name.
+				whole := strings.HasPrefix(body, "{")
+				if a := w.call(what, body); a.hungUp == whole || whole && !strings.Contains(a.Err, "no such volume") {
+					t.Errorf("%s with %q: %+v, want no answer, or an error if it came whole", what, body, a)
 				}
 			}
 			for _, what := range []string{"Create", "Remove", "Mount", "Unmount"} {
@@ -120,7 +122,7 @@ func TestEmptyBodyOfARetryChangesAndDeniesNothing(t *testing.T) {
 	})
 }
 
-func TestCreatedAtIsAlwaysRFC3339(t *testing.T) {
+func TestCreatedAtRFC3339IsAllThatIsSaid(t *testing.T) {
 	for text, want := range map[string]string{
 		"2026-01-02T03:04:05Z": "2026-01-02T03:04:05Z", "2026-01-02T03:04:05+02:00": "2026-01-02T01:04:05Z",
 		"": "1970-01-01T00:00:00Z", "yesterday": "1970-01-01T00:00:00Z",

@@ -9,7 +9,7 @@ import (
 	"github.com/lagan-storage/lagan/core/volume"
 )
 
-func TestCreateReadsOptionsAndInlineNamesStrictly(t *testing.T) {
+func TestInlineSpecAndOptionsAreReadStrictly(t *testing.T) {
 	for _, c := range []struct{ name, options, did, says string }{
 		{name: "db", options: `{}`, did: "create name=db"},
 		{name: "db", options: `{"size":"10G","repl":"2"}`, did: "create name=db,size=10GiB,replicas=2"},
@@ -45,7 +45,7 @@ func TestCreateReadsOptionsAndInlineNamesStrictly(t *testing.T) {
 	}
 }
 
-func TestConcurrentCreatesMakeOneVolume(t *testing.T) {
+func TestConcurrentCreateMakesOneVolume(t *testing.T) {
 	in(t, func(w *world) {
 		var engines sync.WaitGroup
 		for range 8 {

@@ -46,13 +46,25 @@ func (p *Plugin) Handler() http.Handler {
 	return mux
 }
 
-// asked is a call whose answer the engine takes for a fact: one that asks for
-// nothing gets none.
+// errNameless says that a call came whole and names no volume.
+var errNameless error = &volume.Error{
+	Kind: volume.ErrInvalidRequest, What: "no such volume: the call names none, or not for whom", Fix: "name a volume",
+}
+
+// asked is a call whose answer the engine takes for a fact: one that broke on its
+// way gets none. One that asks for the volume without a name is told that there is
+// none: an engine that was refused something asks so at its next start, and would
+// ask again for 15 s.
 func asked[Request, Response any](p *Plugin, do func(context.Context, *Request) (Response, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var request Request
-		if err := decode(w, r, &request); err != nil {
+		err := decode(w, r, &request)
+		if err != nil && !errors.Is(err, errNameless) {
 			hangUp()
+		}
+		if err != nil {
+			p.encode(w, r, nil, err)
+			return
 		}
 		response, err := do(r.Context(), &request)
 		p.log.Debug("engine called", slog.String("call", r.URL.Path), slog.Any("request", request), slog.Any("error", err))
@@ -80,8 +92,8 @@ func told[Request any](p *Plugin, do func(context.Context, *Request) error) http
 	return changed(p, func(ctx context.Context, r *Request) (struct{}, error) { return struct{}{}, do(ctx, r) })
 }
 
-// decode reads a call. One without a volume is refused: the engine repeats a call
-// whose connection broke with an empty body.
+// decode reads a call. The engine repeats one whose connection broke with an empty
+// body.
 func decode(w http.ResponseWriter, r *http.Request, request any) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyBytesMax))
 	if err == nil {
@@ -106,7 +118,7 @@ func decode(w http.ResponseWriter, r *http.Request, request any) error {
 		name, id = r.Name, r.ID
 	}
 	if name == "" || id == "" {
-		return invalid("the call names no volume, or not for whom")
+		return errNameless
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ func TestSameIDRemountAfterEngineKillIsCountedOnce(t *testing.T) {
 
 // With live-restore the engine mounts nothing after its restart and unmounts
 // once, whatever was counted before.
-func TestLiveRestoreUnmountsWhatTheFormerEngineMounted(t *testing.T) {
+func TestLiveRestoreUnmountWithoutMountDetaches(t *testing.T) {
 	in(t, func(w *world) {
 		w.held.Store(true)
 		w.mounted("db", "one")
@@ -117,7 +117,7 @@ func TestMountWhoseContainersDiedWithTheEngineEnds(t *testing.T) {
 	})
 }
 
-func TestLateMountIsRolledBack(t *testing.T) {
+func TestLateMountRollbackDetaches(t *testing.T) {
 	in(t, func(w *world) {
 		w.ok("Create", "db", "")
 		w.did("create name=db")
@@ -161,7 +161,7 @@ func TestDetachThatFailsIsTriedAgain(t *testing.T) {
 	})
 }
 
-func TestUnmountOfAnUnknownIDIsFine(t *testing.T) {
+func TestUnmountUnknownIDIsFine(t *testing.T) {
 	in(t, func(w *world) {
 		w.ok("Unmount", "db", "one")
 		w.mounted("db", "one")
