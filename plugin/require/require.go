@@ -8,7 +8,6 @@
 package require
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -37,23 +36,38 @@ func FUSE(t testing.TB) {
 	settle(t, "fuse", deviceMissing("/dev/loop-control"))
 }
 
-// Docker is for tests that use the machine's container engine: root, the
-// program docker and an engine that answers it.
+// Docker is for tests that start container engines of their own, apart from the
+// machine's: root, and the programs of an engine.
 func Docker(t testing.TB) {
 	t.Helper()
 	Root(t)
-	settle(t, "docker", engineMissing(t.Context(), "docker"))
+	for program, pkg := range map[string]string{"docker": "docker.io", "dockerd": "docker.io", "busybox": "busybox-static"} { // any order: all of them
+		settle(t, "docker", programMissing(program, pkg))
+	}
+}
+
+// Works is for what can only be known by trying: err is nil, or why thing does
+// not work on this machine.
+func Works(t testing.TB, thing string, err error) {
+	t.Helper()
+	if err != nil {
+		settle(t, thing, err.Error())
+	}
 }
 
 // Program is for tests that run a program which pkg, a Debian package, brings.
 // In LAGAN_REQUIRE it goes by its own name.
 func Program(t testing.TB, name, pkg string) {
 	t.Helper()
-	missing := ""
+	settle(t, name, programMissing(name, pkg))
+}
+
+// programMissing says that a program is not there, "" if it is.
+func programMissing(name, pkg string) string {
 	if _, err := exec.LookPath(name); err != nil {
-		missing = fmt.Sprintf("%v; install the package %s", err, pkg)
+		return fmt.Sprintf("%v; install the package %s", err, pkg)
 	}
-	settle(t, name, missing)
+	return ""
 }
 
 // settle lets the test go on if nothing is missing, else ends it.
@@ -94,19 +108,6 @@ func rootMissing(user int, statusFile string) string {
 		return ""
 	}
 	return statusFile + " names no effective capabilities"
-}
-
-// engineMissing says why no container engine answers, "" if one does.
-func engineMissing(ctx context.Context, program string) string {
-	path, err := exec.LookPath(program)
-	if err != nil {
-		return fmt.Sprintf("%v; install the package docker.io", err)
-	}
-	out, err := exec.CommandContext(ctx, path, "version", "--format", "{{.Server.Version}}").CombinedOutput()
-	if err != nil {
-		return fmt.Sprintf("no engine answers (%v: %s); start the service docker", err, strings.TrimSpace(string(out)))
-	}
-	return ""
 }
 
 // deviceMissing says why a device cannot be opened, "" if it can.

@@ -1,6 +1,7 @@
 package require
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -80,14 +81,21 @@ func TestAbsentDeviceIsNamed(t *testing.T) {
 	}
 }
 
-func TestSilentEngineIsNamed(t *testing.T) {
-	if missing := engineMissing(t.Context(), "lagan-no-such-program"); !strings.Contains(missing, "docker.io") {
-		t.Errorf("without the program: %q", missing)
+func TestWhatDoesNotWorkIsMissing(t *testing.T) {
+	t.Setenv(Variable, "root")
+	w := &witness{TB: t}
+	Works(w, "docker", nil)
+	if w.skipped != "" || w.failed != "" {
+		t.Errorf("what works: skipped %q, failed %q", w.skipped, w.failed)
 	}
-	if missing := engineMissing(t.Context(), "false"); !strings.Contains(missing, "no engine answers") {
-		t.Errorf("without an engine: %q", missing)
+	Works(w, "docker", errors.New("no control groups"))
+	if w.failed != "" || !strings.Contains(w.skipped, "no control groups") {
+		t.Errorf("skipped %q, failed %q", w.skipped, w.failed)
 	}
-	if missing := engineMissing(t.Context(), "true"); missing != "" {
-		t.Errorf("with one: %q", missing)
+	t.Setenv(Variable, "docker")
+	w = &witness{TB: t}
+	Works(w, "docker", errors.New("no control groups"))
+	if w.skipped != "" || !strings.Contains(w.failed, "no control groups") {
+		t.Errorf("where it is required: skipped %q, failed %q", w.skipped, w.failed)
 	}
 }
