@@ -2,19 +2,27 @@
 // and with mutual TLS, kills them and cleans up after them. The demonstration
 // and the end-to-end tests call it. It promises that no process, mount or loop
 // device of its nodes is left after Close, whatever happened before.
+//
+// With Machines every node has a machine of its own, with a container engine; see
+// package machine.
 package cluster
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lagan-storage/lagan/bench/machine"
 	"github.com/lagan-storage/lagan/core/host/datadir"
 	"github.com/lagan-storage/lagan/plugin/device/fuse"
 	"github.com/lagan-storage/lagan/plugin/device/mounts"
@@ -22,15 +30,22 @@ import (
 
 const (
 	// upWithin bounds the start of all nodes together on a busy machine.
-	upWithin = 60 * time.Second
+	upWithin = 3 * time.Minute
 	// downWithin bounds an orderly stop; a node takes less than that itself.
 	downWithin = 60 * time.Second
 	// lookEvery is how often something is looked at that says nothing by itself.
 	lookEvery = 50 * time.Millisecond
 	// portsPerNode: data, metadata store's peers and clients, API.
 	portsPerNode = 4
+	// portMin and portMax bound the ports: from 32768 on the kernel takes them for
+	// connections.
+	portMin, portMax = 10240, 32768
+	// portTriesMax bounds the search: a few ports are taken, never most.
+	portTriesMax = 1000
 	// votersMax is how many nodes vote in a cluster that has them.
 	votersMax = 3
+	// Image is the image that the engine of every machine has: busybox.
+	Image = "busybox"
 )
 
 // Params says what cluster to make.
@@ -40,6 +55,8 @@ type Params struct {
 	Nodes  []string // names
 	Disk   string   // size of every node's disk, as in 2GiB
 	Env    []string // more of the program's environment
+	// Machines gives every node a machine and a container engine.
+	Machines bool
 	// Pause waits for d or the end of ctx.
 	Pause func(ctx context.Context, d time.Duration) error
 }
@@ -56,31 +73,44 @@ func New(ctx context.Context, p Params) (*Cluster, error) {
 	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the cluster's directory: %w", err)
 	}
-	ports, err := freePorts(ctx, portsPerNode*len(p.Nodes))
+	ports, err := freePorts(ctx, p.Dir, portsPerNode*len(p.Nodes))
 	if err != nil {
 		return nil, err
 	}
 	for i, name := range p.Nodes {
 		dir := filepath.Join(p.Dir, name)
 		own := ports[portsPerNode*i:]
-		c.nodes[name] = &Node{
+		n := &Node{
 			Name: name, cluster: c, dir: dir, Socket: filepath.Join(dir, "run", "lagan.sock"),
 			data: own[0], peer: own[1], client: own[2], api: own[3], disks: []string{filepath.Join(p.Dir, name+".disk") + ":" + p.Disk},
 		}
+		if p.Machines {
+			n.machine = machine.New(machine.Params{Name: name, Dir: filepath.Join(p.Dir, name+".machine"), Pause: p.Pause})
+		}
+		c.nodes[name] = n
 	}
 	return c, nil
 }
 
-// freePorts returns addresses on loopback that nobody listens on right now.
-func freePorts(ctx context.Context, n int) (addresses []string, err error) {
+// freePorts returns addresses on loopback that nobody listens on right now, and
+// that the kernel gives to no connection while a node is down. Clusters begin to
+// look at different ports: one must not take what is another's when it restarts.
+func freePorts(ctx context.Context, dir string, n int) (addresses []string, err error) {
+	sum := sha256.Sum256([]byte(dir))
+	first := int(binary.LittleEndian.Uint32(sum[:]))
 	config := net.ListenConfig{}
-	for range n {
-		l, listenErr := config.Listen(ctx, "tcp", "127.0.0.1:0")
-		if listenErr != nil {
+	for tries := 0; len(addresses) < n; tries++ {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(portMin+(first+tries)%(portMax-portMin)))
+		l, listenErr := config.Listen(ctx, "tcp", address)
+		switch {
+		case listenErr == nil:
+		case tries < portTriesMax && ctx.Err() == nil:
+			continue // it is taken
+		default:
 			return nil, errors.Join(fmt.Errorf("look for a free port: %w", listenErr), err)
 		}
 		defer func() { err = errors.Join(err, l.Close()) }() // all at the end, or one could come twice
-		addresses = append(addresses, l.Addr().String())
+		addresses = append(addresses, address)
 	}
 	return addresses, nil
 }
@@ -89,7 +119,7 @@ func freePorts(ctx context.Context, n int) (addresses []string, err error) {
 func (c *Cluster) Node(name string) *Node { return c.nodes[name] }
 
 // Up starts the first node, has the others join, and returns when each can do
-// its part and as many vote as will.
+// its part, as many vote as will, and the engines answer.
 func (c *Cluster) Up(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, upWithin)
 	defer cancel()
@@ -127,7 +157,27 @@ func (c *Cluster) AwaitWhole(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return c.startEngines(ctx)
+}
+
+// startEngines starts the engines of all machines and gives each its image.
+func (c *Cluster) startEngines(ctx context.Context) error {
+	errs := make([]error, len(c.p.Nodes))
+	var starting sync.WaitGroup
+	for i, name := range c.p.Nodes {
+		m := c.nodes[name].machine
+		if m == nil {
+			continue
+		}
+		starting.Go(func() {
+			errs[i] = m.StartEngine(ctx)
+			if errs[i] == nil {
+				errs[i] = m.Import(ctx, Image)
+			}
+		})
+	}
+	starting.Wait()
+	return errors.Join(errs...)
 }
 
 // AwaitVoters returns when n has heard that so many nodes vote.
@@ -174,13 +224,16 @@ func (c *Cluster) Close(ctx context.Context) error {
 	defer cancel()
 	var errs []error
 	for _, name := range c.p.Nodes {
-		errs = append(errs, c.nodes[name].signal(unix.SIGCONT), c.nodes[name].signal(unix.SIGTERM))
+		errs = append(errs, c.nodes[name].signal(ctx, unix.SIGCONT), c.nodes[name].signal(ctx, unix.SIGTERM))
 	}
 	for _, name := range c.p.Nodes {
 		errs = append(errs, c.nodes[name].awaitEnd(ctx))
 	}
 	errs = append(errs, c.leftovers())
 	for _, name := range c.p.Nodes {
+		if m := c.nodes[name].machine; m != nil {
+			errs = append(errs, m.Close(ctx))
+		}
 		if _, err := fuse.Cleanup(ctx, c.nodes[name].devices()); err != nil {
 			errs = append(errs, err)
 		}
@@ -192,15 +245,22 @@ func (c *Cluster) Close(ctx context.Context) error {
 // nodes that stopped in order. What a killed node left is fine: the next start,
 // or Close, removes it.
 func (c *Cluster) leftovers() error {
-	table, err := mounts.List()
-	if err != nil {
-		return err
-	}
 	var errs []error
 	for _, name := range c.p.Nodes {
 		n := c.nodes[name]
+		if n.killed {
+			continue
+		}
+		list := mounts.List
+		if n.machine != nil && n.machine.Up() {
+			list = n.machine.Mounts
+		}
+		table, err := list()
+		if err != nil {
+			return err
+		}
 		for _, m := range table {
-			if !n.killed && m.Below(n.dir) {
+			if m.Below(n.dir) {
 				errs = append(errs, fmt.Errorf("node %s stopped in order and left %s mounted", name, m.Point))
 			}
 		}

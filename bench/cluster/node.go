@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/lagan-storage/lagan/bench/machine"
 	"github.com/lagan-storage/lagan/core/host/datadir"
 	"github.com/lagan-storage/lagan/rest/client"
 )
@@ -31,7 +32,8 @@ type Node struct {
 	client  string // the same for clients
 	api     string // host:port
 	disks   []string
-	extra   []string // more arguments
+	machine *machine.Machine // nil: it runs on this computer as it is
+	extra   []string         // more arguments
 
 	mu      sync.Mutex // guards what follows
 	process *os.Process
@@ -42,6 +44,12 @@ type Node struct {
 
 // Dir returns the node's directory.
 func (n *Node) Dir() string { return n.dir }
+
+// Machine returns the machine that the node runs on, nil if it has none of its own.
+func (n *Node) Machine() *machine.Machine { return n.machine }
+
+// daemonName is how a machine finds the node's process.
+const daemonName = "lagan"
 
 // LogFile returns where the node's log is.
 func (n *Node) LogFile() string { return n.dir + ".log" }
@@ -74,10 +82,11 @@ func (n *Node) Birth() []string {
 // cluster, the others join it by way of one that runs, and a node that was
 // started before needs nothing.
 func (n *Node) arguments(ctx context.Context) ([]string, error) {
-	where := append([]string{
-		"--data", n.dir, "--run", filepath.Dir(n.Socket),
-		"--plugin-socket", "none", // the machine's engine is not the cluster's business
-	}, n.extra...)
+	where := []string{"--data", n.dir, "--run", filepath.Dir(n.Socket)}
+	if n.machine == nil {
+		where = append(where, "--plugin-socket", "none") // this computer's engine is not the cluster's business
+	}
+	where = append(where, n.extra...)
 	_, belongs, err := datadir.Lookup(n.dir)
 	switch {
 	case err != nil:
@@ -101,7 +110,8 @@ func (n *Node) arguments(ctx context.Context) ([]string, error) {
 	return nil, fmt.Errorf("no node runs that node %s could join by", n.Name)
 }
 
-// Start starts the process and does not wait for it.
+// Start starts the process, and its machine if that is down, and does not wait
+// for it.
 func (n *Node) Start(ctx context.Context) error {
 	arguments, err := n.arguments(ctx)
 	if err != nil {
@@ -112,12 +122,21 @@ func (n *Node) Start(ctx context.Context) error {
 	if n.process != nil {
 		return fmt.Errorf("node %s runs already", n.Name)
 	}
+	if n.machine != nil && !n.machine.Up() {
+		if err := n.machine.Start(ctx); err != nil {
+			return err
+		}
+	}
 	log, err := os.OpenFile(n.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the log of node %s: %w", n.Name, err)
 	}
 	// Not bound to ctx: how the process ends is what this is about.
-	command := exec.CommandContext(context.WithoutCancel(ctx), n.cluster.p.Binary, arguments...)
+	ctx = context.WithoutCancel(ctx)
+	command := exec.CommandContext(ctx, n.cluster.p.Binary, arguments...)
+	if n.machine != nil {
+		command = n.machine.Daemon(ctx, daemonName, n.cluster.p.Binary, arguments...)
+	}
 	command.Stdout, command.Stderr = log, log
 	command.Env = append(command.Environ(), n.cluster.p.Env...)
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
@@ -135,17 +154,20 @@ func (n *Node) Start(ctx context.Context) error {
 	return nil
 }
 
-// AwaitReady returns when the node can do its part.
+// AwaitReady returns when the node can do its part, or has ended.
 func (n *Node) AwaitReady(ctx context.Context) error {
 	api := n.Client()
 	defer api.Close()
-	return n.cluster.Until(ctx, "node "+n.Name+" is ready", func() (bool, error) {
+	var ended error
+	err := n.cluster.Until(ctx, "node "+n.Name+" is ready", func() (bool, error) {
 		if !n.Running() {
-			return false, fmt.Errorf("node %s ended: %w\n%s", n.Name, n.Outcome(), n.Tail())
+			ended = fmt.Errorf("node %s ended: %w\n%s", n.Name, n.Outcome(), n.Tail())
+			return true, nil
 		}
 		err := api.Ready(ctx)
 		return err == nil, err
 	})
+	return errors.Join(err, ended)
 }
 
 // Tail returns the end of the node's log.
@@ -158,7 +180,8 @@ func (n *Node) Tail() string {
 	return string(text[max(0, len(text)-bytesMax):])
 }
 
-// PID returns the process of the node, 0 while there is none.
+// PID returns the process of the node, 0 while there is none. On a machine of its
+// own it is the one that waits for it.
 func (n *Node) PID() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -183,7 +206,7 @@ func (n *Node) Outcome() error {
 }
 
 // signal sends a signal if the process is there.
-func (n *Node) signal(s unix.Signal) error {
+func (n *Node) signal(ctx context.Context, s unix.Signal) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.process == nil {
@@ -192,6 +215,14 @@ func (n *Node) signal(s unix.Signal) error {
 	if s == unix.SIGKILL {
 		n.killed = true
 	}
+	if n.machine != nil && s != unix.SIGKILL {
+		if err := n.machine.Signal(ctx, daemonName, s); err != nil {
+			return fmt.Errorf("signal node %s: %w", n.Name, err)
+		}
+		if s != unix.SIGCONT { // who waits for it stops with it
+			return nil
+		}
+	}
 	if err := n.process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("signal node %s: %w", n.Name, err)
 	}
@@ -199,9 +230,10 @@ func (n *Node) signal(s unix.Signal) error {
 }
 
 // Kill ends the process as a power cut of the daemon would, and returns when it
-// is gone.
+// is gone. With a machine of its own all that runs there ends at once: the
+// engine, its containers, the daemon.
 func (n *Node) Kill(ctx context.Context) error {
-	if err := n.signal(unix.SIGKILL); err != nil {
+	if err := n.kill(ctx); err != nil {
 		return err
 	}
 	err := n.awaitEnd(ctx)
@@ -212,15 +244,25 @@ func (n *Node) Kill(ctx context.Context) error {
 	return err
 }
 
+func (n *Node) kill(ctx context.Context) error {
+	if n.machine == nil {
+		return n.signal(ctx, unix.SIGKILL)
+	}
+	n.mu.Lock()
+	n.killed = true
+	n.mu.Unlock()
+	return n.machine.Kill(ctx)
+}
+
 // Freeze stops the process in its tracks; Thaw lets it go on.
-func (n *Node) Freeze() error { return n.signal(unix.SIGSTOP) }
+func (n *Node) Freeze(ctx context.Context) error { return n.signal(ctx, unix.SIGSTOP) }
 
 // Thaw lets a frozen process go on.
-func (n *Node) Thaw() error { return n.signal(unix.SIGCONT) }
+func (n *Node) Thaw(ctx context.Context) error { return n.signal(ctx, unix.SIGCONT) }
 
 // Stop ends the process in order.
 func (n *Node) Stop(ctx context.Context) error {
-	if err := n.signal(unix.SIGTERM); err != nil {
+	if err := n.signal(ctx, unix.SIGTERM); err != nil {
 		return err
 	}
 	return n.awaitEnd(ctx)
@@ -239,7 +281,7 @@ func (n *Node) awaitEnd(ctx context.Context) error {
 	case <-ended:
 	case <-ctx.Done():
 		late = fmt.Errorf("node %s did not end: %w", n.Name, ctx.Err())
-		late = errors.Join(late, n.signal(unix.SIGKILL))
+		late = errors.Join(late, n.kill(context.WithoutCancel(ctx)))
 		<-ended
 	}
 	if err := n.Outcome(); err != nil && !killed {

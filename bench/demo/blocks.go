@@ -29,6 +29,9 @@ type blocks struct {
 	pieces [][sha256.Size]byte
 }
 
+// Create makes the volume.
+func (b *blocks) Create(ctx context.Context, n *cluster.Node) error { return b.d.create(ctx, n) }
+
 // Open attaches the volume without a device.
 func (b *blocks) Open(ctx context.Context, n *cluster.Node, force bool) error {
 	b.node = n
@@ -43,6 +46,12 @@ func (b *blocks) Open(ctx context.Context, n *cluster.Node, force bool) error {
 // Close detaches it.
 func (b *blocks) Close(ctx context.Context) error {
 	_, err := b.node.Lagan(ctx, nil, "volume", "detach", volumeName)
+	return err
+}
+
+// Remove deletes the volume.
+func (b *blocks) Remove(ctx context.Context) error {
+	_, err := b.node.Lagan(ctx, nil, "volume", "rm", volumeName)
 	return err
 }
 

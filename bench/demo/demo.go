@@ -1,13 +1,16 @@
 // Package demo shows that a volume survives its node: three nodes on this
-// machine, a volume with two copies, a real file tree on it, kill -9 of the node
-// that uses it in the middle of a write, and every byte that had been synced
-// found again on a node that holds no copy. cmd/demo calls it.
+// machine, each with a container engine, a volume with two copies, a real file
+// tree written to it by a container, kill -9 of the node that uses it (daemon,
+// engine, containers) in the middle of a write, and every byte that had been
+// synced found again by a container on a node that holds no copy. cmd/demo calls
+// it.
 //
-//	up ▶ create ▶ mount on A ▶ unpack, sync, checksum ▶ write on … kill -9 A
-//	   ▶ mount on B (no copy) ▶ verify ▶ A again ▶ two copies ▶ verify on A ▶ clean up
+//	up ▶ create ▶ run on A ▶ copy, sync, checksum ▶ write on … kill -9 A
+//	   ▶ run on B (no copy) ▶ verify ▶ A again ▶ two copies ▶ run on A ▶ verify ▶ clean up
 //
-// Without root or /dev/fuse it does the same with blocks instead of files, and
-// says DEGRADED.
+// After every fault the record of who uses the volume is looked at, too. Without
+// a container engine it does the same with files, and without root or /dev/fuse
+// with blocks, and says DEGRADED.
 package demo
 
 import (
@@ -36,6 +39,18 @@ const (
 	// writesBeforeKill is how many writes after the tree are synced before the
 	// node is killed: enough that another is always under way.
 	writesBeforeKill = 40
+	// openMax bounds the wait for a node to be given the volume.
+	openMax = time.Minute
+)
+
+// Kind is what is written to the volume, and by whom.
+type Kind uint8
+
+// The kinds, the truest first.
+const (
+	Containers Kind = iota // files, by containers
+	Files                  // files, by this process
+	Blocks                 // blocks, with lagan volume write
 )
 
 // Params is what the demonstration needs.
@@ -43,7 +58,8 @@ type Params struct {
 	Binary   string // the program lagan
 	Dir      string // to work in; removed at the end
 	Tree     string // the files to unpack
-	Degraded string // why there are no devices here; "" if there are
+	Kind     Kind
+	Degraded string // why it is not Containers; "" if it is
 	Out      io.Writer
 	Now      func() time.Time
 	Pause    func(ctx context.Context, d time.Duration) error
@@ -63,6 +79,8 @@ type demo struct {
 
 // workload is what is written and looked for again: files, or blocks.
 type workload interface {
+	// Create makes the volume.
+	Create(ctx context.Context, n *cluster.Node) error
 	// Open has the node use the volume, and takes it from another if force.
 	Open(ctx context.Context, n *cluster.Node, force bool) error
 	// Fill writes a lot, and everything of it durably.
@@ -75,16 +93,38 @@ type workload interface {
 	Verify(ctx context.Context) (summary string, err error)
 	// Close ends the use of the volume.
 	Close(ctx context.Context) error
+	// Remove deletes it.
+	Remove(ctx context.Context) error
+}
+
+// workload returns what is to be shown.
+func (d *demo) workload() workload {
+	switch d.p.Kind {
+	case Blocks:
+		return &blocks{d: d}
+	case Files:
+		return &files{d: d}
+	case Containers:
+	}
+	return &containers{d: d}
+}
+
+// create makes the volume with the command line.
+func (d *demo) create(ctx context.Context, n *cluster.Node) error {
+	_, err := n.Lagan(ctx, nil, "volume", "create", volumeName, "--size", volumeSize, "--replicas", "2", "--fs", "ext4")
+	return err
 }
 
 // Run runs the demonstration and returns nil only if all held.
 func Run(ctx context.Context, p Params) (err error) {
 	d := &demo{p: p, began: p.Now()}
 	if p.Degraded != "" {
-		d.say("DEGRADED: blocks instead of files, because %s", p.Degraded)
+		instead := map[Kind]string{Files: "files", Blocks: "blocks"}[p.Kind]
+		d.say("DEGRADED: %s instead of containers, because %s", instead, p.Degraded)
 	}
 	d.cluster, err = cluster.New(ctx, cluster.Params{
 		Binary: p.Binary, Dir: p.Dir, Nodes: []string{"a", "b", "c"}, Disk: diskSize, Pause: p.Pause, Env: p.Env,
+		Machines: p.Kind == Containers,
 	})
 	if err != nil {
 		return err
@@ -134,9 +174,9 @@ func (d *demo) prepare(ctx context.Context) error {
 	if err := d.cluster.Up(ctx); err != nil {
 		return err
 	}
-	d.say("three nodes are up: a, b, c, speaking mutual TLS")
-	arguments := []string{"volume", "create", volumeName, "--size", volumeSize, "--replicas", "2", "--fs", "ext4"}
-	if _, err := d.cluster.Node("a").Lagan(ctx, nil, arguments...); err != nil {
+	d.say("three nodes are up: a, b, c, speaking mutual TLS%s", map[Kind]string{Containers: ", each with a container engine"}[d.p.Kind])
+	d.store = d.workload()
+	if err := d.store.Create(ctx, d.cluster.Node("a")); err != nil {
 		return err
 	}
 	v, err := d.cluster.Node("a").Client().Volume(ctx, volumeName)
@@ -148,20 +188,24 @@ func (d *demo) prepare(ctx context.Context) error {
 	}
 	d.say("volume %s of %s has copies on %s and %s; %s holds none", volumeName, volumeSize,
 		v.Status.Replicas[0].Node, v.Status.Replicas[1].Node, d.other)
-	d.store = &files{d: d, dir: filepath.Join(d.p.Dir, "mnt")}
-	if d.p.Degraded != "" {
-		d.store = &blocks{d: d}
-	}
-	if err := d.store.Open(ctx, d.cluster.Node(d.user), false); err != nil {
+	if err := d.use(ctx, d.cluster.Node(d.user), false); err != nil {
 		return err
 	}
-	d.say("node %s uses it", d.user)
 	summary, err := d.store.Fill(ctx)
 	if err != nil {
 		return err
 	}
 	d.say("%s", summary)
 	return nil
+}
+
+// use has a node use the volume.
+func (d *demo) use(ctx context.Context, n *cluster.Node, force bool) error {
+	if err := d.store.Open(ctx, n, force); err != nil {
+		return err
+	}
+	d.say("node %s uses it", n.Name)
+	return d.mapped(ctx, n.Name)
 }
 
 // cast decides who plays what: the user of the volume holds a copy, so that its
@@ -209,7 +253,7 @@ func (d *demo) killInMidWrite(ctx context.Context) error {
 	if err := d.cluster.Node(d.user).Kill(ctx); err != nil {
 		return err
 	}
-	d.say("kill -9 of node %s in mid-write", d.user)
+	d.say("kill -9 of node %s%s in mid-write", d.user, map[Kind]string{Containers: " (daemon, engine and containers)"}[d.p.Kind])
 	d.killed = d.p.Now()
 	err := <-ended
 	d.say("its writer was told: %v", err)
@@ -237,7 +281,7 @@ func (d *demo) takeOver(ctx context.Context) error {
 	if failover > failoverMax {
 		return fmt.Errorf("failover took %v, more than %v", failover, failoverMax)
 	}
-	return nil
+	return d.mapped(ctx, d.other)
 }
 
 // record leaves the figure for the suite of measurements, beside the folder that
@@ -259,6 +303,11 @@ func (d *demo) heal(ctx context.Context) error {
 	if err := n.AwaitReady(again); err != nil {
 		return err
 	}
+	if m := n.Machine(); m != nil {
+		if err := m.StartEngine(again); err != nil {
+			return err
+		}
+	}
 	d.say("node %s is up again", d.user)
 	api := d.cluster.Node(d.other).Client()
 	defer api.Close()
@@ -270,10 +319,18 @@ func (d *demo) heal(ctx context.Context) error {
 		return err
 	}
 	d.say("the volume has two copies again")
+	if err := d.mapped(ctx, d.other); err != nil {
+		return err
+	}
+	return d.goBack(ctx, n)
+}
+
+// goBack has the node that was dead use the volume, and deletes it.
+func (d *demo) goBack(ctx context.Context, n *cluster.Node) error {
 	if err := d.store.Close(ctx); err != nil {
 		return err
 	}
-	if err := d.store.Open(ctx, n, false); err != nil {
+	if err := d.use(ctx, n, false); err != nil {
 		return err
 	}
 	summary, err := d.store.Verify(ctx)
@@ -284,6 +341,5 @@ func (d *demo) heal(ctx context.Context) error {
 	if err := d.store.Close(ctx); err != nil {
 		return err
 	}
-	_, err = n.Lagan(ctx, nil, "volume", "rm", volumeName)
-	return err
+	return d.store.Remove(ctx)
 }

@@ -36,6 +36,9 @@ type files struct {
 	bytes  int64
 }
 
+// Create makes the volume.
+func (f *files) Create(ctx context.Context, n *cluster.Node) error { return f.d.create(ctx, n) }
+
 // Open mounts the volume.
 func (f *files) Open(ctx context.Context, n *cluster.Node, force bool) error {
 	f.node = n
@@ -51,6 +54,12 @@ func (f *files) Open(ctx context.Context, n *cluster.Node, force bool) error {
 // Close unmounts it.
 func (f *files) Close(ctx context.Context) error {
 	_, err := f.node.Lagan(ctx, nil, "volume", "unmount", volumeName)
+	return err
+}
+
+// Remove deletes the volume.
+func (f *files) Remove(ctx context.Context) error {
+	_, err := f.node.Lagan(ctx, nil, "volume", "rm", volumeName)
 	return err
 }
 

@@ -136,10 +136,10 @@ func wantContent(t *testing.T, n *cluster.Node, name string, offset int64, want 
 }
 
 // demonstrate runs the demonstration with a small tree.
-func demonstrate(t *testing.T, degraded string) {
+func demonstrate(t *testing.T, kind demo.Kind) {
 	var out bytes.Buffer
 	err := demo.Run(t.Context(), demo.Params{
-		Binary: program(t), Dir: workDir(t), Tree: filepath.Join("..", "..", "core"), Degraded: degraded,
+		Binary: program(t), Dir: workDir(t), Tree: filepath.Join("..", "..", "core"), Kind: kind,
 		Out: &out, Now: time.Now, Pause: pause, Env: []string{asLagan + "=1"},
 	})
 	if err != nil {
@@ -150,10 +150,10 @@ func demonstrate(t *testing.T, degraded string) {
 func TestE2EFilesSurviveTheirNode(t *testing.T) {
 	require.FUSE(t)
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
-	demonstrate(t, "")
+	demonstrate(t, demo.Files)
 }
 
-func TestE2EBlocksSurviveTheirNode(t *testing.T) { demonstrate(t, "a test asked for it") }
+func TestE2EBlocksSurviveTheirNode(t *testing.T) { demonstrate(t, demo.Blocks) }
 
 func TestE2ESecondDaemonOnADataDirectoryIsRefused(t *testing.T) {
 	c := newCluster(t, "128MiB", "a")
@@ -290,7 +290,7 @@ func TestE2EFrozenMemberIsWaitedForUntilItIsEvicted(t *testing.T) {
 	if _, err := daemon.WriteBlocks(t.Context(), "db", 0, bytes.NewReader(before)); err != nil {
 		t.Fatal(err)
 	}
-	if err := member.Freeze(); err != nil {
+	if err := member.Freeze(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	// The coordinator hears of every member at least every 0.4 s and gives up a
@@ -305,7 +305,7 @@ func TestE2EFrozenMemberIsWaitedForUntilItIsEvicted(t *testing.T) {
 		t.Errorf("a write was acknowledged %v after a member froze: nobody can know by then that it may be left out", took)
 	}
 	until(t, c, "the frozen member is out", func() (bool, error) { return memberState(t.Context(), daemon, member.Name, volume.Out) })
-	if err := member.Thaw(); err != nil {
+	if err := member.Thaw(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	until(t, c, "it is in sync again", func() (bool, error) { return memberState(t.Context(), daemon, member.Name, volume.InSync) })
