@@ -1,312 +1,182 @@
 package main
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/lagan-storage/lagan/bench/cluster"
-	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/bench/machine"
 	"github.com/lagan-storage/lagan/plugin/require"
 )
 
-// engine is the machine's container engine, as one test uses it: all that it
-// makes has the test's own name in it and goes at the end.
-type engine struct {
-	t    *testing.T
-	name string
+// engines is a cluster whose nodes have a container engine each, as one test
+// uses it.
+type engines struct {
+	*testing.T
+	c *cluster.Cluster
 }
 
-func newEngine(t *testing.T) *engine {
+// newEngines makes a cluster of machines. A volume lingers on a for as long as
+// that, on b for a moment. It is skipped where no engine works.
+func newEngines(t *testing.T, lingerOfA string) *engines {
 	t.Helper()
+	require.FUSE(t)
 	require.Docker(t)
-	require.Program(t, "busybox", "busybox-static")
-	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "lagan-test-engine.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	require.Program(t, "mkfs.ext4", "e2fsprogs")
+	nodes := []string{"a", "b", "c"}
+	c, err := cluster.New(t.Context(), cluster.Params{
+		Binary: program(t), Dir: workDir(t), Nodes: nodes, Disk: "512MiB", Pause: pause, Env: []string{asLagan + "=1"}, Machines: true,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = lock.Close() }) // which unlocks it
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+	t.Cleanup(func() {
+		if err := c.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	c.Node("a").SetArguments("--plugin-linger", lingerOfA)
+	c.Node("b").SetArguments("--plugin-linger", "100ms")
+	err = c.Up(t.Context())
+	if errors.Is(err, machine.ErrEngine) {
+		require.Works(t, "docker", err)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	return &engine{t, fmt.Sprintf("lagan-test-%08x", rand.Uint32())}
+	return &engines{t, c}
 }
 
-// try runs docker and returns what it printed.
-func (e *engine) try(ctx context.Context, in io.Reader, arguments ...string) (string, error) {
-	var out, complaint bytes.Buffer
-	command := exec.CommandContext(ctx, "docker", arguments...)
-	command.Stdin, command.Stdout, command.Stderr = in, &out, &complaint
-	if err := command.Run(); err != nil {
-		return out.String(), fmt.Errorf("docker %s: %w: %s", strings.Join(arguments, " "), err, strings.TrimSpace(complaint.String()))
-	}
-	return strings.TrimSpace(out.String()), nil
+// in is the same for a test within the test.
+func (e *engines) in(t *testing.T) *engines { return &engines{t, e.c} }
+
+// try runs docker on a node.
+func (e *engines) try(node string, arguments ...string) (string, error) {
+	return e.c.Node(node).Machine().Docker(e.Context(), nil, arguments...)
 }
 
-func (e *engine) run(arguments ...string) string {
-	e.t.Helper()
-	out, err := e.try(e.t.Context(), nil, arguments...)
+// docker is try for what must work.
+func (e *engines) docker(node string, arguments ...string) string {
+	e.Helper()
+	out, err := e.try(node, arguments...)
 	if err != nil {
-		e.t.Fatal(err)
+		e.Fatal(err)
 	}
 	return out
 }
 
-// image makes an image of nothing but busybox.
-func (e *engine) image() {
-	e.t.Helper()
-	path, err := exec.LookPath("busybox")
-	if err != nil {
-		e.t.Fatal(err)
+// restart starts nodes that were killed, with their engines where those are needed.
+func (e *engines) restart(engines bool, nodes ...string) {
+	e.Helper()
+	ctx, cancel := context.WithTimeout(e.Context(), patience)
+	defer cancel()
+	var errs []error
+	for _, node := range nodes {
+		errs = append(errs, e.c.Node(node).Start(ctx))
 	}
-	program, err := os.ReadFile(path)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	var archive bytes.Buffer
-	w := tar.NewWriter(&archive)
-	err = w.WriteHeader(&tar.Header{Name: "bin/busybox", Mode: 0o755, Size: int64(len(program))})
-	if err == nil {
-		_, err = w.Write(program)
-	}
-	if err = errors.Join(err, w.Close()); err != nil {
-		e.t.Fatal(err)
-	}
-	e.cleanup("rmi", "--force", e.name)
-	if _, err := e.try(e.t.Context(), &archive, "import", "-", e.name); err != nil {
-		e.t.Fatal(err)
-	}
-}
-
-// cleanup runs docker when the test ends, as far as there is something to clean.
-func (e *engine) cleanup(arguments ...string) {
-	e.t.Cleanup(func() {
-		if _, err := e.try(context.Background(), nil, arguments...); err != nil && !strings.Contains(err.Error(), "o such") {
-			e.t.Error(err)
+	for _, node := range nodes {
+		n := e.c.Node(node)
+		errs = append(errs, n.AwaitReady(ctx))
+		if engines {
+			errs = append(errs, n.Machine().StartEngine(ctx))
 		}
-	})
+	}
+	if err := errors.Join(errs...); err != nil {
+		e.Fatal(err)
+	}
 }
 
-// busybox runs a command in a container that has a volume at /data.
-func (e *engine) busybox(driver, name string, command ...string) []string {
+// create makes a small volume of two copies.
+func (e *engines) create(node, name string, options ...string) {
+	e.Helper()
+	arguments := []string{"volume", "create", "--driver", "lagan", "--opt", "size=64MiB", "--opt", "replicas=2"}
+	e.docker(node, append(append(arguments, options...), name)...)
+}
+
+// once returns the arguments of docker for a container that has a volume at
+// /data and does one thing.
+func once(name string, command ...string) []string {
 	return append([]string{
-		"run", "--rm", "--network", "none", "--pull", "never", "--volume-driver", driver, "--volume", name + ":/data",
-		e.name, "/bin/busybox",
+		"run", "--rm", "--network", "none", "--pull", "never", "--volume-driver", "lagan", "--volume", name + ":/data", cluster.Image,
 	}, command...)
 }
 
-// plugin has a node serve the volume plugin, as the driver that it returns. An
-// engine never forgets a driver, and waits 15 s for each that is gone when it is
-// asked for a name that it does not know: so the names are the same for all
-// tests, and one of them has the engine at a time.
-func (e *engine) plugin(n *cluster.Node) (driver string) { return e.lingering(n, "100ms") }
-
-// lingering is plugin for a node where volumes stay for as long as that after
-// their last container.
-func (e *engine) lingering(n *cluster.Node, linger string) (driver string) {
-	driver = "lagan-test-" + n.Name
-	n.SetArguments("--plugin-socket", filepath.Join("/run/docker/plugins", driver+".sock"), "--plugin-linger", linger)
-	return driver
+// hold starts a container that has the volume until it is removed, and is called
+// as the volume is unless options say otherwise.
+func (e *engines) hold(node, name string, options ...string) {
+	e.Helper()
+	arguments := append([]string{
+		"run", "--detach", "--network", "none", "--pull", "never", "--volume-driver", "lagan", "--volume", name + ":/data", "--name", name,
+	}, options...)
+	// The first process of a container ends by a signal only if it says so.
+	e.docker(node, append(arguments, cluster.Image, "sh", "-c", "trap exit TERM; while :; do sleep 3600 & wait; done")...)
 }
 
-func TestE2EDockerVolumeFollowsItsContainer(t *testing.T) {
-	require.FUSE(t)
-	require.Program(t, "mkfs.ext4", "e2fsprogs")
-	e := newEngine(t)
-	e.image()
-	c := newCluster(t, "256MiB", "a", "b", "c")
-	drivers := map[string]string{"a": e.plugin(c.Node("a")), "b": e.plugin(c.Node("b"))}
-	up(t, c)
-	name := e.name
-	// One engine takes a name for one volume: it knows this one by a second name
-	// from the second node's plugin.
-	second := "size=64MiB,repl=2,name=" + name
-	t.Cleanup(func() {
-		if t.Failed() { // or they are gone, and the engine would ask all that it ever heard of
-			_, _ = e.try(context.Background(), nil, "volume", "rm", "--force", name, second)
-		}
-	})
-
-	_, err := e.try(t.Context(), nil, "volume", "create", "-d", drivers["a"], "-o", "sise=64MiB", name)
-	if err == nil || !strings.Contains(err.Error(), "did you mean size?") {
-		t.Errorf("an option that there is not: %v", err)
+// wantNote fails unless the container of that name reads what the volume's note says.
+func (e *engines) wantNote(node, container, want string) {
+	e.Helper()
+	if got, err := e.try(node, "exec", container, "cat", "/data/note"); err != nil || got != want {
+		e.Errorf("container %s on %s reads %q, %v, want %q", container, node, got, err, want)
 	}
-	e.run("volume", "create", "-d", drivers["a"], "-o", "size=64MiB", "-o", "replicas=2", name)
-	e.run(e.busybox(drivers["a"], name, "sh", "-c", "echo kept > /data/note")...)
-	holder := e.run("run", "--detach", "--network", "none", "--pull", "never", "--volume", name+":/data", "--name", e.name,
-		e.name, "/bin/busybox", "sleep", "3600")
-	e.cleanup("rm", "--force", e.name)
-	e.run("cp", c.Node("a").LogFile(), holder+":/data/log") // mounts and unmounts with the ID of the container
-	e.wantStatus(name, "a")
-
-	_, err = e.try(t.Context(), nil, e.busybox(drivers["b"], second, "cat", "/data/note")...)
-	if err == nil || !strings.Contains(err.Error(), "attached to node a") {
-		t.Errorf("a container on b while one on a has the volume: %v", err)
-	}
-	if _, err := e.try(t.Context(), nil, "volume", "rm", second); err == nil || !strings.Contains(err.Error(), "node a") {
-		t.Errorf("deletion on b while a has the volume: %v", err)
-	}
-	if got := e.run("exec", holder, "/bin/busybox", "cat", "/data/note"); got != "kept" {
-		t.Errorf("the container on a reads %q", got)
-	}
-	e.run("rm", "--force", e.name)
-	e.detached(c, name)
-	if got := e.run(e.busybox(drivers["b"], second, "cat", "/data/note")...); got != "kept" {
-		t.Errorf("the container on b reads %q", got)
-	}
-	e.detached(c, name)
-	e.run("volume", "rm", second)
-	if _, err := c.Node("c").Client().Volume(t.Context(), name); !errors.Is(err, volume.ErrVolumeNotFound) {
-		t.Errorf("after its deletion: %v", err)
-	}
-	if _, err := e.try(t.Context(), nil, "volume", "rm", name); err == nil || !strings.Contains(err.Error(), "o such volume") {
-		t.Errorf("deletion of what is gone by its first name: %v", err)
-	}
-}
-
-// The founding story: the node of a container dies, the container starts
-// elsewhere and finds what it had synced.
-func TestE2EDockerContainerFindsItsDataElsewhereWhenItsNodeDies(t *testing.T) {
-	require.FUSE(t)
-	require.Program(t, "mkfs.ext4", "e2fsprogs")
-	e := newEngine(t)
-	e.image()
-	c := newCluster(t, "256MiB", "a", "b", "c")
-	a, b := e.plugin(c.Node("a")), e.plugin(c.Node("b"))
-	up(t, c)
-	name := e.name
-	second := "size=64MiB,repl=2,name=" + name
-	e.run("volume", "create", "-d", a, "-o", "size=64MiB", "-o", "replicas=2", name)
-	holder := e.run("run", "--detach", "--network", "none", "--pull", "never", "--volume", name+":/data", "--name", e.name,
-		e.name, "/bin/busybox", "sh", "-c", "echo kept > /data/note && sync -f /data/note && echo synced && sleep 3600")
-	e.cleanup("rm", "--force", e.name)
-	until(t, c, "the container has synced its note", func() (bool, error) {
-		out, err := e.try(t.Context(), nil, "logs", holder)
-		return strings.Contains(out, "synced"), err
-	})
-	if err := c.Node("a").Kill(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	until(t, c, "a container on b reads the note", func() (bool, error) {
-		out, err := e.try(t.Context(), nil, e.busybox(b, second, "cat", "/data/note")...)
-		if err != nil && strings.Contains(err.Error(), "attached to node a") {
-			return false, nil // a may live, for all that b knows
-		}
-		return out == "kept", err
-	})
-	if err := errors.Join(c.Node("a").Start(t.Context()), c.Node("a").AwaitReady(t.Context())); err != nil {
-		t.Fatal(err)
-	}
-	e.run("rm", "--force", e.name)
-	e.detached(c, name)
-	e.run("volume", "rm", second)
-	e.run("volume", "rm", "--force", name)
 }
 
 // detached waits until no node uses the volume, as every node sees it.
-func (e *engine) detached(c *cluster.Cluster, name string) {
-	e.t.Helper()
+func (e *engines) detached(name string) {
+	e.Helper()
 	for _, node := range []string{"a", "b", "c"} {
-		until(e.t, c, "the volume is detached, says "+node, func() (bool, error) {
-			v, err := c.Node(node).Client().Volume(e.t.Context(), name)
+		until(e.T, e.c, "the volume is detached, says "+node, func() (bool, error) {
+			v, err := e.c.Node(node).Client().Volume(e.Context(), name)
 			return v.Status.Attachment == nil, err
 		})
 	}
 }
 
 // wantStatus fails unless docker volume inspect shows how the volume is.
-func (e *engine) wantStatus(name, node string) {
-	e.t.Helper()
+func (e *engines) wantStatus(name, node string) {
+	e.Helper()
 	var status struct {
 		Health, Node string
 		Epoch        uint64
 		Spec         struct{ Size, Replicas, FS string }
 		Replicas     []struct{ Node, State string }
 	}
-	text := e.run("volume", "inspect", "--format", "{{json .Status}}", name)
+	text := e.docker(node, "volume", "inspect", "--format", "{{json .Status}}", name)
 	if err := json.Unmarshal([]byte(text), &status); err != nil {
-		e.t.Fatal(err)
+		e.Fatal(err)
 	}
 	if status.Health != "healthy" || status.Node != node || status.Epoch == 0 || len(status.Replicas) != 2 ||
 		status.Spec.Size != "64MiB" || status.Spec.Replicas != "2" || status.Spec.FS != "ext4" {
-		e.t.Errorf("docker volume inspect shows %s", text)
+		e.Errorf("docker volume inspect shows %s", text)
 	}
 }
 
-// The container engine waits 15 s for every volume whose plugin is silent.
-func TestE2EDockerPluginAnswersBeforeThereIsAMajority(t *testing.T) {
-	c := newCluster(t, "128MiB", "a", "b", "c")
-	n := c.Node("a")
-	socket := filepath.Join(n.Dir(), "plugin.sock")
-	n.SetArguments("--plugin-socket", socket, "--plugin-engine", "none")
-	up(t, c)
-	for _, name := range []string{"c", "b", "a"} {
-		if err := c.Node(name).Stop(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := n.Start(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	call := func(what, body string) (string, error) { return callPlugin(t, socket, what, body) }
-	until(t, c, "the plugin answers", func() (bool, error) {
-		text, err := call("Plugin.Activate", "")
-		return strings.Contains(text, "VolumeDriver"), err
-	})
-	if text, err := call("VolumeDriver.Get", `{"Name":"db"}`); !errors.Is(err, io.EOF) {
-		t.Errorf("a node that knows nothing answered %q, %v", text, err)
-	}
-	// Until the rest of the node is open the plugin says so itself.
-	if text, err := call("VolumeDriver.Mount", `{"Name":"db","ID":"one"}`); !strings.Contains(text, "waits for the cluster") &&
-		!strings.Contains(text, "has not heard from the metadata store") {
-		t.Errorf("a mount without a cluster: %q, %v", text, err)
-	}
-	for _, other := range []string{"b", "c"} {
-		if err := c.Node(other).Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	until(t, c, "the node is told of the cluster", func() (bool, error) {
-		text, err := call("VolumeDriver.Get", `{"Name":"db"}`)
-		return strings.Contains(text, "no such volume"), err
-	})
-	if err := n.Stop(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat(socket); !os.IsNotExist(err) {
-		t.Errorf("the socket of a node that has stopped: %v", err)
-	}
+// call calls a node's plugin as its engine does.
+func (e *engines) call(node, what, body string) (string, error) {
+	m := e.c.Node(node).Machine()
+	return callPlugin(e.T, m.Path("/run/docker/plugins/lagan.sock"), what, body)
 }
 
-// callPlugin calls a volume plugin as an engine does.
+// callPlugin calls the plugin on a socket, as an engine does.
 func callPlugin(t *testing.T, socket, what, body string) (string, error) {
 	t.Helper()
-	caller := http.Client{Transport: &http.Transport{
+	transport := &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
 			return d.DialContext(ctx, "unix", socket)
 		},
-	}}
+	}
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://plugin/"+what, strings.NewReader(body))
 	if err != nil {
 		return "", err
 	}
-	response, err := caller.Do(request)
+	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
 		return "", err
 	}

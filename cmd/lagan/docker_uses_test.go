@@ -11,173 +11,140 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lagan-storage/lagan/bench/cluster"
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/plugin/require"
 	"github.com/lagan-storage/lagan/rest/api"
 )
 
-// holder runs a container that keeps a volume until it is removed.
-func (e *engine) holder(container, driver, name, command string) {
-	e.t.Helper()
-	e.cleanup("rm", "--force", container)
-	e.run("run", "--detach", "--network", "none", "--pull", "never", "--volume-driver", driver, "--volume", name+":/data",
-		"--name", container, e.name, "/bin/busybox", "sh", "-c", command+"; exec sleep 3600")
-}
-
-// used returns what docker volume inspect shows of who uses a volume, and where.
-func (e *engine) used(name string) (node string, users []string, lingers bool) {
-	e.t.Helper()
+// used returns what docker volume inspect shows on a node of who uses a volume,
+// and where.
+func (e *engines) used(says, name string) (node string, users []string, lingers bool) {
+	e.Helper()
 	var status struct {
 		Node    string
 		Users   []string
 		Lingers bool
 	}
-	if err := json.Unmarshal([]byte(e.run("volume", "inspect", "--format", "{{json .Status}}", name)), &status); err != nil {
-		e.t.Fatal(err)
+	if err := json.Unmarshal([]byte(e.docker(says, "volume", "inspect", "--format", "{{json .Status}}", name)), &status); err != nil {
+		e.Fatal(err)
 	}
 	return status.Node, status.Users, status.Lingers
 }
 
-// usedBy waits until an engine's plugin says that just this container uses a
-// volume, on a node.
-func (e *engine) usedBy(wait func(string, func() (bool, error)), name, node, container string) {
-	e.t.Helper()
-	wait(fmt.Sprintf("%s on node %s uses the volume", container, node), func() (bool, error) {
-		at, users, lingers := e.used(name)
+// usedBy waits until a node says that just this container uses a volume, on a node.
+func (e *engines) usedBy(says, name, node, container string) {
+	e.Helper()
+	until(e.T, e.c, fmt.Sprintf("%s on node %s uses the volume, says %s", container, node, says), func() (bool, error) {
+		at, users, lingers := e.used(says, name)
 		return at == node && !lingers && slices.Equal(users, []string{"container " + container}), nil
 	})
 }
 
-// A container that moves finds its volume at once, although it lingers where it
-// was, and all nodes know where it is.
-func TestE2EDockerVolumeThatLingersIsHandedOver(t *testing.T) {
-	require.FUSE(t)
-	require.Program(t, "mkfs.ext4", "e2fsprogs")
-	e := newEngine(t)
-	e.image()
-	c := newCluster(t, "256MiB", "a", "b", "c")
-	a, b := e.lingering(c.Node("a"), "1h"), e.plugin(c.Node("b"))
-	up(t, c)
-	wait := func(what string, holds func() (bool, error)) { e.t.Helper(); until(t, c, what, holds) }
-	name, first, second := e.name, e.name+"-first", e.name+"-second"
-	elsewhere := "size=64MiB,repl=2,name=" + name
-	e.run("volume", "create", "-d", a, "-o", "size=64MiB", "-o", "replicas=2", name)
-	e.run("volume", "create", "-d", b, elsewhere)
-	e.holder(first, a, name, "echo kept > /data/note")
-	e.usedBy(wait, elsewhere, "a", first) // says b
-	e.usedBy(wait, name, "a", first)      // says a
-	wait("lagan volume inspect names the container, on c", func() (bool, error) {
-		out, err := c.Node("c").Lagan(t.Context(), nil, "volume", "inspect", name)
-		return strings.Contains(string(out), "container "+first+", since "), err
-	})
-
-	_, err := e.try(t.Context(), nil, e.busybox(b, elsewhere, "cat", "/data/note")...)
-	if err == nil || !strings.Contains(err.Error(), "attached to node a") || !strings.Contains(err.Error(), "container "+first) {
-		t.Errorf("a container on b while one on a has the volume: %v", err)
-	}
-	if _, err := e.try(t.Context(), nil, "volume", "rm", elsewhere); err == nil || !strings.Contains(err.Error(), "node a") {
-		t.Errorf("deletion on b while a has the volume: %v", err)
-	}
-	e.run("rm", "--force", first)
-	wait("the volume lingers on a, says b", func() (bool, error) {
-		node, users, lingers := e.used(elsewhere)
+// lingering waits until a node says that a volume lingers on a.
+func (e *engines) lingering(says, name string) {
+	e.Helper()
+	until(e.T, e.c, "the volume lingers on a, says "+says, func() (bool, error) {
+		node, users, lingers := e.used(says, name)
 		return node == "a" && len(users) == 0 && lingers, nil
 	})
-	began := time.Now()
-	e.holder(second, b, elsewhere, "cat /data/note")
-	t.Logf("docker run on b after %v, while a would have kept the volume for an hour", time.Since(began).Round(time.Millisecond))
-	wait("the second container reads the note", func() (bool, error) {
-		out, err := e.try(t.Context(), nil, "logs", second)
-		return out == "kept", err
-	})
-	e.usedBy(wait, name, "b", second) // says a
+}
 
-	// The daemon's mounts end with it; the container that is started again is known.
-	if err := errors.Join(c.Node("b").Kill(t.Context()), c.Node("b").Start(t.Context()), c.Node("b").AwaitReady(t.Context())); err != nil {
-		t.Fatal(err)
+// What the cluster says of who uses a volume is true after containers moved and
+// nodes died.
+func TestE2EDockerUsers(t *testing.T) {
+	e := newEngines(t, "1h")
+	t.Run("volumeThatLingersIsHandedOver", func(t *testing.T) { e.in(t).volumeThatLingersIsHandedOver() })
+	t.Run("volumeThatLingeredOnADeadNodeIsTaken", func(t *testing.T) { e.in(t).volumeThatLingeredOnADeadNodeIsTaken() })
+	t.Run("usersAreThoseOfTheNewNodeWhenTheOldOneDies", func(t *testing.T) { e.in(t).usersAreThoseOfTheNewNode() })
+}
+
+// A container that moves finds its volume at once, although it lingers where it
+// was, and all nodes know where it is.
+func (e *engines) volumeThatLingersIsHandedOver() {
+	const name, first, second = "moves", "moves", "moves-second"
+	e.create("a", name)
+	e.hold("a", name)
+	e.docker("a", "exec", first, "sh", "-c", "echo kept > /data/note")
+	for _, says := range []string{"a", "b"} {
+		e.usedBy(says, name, "a", first)
 	}
-	e.run("restart", "--time", "0", second)
-	e.usedBy(wait, name, "b", second)
-	e.run("rm", "--force", second)
-	e.detached(c, name)
-	e.run("volume", "rm", elsewhere)
-	e.run("volume", "rm", "--force", name)
+	until(e.T, e.c, "lagan volume inspect names the container, on c", func() (bool, error) {
+		out, err := e.c.Node("c").Lagan(e.Context(), nil, "volume", "inspect", name)
+		return strings.Contains(string(out), "container "+first+", since "), err
+	})
+	_, err := e.try("b", once(name, "cat", "/data/note")...)
+	if err == nil || !strings.Contains(err.Error(), "attached to node a") || !strings.Contains(err.Error(), "container "+first) {
+		e.Errorf("a container on b while one on a has the volume: %v", err)
+	}
+	if _, err := e.try("b", "volume", "rm", name); err == nil || !strings.Contains(err.Error(), "node a") {
+		e.Errorf("deletion on b while a has the volume: %v", err)
+	}
+	e.docker("a", "rm", "--force", first)
+	e.lingering("b", name)
+	began := time.Now()
+	e.hold("b", name, "--name", second)
+	e.Logf("docker run on b after %v, while a would have kept the volume for an hour", time.Since(began).Round(time.Millisecond))
+	e.wantNote("b", second, "kept")
+	e.usedBy("a", name, "b", second)
+
+	// Everything on the machine ends; the container that is started again is known.
+	if err := e.c.Node("b").Kill(e.Context()); err != nil {
+		e.Fatal(err)
+	}
+	e.restart(true, "b")
+	until(e.T, e.c, "the container is started again", func() (bool, error) {
+		_, err := e.try("b", "start", second)
+		return err == nil, err
+	})
+	e.usedBy("a", name, "b", second)
+	e.docker("b", "rm", "--force", second)
+	e.detached(name)
+	e.docker("a", "volume", "rm", name)
 }
 
 // A node that dies while a volume only lingers there is waited for no longer
 // than for its lease.
-func TestE2EDockerVolumeThatLingeredOnADeadNodeIsTaken(t *testing.T) {
-	require.FUSE(t)
-	require.Program(t, "mkfs.ext4", "e2fsprogs")
-	e := newEngine(t)
-	e.image()
-	c := newCluster(t, "256MiB", "a", "b", "c")
-	a, b := e.lingering(c.Node("a"), "1h"), e.plugin(c.Node("b"))
-	up(t, c)
-	name := e.name
-	elsewhere := "size=64MiB,repl=2,name=" + name
-	e.run("volume", "create", "-d", a, "-o", "size=64MiB", "-o", "replicas=2", name)
-	e.run("volume", "create", "-d", b, elsewhere)
-	e.run(e.busybox(a, name, "sh", "-c", "echo kept > /data/note && sync -f /data/note")...)
-	until(t, c, "the volume lingers on a, says b", func() (bool, error) {
-		node, _, lingers := e.used(elsewhere)
-		return node == "a" && lingers, nil
-	})
-	if err := c.Node("a").Kill(t.Context()); err != nil {
-		t.Fatal(err)
+func (e *engines) volumeThatLingeredOnADeadNodeIsTaken() {
+	const name = "lingered"
+	e.create("a", name)
+	e.docker("a", once(name, "sh", "-c", "echo kept > /data/note && sync -f /data/note")...)
+	e.lingering("b", name)
+	if err := e.c.Node("a").Kill(e.Context()); err != nil {
+		e.Fatal(err)
 	}
 	began := time.Now()
-	if got := e.run(e.busybox(b, elsewhere, "cat", "/data/note")...); got != "kept" {
-		t.Errorf("read %q", got)
+	if got := e.docker("b", once(name, "cat", "/data/note")...); got != "kept" {
+		e.Errorf("read %q", got)
 	}
-	t.Logf("docker run on b after %v, with a dead", time.Since(began).Round(time.Millisecond))
-	if err := errors.Join(c.Node("a").Start(t.Context()), c.Node("a").AwaitReady(t.Context())); err != nil {
-		t.Fatal(err)
-	}
-	e.detached(c, name)
-	e.run("volume", "rm", elsewhere)
-	e.run("volume", "rm", "--force", name)
+	e.Logf("docker run on b after %v, with a dead", time.Since(began).Round(time.Millisecond))
+	e.restart(true, "a")
+	e.detached(name)
+	e.docker("a", "volume", "rm", name)
 }
 
 // A node dies with its container; what the cluster says is of the node and the
 // container that have the volume then.
-func TestE2EDockerUsersAreThoseOfTheNewNodeWhenTheOldOneDies(t *testing.T) {
-	require.FUSE(t)
-	require.Program(t, "mkfs.ext4", "e2fsprogs")
-	e := newEngine(t)
-	e.image()
-	c := newCluster(t, "256MiB", "a", "b", "c")
-	a, b := e.plugin(c.Node("a")), e.plugin(c.Node("b"))
-	up(t, c)
-	wait := func(what string, holds func() (bool, error)) { e.t.Helper(); until(t, c, what, holds) }
-	name, first, second := e.name, e.name+"-first", e.name+"-second"
-	elsewhere := "size=64MiB,repl=2,name=" + name
-	e.run("volume", "create", "-d", a, "-o", "size=64MiB", "-o", "replicas=2", name)
-	e.run("volume", "create", "-d", b, elsewhere)
-	e.holder(first, a, name, "true")
-	e.usedBy(wait, elsewhere, "a", first)
-	if err := c.Node("a").Kill(t.Context()); err != nil {
-		t.Fatal(err)
+func (e *engines) usersAreThoseOfTheNewNode() {
+	const name, first, second = "dies", "dies", "dies-second"
+	e.create("a", name)
+	e.hold("a", name)
+	e.usedBy("b", name, "a", first)
+	if err := e.c.Node("a").Kill(e.Context()); err != nil {
+		e.Fatal(err)
 	}
-	e.cleanup("rm", "--force", second)
-	wait("a container on b gets the volume", func() (bool, error) {
-		_, err := e.try(t.Context(), nil, "run", "--detach", "--network", "none", "--pull", "never", "--volume-driver", b, "--volume", elsewhere+":/data",
-			"--name", second, e.name, "/bin/busybox", "sleep", "3600")
-		if err == nil || !strings.Contains(err.Error(), "attached to node a") {
-			return err == nil, err
-		}
-		_, err = e.try(t.Context(), nil, "rm", "--force", second) // a may live, for all that b knows
-		return false, err
+	until(e.T, e.c, "a container on b gets the volume", func() (bool, error) {
+		_, err := e.try("b", "run", "--detach", "--rm", "--network", "none", "--pull", "never", "--volume-driver", "lagan",
+			"--volume", name+":/data", "--name", second, cluster.Image, "sleep", "infinity")
+		return err == nil, err
 	})
-	e.usedBy(wait, elsewhere, "b", second)
-	if err := errors.Join(c.Node("a").Start(t.Context()), c.Node("a").AwaitReady(t.Context())); err != nil {
-		t.Fatal(err)
-	}
-	e.usedBy(wait, name, "b", second) // says a, where the first one runs on what is no more
-	e.run("rm", "--force", first, second)
-	e.detached(c, name)
-	e.run("volume", "rm", elsewhere)
-	e.run("volume", "rm", "--force", name)
+	e.usedBy("b", name, "b", second)
+	e.restart(true, "a")
+	e.usedBy("a", name, "b", second) // a itself knows that it is not used there any more
+	e.docker("a", "rm", "--force", first)
+	e.docker("b", "rm", "--force", second)
+	e.detached(name)
+	e.docker("a", "volume", "rm", name)
 }
 
 // Swarm has the engines of all nodes create a volume at the same time.
