@@ -6,15 +6,16 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lagan-storage/lagan/cmd/lagan/config"
 	"github.com/lagan-storage/lagan/rest/client"
 )
 
@@ -24,9 +25,6 @@ const (
 	exitNotDone = 1
 	exitUsage   = 2
 )
-
-// socketDefault is where a node's API listens for local root.
-const socketDefault = "/run/lagan/lagan.sock"
 
 // Streams are the standard streams of a command.
 type Streams struct {
@@ -79,19 +77,18 @@ func newRoot(streams Streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nsee: %s --help", err, c.CommandPath())}
 	})
-	socket := os.Getenv("LAGAN_SOCKET")
-	if socket == "" {
-		socket = socketDefault
-	}
-	root.PersistentFlags().StringVar(&s.socket, "socket", socket, "socket of the node to talk to (or LAGAN_SOCKET)")
+	root.PersistentFlags().StringVar(&s.socket, "socket", "", "socket of the node to talk to (or LAGAN_SOCKET; default lagan.sock in the node's --run)")
 	root.PersistentFlags().StringVarP(&s.output, "output", "o", "table", "table or json")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
 		if s.output != "table" && s.output != "json" {
 			return usageError{fmt.Errorf("output %q: use table or json", s.output)}
 		}
+		if s.socket == "" {
+			s.socket = cmp.Or(os.Getenv("LAGAN_SOCKET"), config.Socket(os.Getenv))
+		}
 		return nil
 	}
-	root.AddCommand(s.up(), s.join(), s.down(), s.token(), s.status(), s.volume(), s.node(), s.disk(), s.authority(), s.version())
+	root.AddCommand(s.up(), s.join(), s.down(), s.token(), s.status(), s.volume(), s.node(), s.disk(), s.version())
 	return root
 }
 
@@ -105,23 +102,4 @@ func between(least, most int) cobra.PositionalArgs {
 		}
 		return nil
 	}
-}
-
-func (s *session) version() *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Print the version of this program", Args: exactly(0),
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(s.Out, "lagan", version())
-			return err
-		},
-	}
-}
-
-// version is what the program was built from.
-func version() string {
-	info, known := debug.ReadBuildInfo()
-	if !known || info.Main.Version == "" {
-		return "(devel)"
-	}
-	return info.Main.Version
 }
