@@ -55,9 +55,10 @@ func newStore(t *testing.T, secure bool) (s *store, settings []string) {
 		}
 	}
 	s.url = scheme + client
-	s.flags = append(s.flags,
+	// It is called as a node is: its members are not the nodes' business.
+	s.flags = append(s.flags, "--name", "b",
 		"--data-dir", filepath.Join(s.dir, "data"), "--listen-client-urls", s.url, "--advertise-client-urls", s.url,
-		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer,
+		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "b="+peer,
 	)
 	t.Cleanup(s.kill)
 	return s, settings
@@ -193,6 +194,14 @@ func TestE2EClusterOnAnEtcdThatOthersRun(t *testing.T) {
 			})
 			wantContent(t, b, "db", 0, content)
 			wantContent(t, b, "db", mebi, content)
+			if err := b.Kill(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			until(t, c, "b is removed", func() (bool, error) {
+				err := a.Client().RemoveNode(t.Context(), "b")
+				return err == nil, err
+			})
+			create(t, a, "next", map[string]string{"size": "16MiB", "fs": "none"})
 			if entries, err := os.ReadDir(filepath.Join(a.Dir(), "etcd")); !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("a has a member of its own: %v, %v", entries, err)
 			}

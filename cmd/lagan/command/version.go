@@ -29,7 +29,7 @@ type nodeBuild struct {
 }
 
 func (s *session) version() *cobra.Command {
-	return &cobra.Command{
+	return hasNoNames(&cobra.Command{
 		Use: "version", Short: "Print the version of this program and of the node it talks to", Args: exactly(0),
 		RunE: func(c *cobra.Command, _ []string) error {
 			b := built()
@@ -42,7 +42,7 @@ func (s *session) version() *cobra.Command {
 			}
 			return s.print(b, func(w io.Writer) error { return b.print(w) })
 		},
-	}
+	})
 }
 
 func (b *build) print(w io.Writer) error {
