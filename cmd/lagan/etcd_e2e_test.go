@@ -36,6 +36,7 @@ type store struct {
 // is let in.
 func newStore(t *testing.T, secure bool) (s *store, settings []string) {
 	t.Helper()
+	program(t) // skips a short run
 	require.Program(t, "etcd", "etcd-server")
 	s = &store{t: t, dir: workDir(t)}
 	scheme, client, peer := "http://", freePort(t), "http://"+freePort(t)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -47,5 +48,32 @@ func TestE2EServiceManagerHearsOfStartAndStop(t *testing.T) {
 	}
 	if want := []string{"READY=1", "STOPPING=1"}; !slices.Equal(heard, want) {
 		t.Errorf("heard %v, want %v", heard, want)
+	}
+}
+
+// As a service manager starts it: the same command every time, and a file.
+func TestE2ENodeJoinsByItsFileOnce(t *testing.T) {
+	first, second := newCluster(t, "128MiB", "a"), newCluster(t, "128MiB", "b")
+	start(t, first, "a")
+	a, b := first.Node("a"), second.Node("b")
+	token, err := a.Client().CreateToken(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(workDir(t), "lagan.yaml")
+	text := "join: " + token.API + "\ntoken: " + token.Token + "\nzone: east\nlabel: [disk=ssd]\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.SetArguments("--config", file)
+	for range 2 {
+		start(t, second, "b")
+		n, err := a.Client().Node(t.Context(), "b")
+		if err != nil || n.Zone != "east" || n.Labels["disk"] != "ssd" {
+			t.Errorf("a knows %+v, %v", n, err)
+		}
+		if err := b.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
