@@ -19,6 +19,7 @@ import (
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/plugin/require"
 	"github.com/lagan-storage/lagan/rest/api"
+	"github.com/lagan-storage/lagan/transport/etcd"
 	"github.com/lagan-storage/lagan/transport/identity"
 )
 
@@ -28,6 +29,7 @@ type store struct {
 	t       *testing.T
 	dir     string
 	url     string
+	tls     *etcd.TLS // of a client that it lets in
 	flags   []string
 	process *exec.Cmd
 }
@@ -39,7 +41,8 @@ func newStore(t *testing.T, secure bool) (s *store, settings []string) {
 	program(t) // skips a short run
 	require.Program(t, "etcd", "etcd-server")
 	s = &store{t: t, dir: workDir(t)}
-	scheme, client, peer := "http://", freePort(t), "http://"+freePort(t)
+	scheme, ports := "http://", freePorts(t, 2)
+	client, peer := ports[0], "http://"+ports[1]
 	if secure {
 		scheme = "https://"
 		ca := newAuthority(t)
@@ -50,10 +53,10 @@ func newStore(t *testing.T, secure bool) (s *store, settings []string) {
 			"--cert-file", file("server", identity.CertificateFile), "--key-file", file("server", identity.KeyFile),
 			"--client-cert-auth", "--trusted-ca-file", file("server", identity.AuthorityFile),
 		}
-		settings = []string{
-			"--etcd-ca", file("client", identity.AuthorityFile),
-			"--etcd-cert", file("client", identity.CertificateFile), "--etcd-key", file("client", identity.KeyFile),
+		s.tls = &etcd.TLS{
+			CAFile: file("client", identity.AuthorityFile), CertFile: file("client", identity.CertificateFile), KeyFile: file("client", identity.KeyFile),
 		}
+		settings = []string{"--etcd-ca", s.tls.CAFile, "--etcd-cert", s.tls.CertFile, "--etcd-key", s.tls.KeyFile}
 	}
 	s.url = scheme + client
 	// It is called as a node is: its members are not the nodes' business.
@@ -65,6 +68,8 @@ func newStore(t *testing.T, secure bool) (s *store, settings []string) {
 	return s, settings
 }
 
+// start starts the etcd and returns once it answers: it has its ports by then,
+// and whoever founds a cluster does not wait for long.
 func (s *store) start() {
 	s.t.Helper()
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -77,6 +82,16 @@ func (s *store) start() {
 	if err := errors.Join(s.process.Start(), log.Close()); err != nil {
 		s.t.Fatal(err)
 	}
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	asking, err := etcd.Open(ctx, etcd.Params{Endpoints: []string{s.url}, TLS: s.tls})
+	if err == nil {
+		err = errors.Join(asking.Reach(ctx), asking.Close(ctx))
+	}
+	if err != nil {
+		text, _ := os.ReadFile(log.Name()) // only for the message
+		s.t.Fatalf("%v\n%s", err, text)
+	}
 }
 
 func (s *store) kill() {
@@ -88,15 +103,18 @@ func (s *store) kill() {
 	s.process = nil
 }
 
-// freePort returns an address that nobody listens on right now.
-func freePort(t *testing.T) string {
+// freePorts returns addresses that nobody listens on right now.
+func freePorts(t *testing.T, n int) (addresses []string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range n {
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = l.Close() }() // all at the end, or one could come twice
+		addresses = append(addresses, l.Addr().String())
 	}
-	defer func() { _ = l.Close() }() // nothing was accepted
-	return l.Addr().String()
+	return addresses
 }
 
 // outsideAuthority vouches for an etcd and its clients, and for no node.
@@ -217,7 +235,7 @@ func TestE2EEtcdThatLetsNobodyInIsNamed(t *testing.T) {
 	stranger := filepath.Join(s.dir, "stranger")
 	newAuthority(t).issue(stranger)
 	at := func(url string) []string { return []string{"--etcd-endpoints", url} }
-	closed := "https://" + freePort(t)
+	closed := "https://" + freePorts(t, 1)[0]
 	for name, x := range map[string]struct {
 		flags []string
 		want  []string
