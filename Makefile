@@ -124,6 +124,8 @@ build: ## compile bin/lagan
 .PHONY: install
 install: build ## put lagan into PREFIX=/usr/local
 	install -D -m 755 bin/lagan $(DESTDIR)$(PREFIX)/bin/lagan
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's,/usr/local/bin,$(PREFIX)/bin,' cmd/lagan/systemd/lagan.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/lagan.service
 
 .PHONY: clean
 clean: ## remove what was built and measured (the linter stays)

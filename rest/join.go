@@ -56,7 +56,7 @@ func (s *server) Join(ctx context.Context, r api.JoinRequestObject) (api.JoinRes
 	})
 	return api.Join201JSONResponse{
 		Node: answer.Node.String(), Cluster: answer.Cluster, Authority: string(answer.Authority),
-		Certificate: string(answer.Certificate), Endpoints: answer.Endpoints,
+		Certificate: string(answer.Certificate), Endpoints: answer.Endpoints, External: answer.External,
 	}, err
 }
 

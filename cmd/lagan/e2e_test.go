@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
 	"github.com/lagan-storage/lagan/bench/cluster"
 	"github.com/lagan-storage/lagan/bench/demo"
 	"github.com/lagan-storage/lagan/core/volume"
@@ -31,7 +33,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	testscript.Main(m, map[string]func(){"lagan": transcribed})
 }
 
 const mebi = 1 << 20

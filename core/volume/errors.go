@@ -90,7 +90,7 @@ func Catalogue() []Explanation {
 		{ErrTokenRefused, "the cluster does not know the token, or it has run out", "make another on any node: lagan token create"},
 		{ErrTokenNotFound, "no token has that id", "look at: lagan token ls"},
 		{ErrNodeNameTaken, "a node of that name belongs to the cluster", "choose another name: lagan join --name NAME"},
-		{ErrNoAuthority, "the cluster's metadata store has no authority: its certificates were made with lagan ca", "make the new node's certificate with: lagan ca issue"},
+		{ErrNoAuthority, "the cluster's metadata store has no authority to admit nodes with: the first node has not founded the cluster yet", "wait a moment; if it stays so, look at the first node's log"},
 		{ErrEventsGone, "the node does not have the events asked for: it keeps the newest, of its present life", "ask from the beginning, without a number, and look at the state of what matters: some events were not seen"},
 		{ErrInternal, "the node could not do what was asked, and no kind of error is known for why", "see the log of the node that was asked, and try again"},
 	}

@@ -24,6 +24,7 @@ type JoinAnswer struct {
 	Authority   []byte   // PEM
 	Certificate []byte   // PEM
 	Endpoints   []string // client URLs of the metadata store's voters
+	External    bool     // others run the metadata store: no node votes in it
 }
 
 // TokenReport is what is known of a token. Its text is known when it is made

@@ -266,37 +266,9 @@ func unknownOption(key string) error {
 	for _, o := range options() {
 		keys = append(keys, o.key)
 	}
-	nearest := slices.MinFunc(keys, func(a, b string) int {
-		return cmp.Or(cmp.Compare(distance(a, key), distance(b, key)), cmp.Compare(a, b))
-	})
 	e.Fix = "the options are " + strings.Join(keys, ", ")
-	if distance(nearest, key) <= max(2, len(nearest)/2) {
+	if nearest := Nearest(key, keys); nearest != "" {
 		e.Fix = fmt.Sprintf("did you mean %s?", nearest)
 	}
 	return e
-}
-
-// distance is how many characters must be put in, left out or exchanged to
-// make one word of the other.
-func distance(a, b string) int {
-	if len(b) > optionMax {
-		return len(b) // no key is like that, and the table below would be large
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			exchange := diagonal
-			if a[i] != b[j] {
-				exchange++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(exchange, row[j+1]+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -181,6 +181,9 @@ type Joined struct {
 	// Endpoints The URLs at which the voters of the metadata store take clients.
 	Endpoints []string `json:"endpoints"`
 
+	// External Others run the metadata store, and no node votes in it.
+	External bool `json:"external,omitempty"`
+
 	// Node The identity of the new node.
 	Node string `json:"node"`
 }

@@ -1,9 +1,11 @@
 package command
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -12,50 +14,70 @@ import (
 	"github.com/lagan-storage/lagan/rest/api"
 )
 
-// print writes value as JSON if that was asked for, else what people does.
-func (s *session) print(value any, people func(w io.Writer) error) error {
-	if s.output != "json" {
-		return people(s.Out)
-	}
-	encoder := json.NewEncoder(s.Out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(value)
-}
-
 // table writes rows under a header, in columns.
 func table(w io.Writer, header string, rows [][]string) error {
 	columns := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	if _, err := fmt.Fprintln(columns, strings.Join(strings.Fields(header), "\t")); err != nil {
-		return err
-	}
-	for _, row := range rows {
-		if _, err := fmt.Fprintln(columns, strings.Join(row, "\t")); err != nil {
+	for _, row := range append([][]string{strings.Fields(header)}, rows...) {
+		if _, err := fmt.Fprintln(columns, strings.TrimRight(strings.Join(row, "\t"), "\t")); err != nil {
 			return err
 		}
 	}
 	return columns.Flush()
 }
 
-func volumeTable(w io.Writer, all []api.Volume) error {
+// details writes pairs of a word and what it is, in two columns. Pairs without
+// the second are left out.
+func details(w io.Writer, pairs [][2]string) error {
+	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, p := range pairs {
+		if p[1] == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(columns, "%s:\t%s\n", p[0], p[1]); err != nil {
+			return err
+		}
+	}
+	return columns.Flush()
+}
+
+func (s *session) volumeTable(w io.Writer, all []api.Volume) error {
+	header := "VOLUME SIZE HEALTH COPIES ON ATTACHED"
+	if s.wide() {
+		header += " USED-BY FS EPOCH CREATED ID"
+	}
 	var rows [][]string
 	for i := range all {
 		v := &all[i]
-		attached := ""
-		if v.Status.Attachment != nil {
-			attached = v.Status.Attachment.Node
-		}
-		inSync := 0
-		for _, r := range v.Status.Replicas {
-			if r.State == string(volume.InSync) {
-				inSync++
+		attached, users := "", []string(nil)
+		if a := v.Status.Attachment; a != nil {
+			attached = a.Node
+			if a.Lingering {
+				attached += " (lingers)"
+			}
+			for _, u := range a.Users {
+				users = append(users, cmp.Or(u.Container, u.Mount))
 			}
 		}
-		rows = append(rows, []string{
-			v.Name, volume.RoundSize(v.Spec.Size), v.Status.Health, fmt.Sprintf("%d/%d", inSync, v.Spec.Replicas),
-			dash(strings.Join(nodesOf(v), ",")), dash(attached), v.Status.Reason,
-		})
+		row := []string{
+			v.Name, volume.RoundSize(v.Spec.Size), v.Status.Health, fmt.Sprintf("%d/%d", inSync(v), v.Spec.Replicas),
+			dash(strings.Join(nodesOf(v), ",")), dash(attached),
+		}
+		if s.wide() {
+			row = append(row, dash(strings.Join(users, ",")), v.Spec.FS, fmt.Sprint(v.Status.Epoch), dash(v.Status.Created), v.ID)
+		}
+		rows = append(rows, append(row, v.Status.Reason))
 	}
-	return table(w, "VOLUME SIZE HEALTH COPIES ON ATTACHED REASON", rows)
+	return table(w, header+" REASON", rows)
+}
+
+// inSync returns how many copies have all that was acknowledged.
+func inSync(v *api.Volume) (count int) {
+	for _, r := range v.Status.Replicas {
+		if r.State == string(volume.InSync) {
+			count++
+		}
+	}
+	return count
 }
 
 func nodesOf(v *api.Volume) (nodes []string) {
@@ -66,83 +88,111 @@ func nodesOf(v *api.Volume) (nodes []string) {
 }
 
 func volumeDetails(w io.Writer, v *api.Volume) error {
-	rows := [][]string{
+	formatted := " (made at the first mount)"
+	if v.Status.Formatted || v.Spec.FS == "none" {
+		formatted = ""
+	}
+	preempt := ""
+	if v.Spec.Preempt {
+		preempt = "a container takes it from the node that has it"
+	}
+	pairs := [][2]string{
 		{"Name", v.Name},
 		{"ID", v.ID},
 		{"Size", volume.FormatSize(v.Spec.Size)},
-		{"File system", v.Spec.FS},
+		{"File system", v.Spec.FS + formatted},
+		{"Mount options", v.Spec.MountOptions},
+		{"Copies on nodes", strings.Join(v.Spec.Nodes, ", ")},
+		{"Copies in zones", strings.Join(v.Spec.Zones, ", ")},
+		{"Copies with labels", labels(v.Spec.Labels)},
+		{"Preempt", preempt},
 		{"Created", v.Status.Created},
-		{"Health", strings.TrimSpace(v.Status.Health + " " + v.Status.Reason)},
+		{"Health", strings.TrimSuffix(v.Status.Health+": "+v.Status.Reason, ": ")},
 		{"Epoch", fmt.Sprint(v.Status.Epoch)},
 	}
-	if a := v.Status.Attachment; a != nil {
-		rows = append(rows, []string{"Attached to", a.Node})
-		if a.Device != "" {
-			rows = append(rows, []string{"Device", a.Device})
-		}
-		for _, m := range a.Mounts {
-			rows = append(rows, []string{"Mounted at", m})
-		}
-		for _, u := range a.Users {
-			user := volume.User{Mount: u.Mount, Container: u.Container}
-			rows = append(rows, []string{"In use by", fmt.Sprintf("%s, since %s", &user, u.Since)})
-		}
-		if a.Lingering {
-			rows = append(rows, []string{"In use by", "nobody: node " + a.Node + " gives it up when another asks"})
-		}
-	}
 	for _, r := range v.Status.Replicas {
-		rows = append(rows, []string{"Copy", fmt.Sprintf("%s on node %s, disk %s", r.State, r.Node, r.Disk)})
+		pairs = append(pairs, [2]string{"Copy", fmt.Sprintf("%s on node %s, disk %s", r.State, r.Node, r.Disk)})
 	}
-	columns := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		if _, err := fmt.Fprintf(columns, "%s:\t%s\n", row[0], row[1]); err != nil {
-			return err
-		}
-	}
-	return columns.Flush()
+	return details(w, append(pairs, attachmentDetails(v.Status.Attachment)...))
 }
 
-func nodeTable(w io.Writer, all []api.Node) error {
+func attachmentDetails(a *api.Attachment) [][2]string {
+	if a == nil {
+		return [][2]string{{"Attached to", "no node"}}
+	}
+	pairs := [][2]string{{"Attached to", a.Node}, {"Requests wait", a.Reason}, {"Device", a.Device}}
+	for _, m := range a.Mounts {
+		pairs = append(pairs, [2]string{"Mounted at", m})
+	}
+	for _, u := range a.Users {
+		user := volume.User{Mount: u.Mount, Container: u.Container}
+		pairs = append(pairs, [2]string{"In use by", fmt.Sprintf("%s, since %s", &user, u.Since)})
+	}
+	if a.Lingering {
+		pairs = append(pairs, [2]string{"In use by", "nobody: node " + a.Node + " gives it up when another asks"})
+	}
+	return pairs
+}
+
+func labels(all map[string]string) string {
+	var words []string
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		words = append(words, key+"="+all[key])
+	}
+	return strings.Join(words, ",")
+}
+
+func stateOf(n *api.Node) string {
+	switch {
+	case n.Alive:
+		return "up"
+	case n.SilentSeconds > 0:
+		return fmt.Sprintf("silent for %v", time.Duration(n.SilentSeconds)*time.Second)
+	}
+	return "silent"
+}
+
+func (s *session) nodeTable(w io.Writer, all []api.Node) error {
+	header := "NODE STATE VOTES ADDRESS ZONE VERSION"
+	if s.wide() {
+		header += " LABELS API ID"
+	}
 	var rows [][]string
-	for _, n := range all {
-		state := "up"
-		switch {
-		case n.Alive:
-		case n.SilentSeconds > 0:
-			state = fmt.Sprintf("silent for %v", time.Duration(n.SilentSeconds)*time.Second)
-		default:
-			state = "silent"
-		}
+	for i := range all {
+		n := &all[i]
 		name := n.Name
 		if n.Self {
 			name += "*"
 		}
-		rows = append(rows, []string{name, state, n.Address, dash(n.Zone), n.Version, n.ID})
+		row := []string{name, stateOf(n), yes(n.Votes), n.Address, dash(n.Zone), n.Version}
+		if s.wide() {
+			row = append(row, dash(labels(n.Labels)), dash(n.API), n.ID)
+		}
+		rows = append(rows, row)
 	}
-	return table(w, "NODE STATE ADDRESS ZONE VERSION ID", rows)
+	return table(w, header, rows)
 }
 
-func diskTable(w io.Writer, all []api.Disk) error {
+func (s *session) diskTable(w io.Writer, all []api.Disk) error {
+	header := "DISK NODE PATH CAPACITY FREE PROMISED STATE"
 	var rows [][]string
 	for _, d := range all {
-		state := "serves"
-		if d.Problem != "" {
-			state = d.Problem
-		}
 		rows = append(rows, []string{
-			d.ID, d.Node, dash(d.Path), volume.RoundSize(d.Capacity), volume.RoundSize(d.Free), volume.RoundSize(d.Promised), state,
+			d.ID, d.Node, dash(d.Path), volume.RoundSize(d.Capacity), volume.RoundSize(d.Free), volume.RoundSize(d.Promised),
+			cmp.Or(d.Problem, "serves"),
 		})
 	}
-	return table(w, "DISK NODE PATH CAPACITY FREE PROMISED STATE", rows)
+	return table(w, header, rows)
 }
 
 // dash stands for nothing in a table.
-func dash(text string) string {
-	if text == "" {
-		return "-"
+func dash(text string) string { return cmp.Or(text, "-") }
+
+func yes(is bool) string {
+	if is {
+		return "yes"
 	}
-	return text
+	return "-"
 }
 
 func plural(n int, one, more string) string {

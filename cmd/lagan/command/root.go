@@ -6,15 +6,18 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lagan-storage/lagan/cmd/lagan/config"
+	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/rest/client"
 )
 
@@ -24,9 +27,6 @@ const (
 	exitNotDone = 1
 	exitUsage   = 2
 )
-
-// socketDefault is where a node's API listens for local root.
-const socketDefault = "/run/lagan/lagan.sock"
 
 // Streams are the standard streams of a command.
 type Streams struct {
@@ -67,8 +67,18 @@ func (s *session) client() *client.Client { return client.OverSocket(s.socket) }
 func newRoot(streams Streams) *cobra.Command {
 	s := &session{Streams: streams}
 	root := &cobra.Command{
-		Use:           "lagan",
-		Short:         "Replicated block volumes for containers",
+		Use:   "lagan",
+		Short: "Replicated block volumes for containers",
+		Long: `Replicated block volumes for containers.
+
+Exit codes: 0 done, 1 not done, 2 the command or its settings make no sense.`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, arguments []string) error {
+			if len(arguments) == 0 {
+				return c.Help()
+			}
+			return unknown(c, arguments[0])
+		},
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Version:       version(),
@@ -79,20 +89,59 @@ func newRoot(streams Streams) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nsee: %s --help", err, c.CommandPath())}
 	})
-	socket := os.Getenv("LAGAN_SOCKET")
-	if socket == "" {
-		socket = socketDefault
+	root.PersistentFlags().StringVar(&s.socket, "socket", "", "socket of the node to talk to (or LAGAN_SOCKET; default lagan.sock in the node's --run)")
+	root.PersistentFlags().StringVarP(&s.output, "output", "o", asTable, "how to print: "+strings.Join(forms(), ", "))
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(forms(), cobra.ShellCompDirectiveNoFileComp)) // the flag exists
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		s.find()
+		return s.checkOutput(c)
 	}
-	root.PersistentFlags().StringVar(&s.socket, "socket", socket, "socket of the node to talk to (or LAGAN_SOCKET)")
-	root.PersistentFlags().StringVarP(&s.output, "output", "o", "table", "table or json")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
-		if s.output != "table" && s.output != "json" {
-			return usageError{fmt.Errorf("output %q: use table or json", s.output)}
+	root.AddGroup(&cobra.Group{ID: "use", Title: "Volumes and the cluster:"}, &cobra.Group{ID: "run", Title: "This machine's node:"})
+	for id, commands := range map[string][]*cobra.Command{ // any order: each goes to its group
+		"use": {s.status(), s.volume(), s.node(), s.disk(), s.events(), s.token()},
+		"run": {s.up(), s.join(), s.down()},
+	} {
+		for _, c := range commands {
+			c.GroupID = id
+			root.AddCommand(c)
 		}
-		return nil
 	}
-	root.AddCommand(s.up(), s.join(), s.down(), s.token(), s.status(), s.volume(), s.node(), s.disk(), s.authority(), s.version())
+	root.AddCommand(s.version())
 	return root
+}
+
+// find settles which node to talk to.
+func (s *session) find() {
+	if s.socket == "" {
+		s.socket = cmp.Or(os.Getenv("LAGAN_SOCKET"), config.Socket(os.Getenv))
+	}
+}
+
+// group is a command that is only there for others. What is not among those is
+// refused.
+func group(name, short string, commands ...*cobra.Command) *cobra.Command {
+	c := &cobra.Command{Use: name, Short: short, Args: cobra.ArbitraryArgs}
+	c.AddCommand(commands...)
+	c.RunE = func(c *cobra.Command, arguments []string) error {
+		if len(arguments) == 0 {
+			return c.Help()
+		}
+		return unknown(c, arguments[0])
+	}
+	return c
+}
+
+func unknown(c *cobra.Command, word string) error {
+	var names []string
+	for _, one := range c.Commands() {
+		if one.IsAvailableCommand() {
+			names = append(names, one.Name())
+		}
+	}
+	if nearest := volume.Nearest(word, names); nearest != "" {
+		return usageError{fmt.Errorf("there is no command %s %s: did you mean %s?", c.CommandPath(), word, nearest)}
+	}
+	return usageError{fmt.Errorf("there is no command %s %s: there are %s", c.CommandPath(), word, strings.Join(names, ", "))}
 }
 
 // exactly wants n arguments and says so as a matter of usage.
@@ -101,27 +150,8 @@ func exactly(n int) cobra.PositionalArgs { return between(n, n) }
 func between(least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, arguments []string) error {
 		if n := len(arguments); n < least || n > most {
-			return usageError{fmt.Errorf("%d arguments are given: write %s", n, c.UseLine())}
+			return usageError{fmt.Errorf("%s given: write %s", plural(n, "argument is", "arguments are"), strings.TrimSuffix(c.UseLine(), " [flags]"))}
 		}
 		return nil
 	}
-}
-
-func (s *session) version() *cobra.Command {
-	return &cobra.Command{
-		Use: "version", Short: "Print the version of this program", Args: exactly(0),
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(s.Out, "lagan", version())
-			return err
-		},
-	}
-}
-
-// version is what the program was built from.
-func version() string {
-	info, known := debug.ReadBuildInfo()
-	if !known || info.Main.Version == "" {
-		return "(devel)"
-	}
-	return info.Main.Version
 }

@@ -11,20 +11,19 @@ import (
 )
 
 func (s *session) token() *cobra.Command {
-	c := &cobra.Command{Use: "token", Short: "Let machines join the cluster"}
-	c.AddCommand(s.tokenCreate(), s.tokenList(), &cobra.Command{
-		Use: "rm ID", Short: "Make a token useless", Aliases: []string{"remove"}, Args: exactly(1),
+	return group("token", "Let machines join the cluster", s.tokenCreate(), s.tokenList(), &cobra.Command{
+		Use: "rm ID", Short: "Make a token useless", Aliases: []string{"remove"}, Args: exactly(1), ValidArgsFunction: s.tokenIDs,
 		RunE: func(c *cobra.Command, arguments []string) error {
 			return s.client().RemoveToken(c.Context(), arguments[0])
 		},
 	})
-	return c
 }
 
 func (s *session) tokenCreate() *cobra.Command {
 	var ttl time.Duration
 	c := &cobra.Command{
 		Use: "create", Short: "Make a token and print how to join with it", Args: exactly(0),
+		Example: "  lagan token create\n  lagan token create --ttl 1h",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if ttl < time.Second {
 				return usageError{fmt.Errorf("--ttl is %v: give at least a second, as in 24h", ttl)}

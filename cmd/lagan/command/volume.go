@@ -14,19 +14,21 @@ import (
 )
 
 func (s *session) volume() *cobra.Command {
-	c := &cobra.Command{Use: "volume", Short: "Make, use and delete volumes", Aliases: []string{"vol"}}
-	c.AddCommand(
+	c := group("volume", "Make, use and delete volumes",
 		s.volumeCreate(), s.volumeList(), s.volumeInspect(), s.volumeRemove(), s.volumeAttach(), s.volumeDetach(),
 		s.volumeMount(), s.volumeUnmount(), s.volumeRead(), s.volumeWrite(),
 	)
+	c.Aliases = []string{"vol"}
 	return c
 }
 
 func (s *session) volumeCreate() *cobra.Command {
-	dryRun := false
+	dryRun, wait := false, false
 	c := &cobra.Command{
 		Use: "create NAME", Short: "Create a volume, or take the one that is as asked for", Args: exactly(1),
-		Example: "  lagan volume create db --size 10GiB --replicas 2 --fs ext4",
+		Example: `  lagan volume create db --size 10GiB --replicas 2 --fs ext4
+  lagan volume create db --size 10GiB --labels disk=ssd --dry-run`,
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	// The node judges the values: one parser serves all faces.
 	f := c.Flags()
@@ -42,7 +44,9 @@ func (s *session) volumeCreate() *cobra.Command {
 	options.String("mount-options", "", "options of mount, as in noatime")
 	options.String("preempt", "", "true: a container engine that mounts it takes it from the node that has it")
 	f.AddFlagSet(options)
-	f.BoolVar(&dryRun, "dry-run", false, "only say where the copies would be, and why")
+	f.BoolVar(&dryRun, "dry-run", false, "only say for each node why it would have a copy or not")
+	waitFlag(f, &wait, "all its copies are in sync")
+	_ = c.RegisterFlagCompletionFunc("fs", cobra.FixedCompletions([]string{"ext4", "xfs", "none"}, cobra.ShellCompDirectiveNoFileComp)) // the flag exists
 	c.RunE = func(c *cobra.Command, arguments []string) error {
 		given := map[string]string{}
 		c.Flags().Visit(func(flag *pflag.Flag) {
@@ -54,6 +58,13 @@ func (s *session) volumeCreate() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if wait && !dryRun {
+			placement := v.Placement
+			if v, err = s.await(c.Context(), v.ID, isHealthy); err != nil {
+				return err
+			}
+			v.Placement = placement
+		}
 		return s.print(v, func(w io.Writer) error {
 			for _, line := range v.Placement {
 				if _, err := fmt.Fprintln(w, line); err != nil {
@@ -63,8 +74,12 @@ func (s *session) volumeCreate() *cobra.Command {
 			if dryRun {
 				return nil
 			}
-			_, err := fmt.Fprintf(w, "volume %s: %s, %s, %s on %s\n", v.Name, volume.FormatSize(v.Spec.Size),
-				plural(v.Spec.Replicas, "copy", "copies"), v.Spec.FS, strings.Join(nodesOf(&v), ", "))
+			content := v.Spec.FS
+			if content == "none" {
+				content = "no file system"
+			}
+			_, err := fmt.Fprintf(w, "volume %s: %s, %s, %s on %s\n", v.Name, volume.FormatSize(v.Spec.Size), content,
+				plural(v.Spec.Replicas, "copy", "copies"), strings.Join(nodesOf(&v), ", "))
 			return err
 		})
 	}
@@ -79,14 +94,14 @@ func (s *session) volumeList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.print(all, func(w io.Writer) error { return volumeTable(w, all) })
+			return s.print(all, func(w io.Writer) error { return s.volumeTable(w, all) })
 		},
 	}
 }
 
 func (s *session) volumeInspect() *cobra.Command {
 	return &cobra.Command{
-		Use: "inspect NAME", Short: "Show all that is known of a volume", Args: exactly(1),
+		Use: "inspect NAME", Short: "Show all that is known of a volume: its copies and who uses it", Args: exactly(1), ValidArgsFunction: s.volumeNames,
 		RunE: func(c *cobra.Command, arguments []string) error {
 			v, err := s.client().Volume(c.Context(), arguments[0])
 			if err != nil {
@@ -98,22 +113,41 @@ func (s *session) volumeInspect() *cobra.Command {
 }
 
 func (s *session) volumeRemove() *cobra.Command {
-	return &cobra.Command{
+	wait := false
+	c := &cobra.Command{
 		Use: "rm NAME", Short: "Delete a volume and its data", Aliases: []string{"remove", "delete"}, Args: exactly(1),
+		ValidArgsFunction: s.volumeNames,
 		RunE: func(c *cobra.Command, arguments []string) error {
-			return s.client().Delete(c.Context(), arguments[0])
+			if !wait {
+				return s.client().Delete(c.Context(), arguments[0])
+			}
+			v, err := s.client().Volume(c.Context(), arguments[0])
+			if err != nil {
+				return err
+			}
+			if err := s.client().Delete(c.Context(), v.ID); err != nil {
+				return err
+			}
+			_, err = s.await(c.Context(), v.ID, nil)
+			return err
 		},
 	}
+	waitFlag(c.Flags(), &wait, "the space of all its copies is free, which a node that is down puts off")
+	return c
 }
 
 func (s *session) volumeAttach() *cobra.Command {
 	var request api.Attach
-	noDevice := false
+	noDevice, wait := false, false
 	c := &cobra.Command{
 		Use: "attach NAME", Short: "Have this node serve a volume and show it as a block device", Args: exactly(1),
+		ValidArgsFunction: s.volumeNames,
 		RunE: func(c *cobra.Command, arguments []string) error {
 			request.Device = !noDevice
 			v, err := s.client().Attach(c.Context(), arguments[0], request)
+			if err == nil && wait {
+				v, err = s.await(c.Context(), v.ID, isHealthy)
+			}
 			if err != nil {
 				return err
 			}
@@ -128,13 +162,14 @@ func (s *session) volumeAttach() *cobra.Command {
 	}
 	c.Flags().BoolVar(&request.Force, "force", false, "take it from the node that holds it")
 	c.Flags().BoolVar(&noDevice, "no-device", false, "do not show it as a block device: for lagan volume read and write")
+	waitFlag(c.Flags(), &wait, "all copies are in sync; it can be used before that")
 	return c
 }
 
 func (s *session) volumeDetach() *cobra.Command {
 	force := false
 	c := &cobra.Command{
-		Use: "detach NAME", Short: "End the use of a volume on this node", Args: exactly(1),
+		Use: "detach NAME", Short: "End the use of a volume on this node", Args: exactly(1), ValidArgsFunction: s.volumeNames,
 		RunE: func(c *cobra.Command, arguments []string) error {
 			return s.client().Detach(c.Context(), arguments[0], force)
 		},
@@ -147,6 +182,7 @@ func (s *session) volumeMount() *cobra.Command {
 	var request api.Attach
 	c := &cobra.Command{
 		Use: "mount NAME DIRECTORY", Short: "Attach a volume and mount its file system, made at the first time", Args: exactly(2),
+		Example: "  lagan volume mount db /mnt/db", ValidArgsFunction: s.volumeNames,
 		RunE: func(c *cobra.Command, arguments []string) (err error) {
 			if request.Mount, err = filepath.Abs(arguments[1]); err != nil {
 				return fmt.Errorf("mount point: %w", err)
@@ -165,6 +201,7 @@ func (s *session) volumeMount() *cobra.Command {
 func (s *session) volumeUnmount() *cobra.Command {
 	return &cobra.Command{
 		Use: "unmount NAME [DIRECTORY]", Short: "Unmount a volume, and detach what mounting had attached", Aliases: []string{"umount"}, Args: between(1, 2),
+		ValidArgsFunction: s.volumeNames,
 		RunE: func(c *cobra.Command, arguments []string) (err error) {
 			target := ""
 			if len(arguments) == 2 {
@@ -181,6 +218,7 @@ func (s *session) volumeRead() *cobra.Command {
 	var offset, length string
 	c := &cobra.Command{
 		Use: "read NAME", Short: "Copy blocks of a volume that this node serves to standard output", Args: exactly(1),
+		Example: "  lagan volume read db --offset 1MiB --length 64KiB | sha256sum", ValidArgsFunction: s.volumeNames,
 		RunE: func(c *cobra.Command, arguments []string) error {
 			from, err := volume.ParseSize(offset)
 			if err != nil {
@@ -200,8 +238,9 @@ func (s *session) volumeRead() *cobra.Command {
 
 func (s *session) volumeWrite() *cobra.Command {
 	var offset string
-	c := &cobra.Command{
+	c := hasNoNames(&cobra.Command{
 		Use: "write NAME", Short: "Store standard input in blocks of a volume that this node serves, durably", Args: exactly(1),
+		Example: "  lagan volume write db --offset 1MiB < image", ValidArgsFunction: s.volumeNames,
 		RunE: func(c *cobra.Command, arguments []string) error {
 			from, err := volume.ParseSize(offset)
 			if err != nil {
@@ -216,7 +255,7 @@ func (s *session) volumeWrite() *cobra.Command {
 				return err
 			})
 		},
-	}
+	})
 	c.Flags().StringVar(&offset, "offset", "0", "where to begin, in bytes or as in 1MiB")
 	return c
 }

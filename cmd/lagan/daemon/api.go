@@ -20,6 +20,7 @@ import (
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/rest"
 	"github.com/lagan-storage/lagan/transport/etcd"
+	"github.com/lagan-storage/lagan/transport/identity"
 )
 
 const (
@@ -37,16 +38,24 @@ const (
 	// connectionsMax bounds the connections of each listener: idle ones cost too,
 	// and on the port strangers may make some.
 	connectionsMax = 1024
+	// reachWithin bounds the wait for the metadata store of who asks whether the
+	// node is ready: an election takes a second or two, and is no reason to say no.
+	reachWithin = 3 * time.Second
 	// detachWithin bounds the detaching of all volumes at a stop.
 	detachWithin = 30 * time.Second
 	// drainWithin bounds the wait for requests under way at a stop.
 	drainWithin = 3 * time.Second
 )
 
-func newUseCases(life fx.Lifecycle, c Config, node volume.Node, b body, d disks, devs *devices, k *cluster.Keeper, log *slog.Logger) *usecase.Node {
+func newUseCases(ctx context.Context, life fx.Lifecycle, store *etcd.Store, node volume.Node, b body, d disks, devs *devices, k *cluster.Keeper, log *slog.Logger) *usecase.Node {
 	p := usecase.Params{
 		Host: b.host, Membership: k, Node: node, NoDevices: devs.missing, Filesystem: filesystems{},
 		Disks: d.opened, Unusable: d.unusable, Pool: b.pool, Now: time.Now, Log: log,
+		Reach: func() error {
+			ctx, cancel := context.WithTimeout(ctx, reachWithin)
+			defer cancel()
+			return store.Reach(ctx)
+		},
 	}
 	if devs.attacher != nil {
 		p.Attacher = devs
@@ -77,7 +86,7 @@ func newAPI(c Config, node volume.Node, n *usecase.Node, a *cluster.Admissions, 
 
 // serveAPI puts the API on the node's socket and on a port where those who hold a
 // certificate of the cluster are heard, and others if they want to join.
-func serveAPI(ctx context.Context, life fx.Lifecycle, c Config, with credentials, n *usecase.Node, handler http.Handler, log *slog.Logger) error {
+func serveAPI(ctx context.Context, life fx.Lifecycle, c Config, own *identity.Identity, n *usecase.Node, handler http.Handler, log *slog.Logger) error {
 	socket, err := listenSocket(ctx, c.Socket())
 	if err != nil {
 		return err
@@ -98,12 +107,8 @@ func serveAPI(ctx context.Context, life fx.Lifecycle, c Config, with credentials
 	}
 	port = netutil.LimitListener(port, connectionsMax)
 	listeners = append(listeners, port)
-	if with.identity != nil {
-		server.TLSConfig = with.identity.API()
-		serve = append(serve, func() error { return server.ServeTLS(port, "", "") })
-	} else {
-		serve = append(serve, func() error { return server.Serve(port) })
-	}
+	server.TLSConfig = own.API()
+	serve = append(serve, func() error { return server.ServeTLS(port, "", "") })
 	life.Append(fx.StartStopHook(
 		func() {
 			for i, run := range serve {

@@ -16,6 +16,7 @@ import (
 	"github.com/lagan-storage/lagan/core/store"
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/transport/etcd"
+	"github.com/lagan-storage/lagan/transport/identity"
 	"github.com/lagan-storage/lagan/transport/tcp"
 )
 
@@ -27,17 +28,17 @@ const recentBytes = 64 << 20
 type bodyParams struct {
 	fx.In
 
-	Context     context.Context
-	Config      Config
-	Credentials credentials
-	Node        volume.Node
-	Disks       disks
-	Markers     *datadir.Markers
-	Failed      breakdown
-	Store       *etcd.Store
-	Log         *slog.Logger
-	Life        fx.Lifecycle
-	Down        fx.Shutdowner
+	Context  context.Context
+	Config   Config
+	Identity *identity.Identity
+	Node     volume.Node
+	Disks    disks
+	Markers  *datadir.Markers
+	Failed   breakdown
+	Store    *etcd.Store
+	Log      *slog.Logger
+	Life     fx.Lifecycle
+	Down     fx.Shutdowner
 }
 
 // body is the node's machines at work and the memory that they share.
@@ -57,7 +58,7 @@ func openBody(p bodyParams) (body, error) {
 	pool := host.NewPool()
 	var opened atomic.Pointer[host.Host]
 	peers, err := tcp.New(p.Context, tcp.Params{
-		Node: p.Node.ID, Listen: p.Config.Listen, Identity: p.Credentials.identity, Plain: p.Config.Plain,
+		Node: p.Node.ID, Listen: p.Config.Listen, Identity: p.Identity,
 		Address: func(id block.NodeID) (string, bool) { return addressOf(opened.Load(), id) },
 		Pool:    pool, BlockSize: block.Size, Log: p.Log.With(slog.String("part", "transport")),
 	})

@@ -17,6 +17,7 @@ import (
 type Config struct {
 	Name    string
 	Zone    string
+	Labels  map[string]string
 	Version string
 
 	Data string // directory of what the node must find again
@@ -29,17 +30,24 @@ type Config struct {
 	Disks  []datadir.Disk
 	NoDisk bool // this node keeps no copies
 
-	Cluster    string   // name of the cluster, the same on all nodes
-	EtcdPeer   string   // host:port where this node's member of the metadata store serves others, where nodes join
-	EtcdClient string   // host:port where this node's member of the metadata store serves clients
-	Endpoints  []string // of a metadata store that others run; none: the nodes do
-
-	TLSDir string // of the node's identity
-	Plain  bool   // no TLS anywhere: anybody who reaches a port can be any node
+	Cluster    string // name of the cluster, the same on all nodes
+	EtcdPeer   string // host:port where this node's member of the metadata store serves others
+	EtcdClient string // host:port where this node's member of the metadata store serves clients
+	Etcd       Etcd   // a metadata store that others run
 
 	Plugin Plugin // of the container engine
 
+	// Given is what of all this a later start is to find again: see datadir.Settings.
+	Given map[string][]string
+
 	Out io.Writer // for what people wait for: how others join
+}
+
+// Etcd says how the node reaches a metadata store that others run.
+type Etcd struct {
+	Endpoints []string // none: the nodes run it, or the cluster has told where it is
+	CA        string   // file with the authority of its certificates, "" for those that the machine trusts
+	Cert, Key string   // files that the node proves itself with there, "" if it need not
 }
 
 // The ports of a node, unless others are asked for.
@@ -48,10 +56,6 @@ const (
 	etcdPeerPort   = "7302"
 	etcdClientPort = "7303"
 )
-
-// External reports whether others run the metadata store. Such a node is given
-// everything at every start, and nodes do not join.
-func (c *Config) External() bool { return len(c.Endpoints) > 0 }
 
 // Complete sets the addresses that were left out: on the host of the data port.
 func (c *Config) Complete() error {
@@ -72,16 +76,7 @@ func (c *Config) Complete() error {
 
 // Settings returns what of c is remembered.
 func (c *Config) Settings() datadir.Settings {
-	return datadir.Settings{
-		Cluster: c.Cluster, Name: c.Name, Zone: c.Zone, Listen: c.Listen, Advertise: c.Advertise,
-		API: c.API, EtcdPeer: c.EtcdPeer, EtcdClient: c.EtcdClient, Disks: c.Disks, NoDisk: c.NoDisk,
-	}
-}
-
-// Take replaces what was given by what was remembered.
-func (c *Config) Take(s datadir.Settings) {
-	c.Cluster, c.Name, c.Zone, c.Listen, c.Advertise = s.Cluster, s.Name, s.Zone, s.Listen, s.Advertise
-	c.API, c.EtcdPeer, c.EtcdClient, c.Disks, c.NoDisk = s.API, s.EtcdPeer, s.EtcdClient, s.Disks, s.NoDisk
+	return datadir.Settings{Cluster: c.Cluster, Name: c.Name, Given: c.Given}
 }
 
 // Addresses returns where others reach the node.
@@ -115,13 +110,11 @@ func (c *Config) Check() error {
 		return errors.New("the node has no disk: give one with --disk PATH:SIZE, or say with --no-disk that it keeps no copies")
 	case len(c.Disks) > 0 && c.NoDisk:
 		return errors.New("--disk and --no-disk contradict each other: leave one out")
-	case c.Plain && !c.External():
-		return errors.New("--plain goes with --etcd-endpoints: nodes that join have certificates")
+	case (c.Etcd.Cert == "") != (c.Etcd.Key == ""):
+		return errors.New("--etcd-cert and --etcd-key go together: give both or none")
 	}
-	reached := []string{c.advertised()}
-	if a := c.Addresses(); !c.External() {
-		reached = append(reached, a.API, a.EtcdPeer, a.EtcdClient)
-	}
+	a := c.Addresses()
+	reached := []string{c.advertised(), a.API, a.EtcdPeer, a.EtcdClient}
 	for _, address := range reached {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {

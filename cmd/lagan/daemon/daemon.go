@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"time"
 
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"go.uber.org/dig"
 	"go.uber.org/fx"
 	"go.uber.org/fx/fxevent"
@@ -41,6 +42,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		return dig.RootCause(err)
 	}
 	log.Info("node is up", slog.String("node", c.Name), slog.String("socket", c.Socket()))
+	notify(log, systemd.SdNotifyReady)
 	var broken error
 	select {
 	case <-ctx.Done():
@@ -52,6 +54,7 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 		broken = fmt.Errorf("the node could not go on: %w", err)
 	}
 	log.Info("node stops", slog.String("node", c.Name))
+	notify(log, systemd.SdNotifyStopping)
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
 	if err := app.Stop(stop); err != nil {
@@ -59,6 +62,15 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	}
 	log.Info("node stopped", slog.String("node", c.Name))
 	return broken
+}
+
+// notify tells the service manager, if it started this process, how far it is.
+// What waits for the node, as a container engine does, goes on once it answers,
+// and not only once there is a majority: that may need machines that start later.
+func notify(log *slog.Logger, state string) {
+	if _, err := systemd.SdNotify(false, state); err != nil {
+		log.Warn("service manager was not told", slog.String("state", state), slog.Any("error", err))
+	}
 }
 
 // breakdown hears why the node cannot go on; the first reason is enough.

@@ -30,7 +30,7 @@ func TestSettingsThatCannotBeRightAreNamed(t *testing.T) {
 		"--name":       func(c *Config) { c.Name = "" },
 		"--no-disk":    func(c *Config) { c.Disks = nil },
 		"contradict":   func(c *Config) { c.NoDisk = true },
-		"--plain goes": func(c *Config) { c.Plain = true },
+		"--etcd-key":   func(c *Config) { c.Etcd.Cert = "/c" },
 		"--advertise":  func(c *Config) { c.Listen = "0.0.0.0:7300" },
 		"[::]:7300":    func(c *Config) { c.Advertise = "[::]:7300" },
 		"missing port": func(c *Config) { c.Advertise = "10.0.0.1" },

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 
 	"go.uber.org/fx"
 
@@ -17,37 +18,17 @@ import (
 	"github.com/lagan-storage/lagan/transport/identity"
 )
 
-// credentials is what the node proves itself with; nothing if it is plain.
-type credentials struct{ identity *identity.Identity }
-
-func loadIdentity(c Config, log *slog.Logger) (credentials, error) {
-	if c.Plain {
-		log.Warn("node speaks without TLS: anybody who reaches its ports can be any node")
-		return credentials{}, nil
-	}
-	id, err := identity.Load(c.TLSDir)
-	if err != nil {
-		if c.External() {
-			err = fmt.Errorf("%w\nissue a certificate with: lagan ca issue --ca DIR --out %s", err, c.TLSDir)
-		}
-		return credentials{}, err
-	}
-	return credentials{id}, nil
+// loadIdentity loads what the node proves itself with to the others.
+func loadIdentity(c Config) (*identity.Identity, error) {
+	return identity.Load(filepath.Join(c.Data, datadir.TLSDir))
 }
 
-func openDir(life fx.Lifecycle, c Config, with credentials) (*datadir.Dir, error) {
-	var node block.NodeID
-	if with.identity != nil {
-		node = with.identity.Node
-	}
-	d, err := datadir.Open(c.Data, node)
+func openDir(life fx.Lifecycle, c Config, own *identity.Identity) (*datadir.Dir, error) {
+	d, err := datadir.Open(c.Data, own.Node)
 	if err != nil {
 		return nil, err
 	}
 	life.Append(fx.StopHook(d.Close))
-	if c.External() {
-		return d, nil
-	}
 	if d.Cluster() == nil {
 		return nil, fmt.Errorf("data directory %s belongs to no cluster: run  lagan up  or  lagan join  on one that is empty", c.Data)
 	}
@@ -104,6 +85,6 @@ func describeNode(_ context.Context, c Config, d *datadir.Dir) (volume.Node, err
 	boot, err := datadir.ReadBootID()
 	return volume.Node{
 		Format: volume.Format, ID: d.Node(), Name: c.Name, Address: c.advertised(), API: c.Addresses().API,
-		Zone: c.Zone, BootID: boot, Version: c.Version,
+		Zone: c.Zone, Labels: c.Labels, BootID: boot, Version: c.Version,
 	}, err
 }

@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/fx"
@@ -40,17 +42,22 @@ type keeping struct {
 // openStore returns a client of the metadata store, and starts what keeps this
 // node's member of it and the list of voters. It waits for nobody.
 func openStore(ctx context.Context, life fx.Lifecycle, failed breakdown, c Config, d *datadir.Dir, log *slog.Logger) (k keeping, err error) {
-	member := memberParams(c, d, log)
-	endpoints := c.Endpoints
+	member, external := memberParams(c, d, log), d.Cluster().External
 	own := member.TLS.Scheme() + "://" + member.AdvertiseClient
-	if len(endpoints) == 0 {
-		endpoints = []string{own}
-		if known := d.Cluster(); known != nil {
-			endpoints = append(endpoints, known.Endpoints...)
+	endpoints, secure := append([]string{own}, d.Cluster().Endpoints...), member.TLS
+	if external {
+		if len(c.Etcd.Endpoints) > 0 {
+			if err := d.SetEndpoints(c.Etcd.Endpoints); err != nil {
+				return k, err
+			}
+		}
+		endpoints, secure = d.Cluster().Endpoints, externalTLS(c, d.Cluster().Endpoints)
+		if secure == nil {
+			log.Warn("etcd is reached without TLS: anybody who reads what is sent can be any node", slog.Any("endpoints", endpoints))
 		}
 	}
 	k.Store, err = etcd.Open(ctx, etcd.Params{
-		Endpoints: distinct(endpoints), TLS: member.TLS, Logger: log.With(slog.String("part", "metadata")), LeaseTTL: leaseTTL,
+		Endpoints: distinct(endpoints), TLS: secure, Logger: log.With(slog.String("part", "metadata")), LeaseTTL: leaseTTL,
 	})
 	if err != nil {
 		return k, err
@@ -58,10 +65,10 @@ func openStore(ctx context.Context, life fx.Lifecycle, failed breakdown, c Confi
 	var keeper *cluster.Keeper // of both, each of which needs the other
 	k.Admissions = cluster.NewAdmissions(cluster.Params{
 		Store: k.Store, API: c.Addresses().API, Scheme: cluster.Scheme, Now: time.Now,
-		Endpoints: func() []string { return keeper.Endpoints() },
+		Endpoints: func() []string { return keeper.Endpoints() }, External: external,
 	})
 	keeper = cluster.NewKeeper(cluster.KeeperParams{
-		Store: k.Store, Dir: d, TLSDir: c.TLSDir, Member: member, Client: own,
+		Store: k.Store, Dir: d, TLSDir: d.Path(datadir.TLSDir), Member: member, Client: own,
 		Self: cluster.Member{
 			Name: c.Name, API: c.Addresses().API, Client: own, Peer: member.TLS.Scheme() + "://" + c.outside(c.EtcdPeer),
 		},
@@ -79,9 +86,7 @@ func openStore(ctx context.Context, life fx.Lifecycle, failed breakdown, c Confi
 		defer cancel()
 		return k.Store.Close(ctx)
 	}))
-	if !c.External() {
-		keep(ctx, life, keeper)
-	}
+	keep(ctx, life, keeper)
 	return k, nil
 }
 
@@ -107,20 +112,35 @@ func memberParams(c Config, d *datadir.Dir, log *slog.Logger) etcd.MemberParams 
 		ListenClient: c.EtcdClient, AdvertiseClient: c.outside(c.EtcdClient),
 		Logger: slog.New(grave{log.Handler()}).With(slog.String("part", "etcd")),
 	}
-	if !c.Plain {
-		p.TLS = &etcd.TLS{
-			CertFile: filepath.Join(c.TLSDir, identity.CertificateFile),
-			KeyFile:  filepath.Join(c.TLSDir, identity.KeyFile),
-			CAFile:   filepath.Join(c.TLSDir, identity.AuthorityFile),
-		}
+	p.TLS = &etcd.TLS{
+		CertFile:   filepath.Join(d.Path(datadir.TLSDir), identity.CertificateFile),
+		KeyFile:    filepath.Join(d.Path(datadir.TLSDir), identity.KeyFile),
+		CAFile:     filepath.Join(d.Path(datadir.TLSDir), identity.AuthorityFile),
+		ServerName: identity.AnyNode,
 	}
-	if !c.External() {
-		p.TLS.ServerName = identity.AnyNode
-		p.ListenPeer = c.EtcdPeer
-		p.Cluster = map[string][]string{c.Name: {cluster.Scheme + "://" + c.outside(c.EtcdPeer)}}
-		p.Token = d.Cluster().Authority
-	}
+	p.ListenPeer = c.EtcdPeer
+	p.Cluster = map[string][]string{c.Name: {cluster.Scheme + "://" + c.outside(c.EtcdPeer)}}
+	p.Token = d.Cluster().Authority
 	return p
+}
+
+// externalTLS returns what the node proves itself with to an etcd that others
+// run, nil if that speaks without TLS.
+func externalTLS(c Config, endpoints []string) *etcd.TLS {
+	if !slices.ContainsFunc(endpoints, func(url string) bool { return strings.HasPrefix(url, "https:") }) {
+		return nil
+	}
+	return &etcd.TLS{CertFile: c.Etcd.Cert, KeyFile: c.Etcd.Key, CAFile: c.Etcd.CA}
+}
+
+// Vacant returns an error if the etcd that c names cannot be asked, or if it
+// holds a cluster already.
+func Vacant(ctx context.Context, c Config) error {
+	store, err := etcd.Open(ctx, etcd.Params{Endpoints: c.Etcd.Endpoints, TLS: externalTLS(c, c.Etcd.Endpoints)})
+	if err != nil {
+		return err
+	}
+	return errors.Join(cluster.Vacant(ctx, store), store.Close(ctx))
 }
 
 // tellToken prints how others join.

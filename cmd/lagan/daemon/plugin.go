@@ -21,17 +21,22 @@ import (
 	"github.com/lagan-storage/lagan/plugin/docker"
 )
 
-// PluginSocketDefault is where the container engine looks for the plugin lagan.
-const PluginSocketDefault = "/run/docker/plugins/lagan.sock"
+// PluginDir is where the container engine looks for plugins, and
+// PluginNameDefault what this one is called there.
+const (
+	PluginDir         = "/run/docker/plugins"
+	PluginNameDefault = "lagan"
+)
 
-// pluginOff in place of a socket says that there is none.
-const pluginOff = "none"
+// PluginOff in place of a socket says that there is none.
+const PluginOff = "none"
 
 // Plugin says how the container engine reaches this node.
 type Plugin struct {
-	Socket string        // "": PluginSocketDefault where Docker is; "none": no plugin
+	Name   string        // as the engine calls it
+	Socket string        // "": NAME.sock in PluginDir where Docker is; PluginOff: no plugin
 	Linger time.Duration // of a volume after its last container
-	Engine string        // the engine's socket; "none": it is not touched
+	Engine string        // the engine's socket; PluginOff: it is not touched
 }
 
 // volumePlugin is the volume plugin at work. It answers before the rest of the
@@ -49,9 +54,9 @@ func (v *volumePlugin) open(ctx context.Context, c Config, d *datadir.Dir, _ *de
 	log = log.With(slog.String("part", "docker"))
 	path := c.Plugin.Socket
 	if path == "" {
-		path = defaultSocket()
+		path = defaultSocket(c.Plugin.Name)
 	}
-	if path == pluginOff {
+	if path == PluginOff {
 		return v, nil
 	}
 	listener, err := listenPlugin(ctx, path)
@@ -72,7 +77,7 @@ func (v *volumePlugin) open(ctx context.Context, c Config, d *datadir.Dir, _ *de
 		AfterFunc: func(d time.Duration, f func()) func() bool { return time.AfterFunc(d, f).Stop },
 		Now:       time.Now,
 	}
-	if c.Plugin.Engine != pluginOff {
+	if c.Plugin.Engine != PluginOff {
 		p.Engine, p.Containers = c.Plugin.Engine, docker.Containers(c.Plugin.Engine)
 	}
 	v.plugin, v.socket = docker.New(p), netutil.LimitListener(listener, connectionsMax)
@@ -100,12 +105,11 @@ func (v *volumePlugin) HandleError(error) {
 }
 
 // defaultSocket returns where the plugin is by default: nowhere without Docker.
-func defaultSocket() string {
-	run := filepath.Dir(filepath.Dir(PluginSocketDefault))
-	if info, err := os.Stat(run); err != nil || !info.IsDir() {
-		return pluginOff
+func defaultSocket(name string) string {
+	if info, err := os.Stat(filepath.Dir(PluginDir)); err != nil || !info.IsDir() {
+		return PluginOff
 	}
-	return PluginSocketDefault
+	return filepath.Join(PluginDir, name+".sock")
 }
 
 // listenPlugin makes the socket. One that a killed daemon left is replaced, one
@@ -116,7 +120,7 @@ func listenPlugin(ctx context.Context, path string) (net.Listener, error) {
 	}
 	var d net.Dialer
 	if other, err := d.DialContext(ctx, "unix", path); err == nil {
-		return nil, errors.Join(fmt.Errorf("volume plugin %s is served by another process: choose another with --plugin-socket", path), other.Close())
+		return nil, errors.Join(fmt.Errorf("volume plugin %s is served by another process: choose another with --plugin-name or --plugin-socket", path), other.Close())
 	}
 	socket, err := listenSocket(ctx, path)
 	if err != nil {

@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/lagan-storage/lagan/core/host/cluster"
 	"github.com/lagan-storage/lagan/core/host/datadir"
 )
 
@@ -50,11 +52,15 @@ func TestNodeThatDoesNotComeUpLeavesNoPluginSocket(t *testing.T) {
 	dir := socketDir(t)
 	socket := filepath.Join(dir, "plugin.sock")
 	var log bytes.Buffer
-	err := Run(t.Context(), Config{
-		Name: "a", Data: filepath.Join(dir, "data"), Run: filepath.Join(dir, "run"), Listen: "127.0.0.1:0", Plain: true,
-		Endpoints: []string{"http://127.0.0.1:1"}, Disks: []datadir.Disk{{Path: filepath.Join(dir, "none", "disk"), Size: -1}},
-		Plugin: Plugin{Socket: socket, Engine: pluginOff},
-	}, slog.New(slog.NewTextHandler(&log, nil)))
+	c := Config{
+		Name: "a", Cluster: "lagan", Data: filepath.Join(dir, "data"), Run: filepath.Join(dir, "run"), Listen: "127.0.0.1:0",
+		Disks:  []datadir.Disk{{Path: filepath.Join(dir, "none", "disk"), Size: -1}},
+		Plugin: Plugin{Socket: socket, Engine: PluginOff},
+	}
+	if err := cluster.Found(c.Data, c.Settings(), nil, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	err := Run(t.Context(), c, slog.New(slog.NewTextHandler(&log, nil)))
 	if err == nil || !strings.Contains(log.String(), "volume plugin answers") {
 		t.Fatalf("the start ended with %v and said %s", err, log.String())
 	}

@@ -49,7 +49,8 @@ func (a *Admissions) Join(ctx context.Context, j volume.JoinRequest) (volume.Joi
 		return volume.JoinAnswer{}, invalid("%v", err)
 	}
 	answer := volume.JoinAnswer{
-		Node: m.Node, Cluster: name, Authority: authority.Certificate(), Certificate: certificate, Endpoints: a.p.Endpoints(),
+		Node: m.Node, Cluster: name, Authority: authority.Certificate(), Certificate: certificate,
+		Endpoints: a.p.Endpoints(), External: a.p.External,
 	}
 	op, err := put(memberKey, m)
 	if err != nil {

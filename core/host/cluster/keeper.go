@@ -34,6 +34,7 @@ const (
 // Membership is the metadata store as a Keeper uses it; transport/etcd is one.
 type Membership interface {
 	Store
+	Reach(ctx context.Context) error
 	Seats(ctx context.Context) ([]etcd.Seat, error)
 	AddLearner(ctx context.Context, peer string) error
 	Promote(ctx context.Context, id uint64) error
@@ -59,7 +60,8 @@ type KeeperParams struct {
 }
 
 // Keeper runs this node's member of the metadata store, if it has one, keeps the
-// list of voters, and lets the cluster grow if its member leads.
+// list of voters, and lets the cluster grow if its member leads. Where others run
+// the store it founds the cluster, and says where this node is.
 type Keeper struct {
 	p KeeperParams
 
@@ -71,6 +73,7 @@ type Keeper struct {
 
 	lost     bool           // the loss of the member's data was told; of Run
 	settled  bool           // all voters are there; of Run
+	missed   bool           // the last look found no store; of Run
 	watching sync.WaitGroup // for the member's end
 }
 
@@ -98,7 +101,7 @@ func (k *Keeper) Run(ctx context.Context) {
 		k.p.Failed(err)
 		return
 	}
-	if has || authority != nil {
+	if has || authority != nil && !k.external() {
 		k.p.Log.Info("member of the metadata store starts; it serves when a majority is up", slog.String("peer", k.p.Self.Peer))
 		err := k.start(ctx, k.p.Member)
 		if errors.Is(err, etcd.ErrMemberRemoved) && authority == nil {
@@ -121,9 +124,7 @@ func (k *Keeper) Run(ctx context.Context) {
 			authority = nil
 			join, err = k.look(ctx)
 		}
-		if err != nil && ctx.Err() == nil {
-			k.p.Log.Debug("metadata store was not looked at", slog.Any("error", err))
-		}
+		k.tell(ctx, err)
 		if join != nil {
 			k.p.Log.Info("this node is to vote in the metadata store", slog.String("peer", k.p.Self.Peer))
 			if err := k.start(ctx, *join); err != nil && ctx.Err() == nil {
@@ -163,6 +164,23 @@ func (k *Keeper) founder() (*identity.Authority, error) {
 func (k *Keeper) discard() error {
 	k.p.Log.Warn("this node's member of the metadata store was taken out, its data is removed", slog.String("directory", k.p.Member.Dir))
 	return etcd.Discard(k.p.Member.Dir)
+}
+
+// external reports whether others run the metadata store.
+func (k *Keeper) external() bool { return k.p.Dir.Cluster().External }
+
+// tell logs what came of a look. About members of ours the members say more.
+func (k *Keeper) tell(ctx context.Context, err error) {
+	switch {
+	case ctx.Err() != nil:
+	case err != nil && k.external() && !k.missed:
+		k.p.Log.Warn("metadata store does not answer this node", slog.Any("error", err))
+	case err != nil:
+		k.p.Log.Debug("metadata store was not looked at", slog.Any("error", err))
+	case k.missed && k.external():
+		k.p.Log.Info("metadata store answers", slog.Any("endpoints", k.Endpoints()))
+	}
+	k.missed = err != nil
 }
 
 // Close stops the member, after Run has returned and nobody uses the store.
@@ -219,8 +237,10 @@ func (k *Keeper) leave(ctx context.Context, m *etcd.Member) error {
 func (k *Keeper) look(ctx context.Context) (join *etcd.MemberParams, err error) {
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
-	seats, err := k.p.Store.Seats(ctx)
-	if err == nil {
+	var seats []etcd.Seat
+	if k.external() {
+		err = k.p.Store.Reach(ctx) // it knows the reason, which a transaction does not tell
+	} else if seats, err = k.p.Store.Seats(ctx); err == nil {
 		err = k.remember(ctx, seats)
 	}
 	if err != nil {
@@ -244,8 +264,10 @@ func (k *Keeper) look(ctx context.Context) (join *etcd.MemberParams, err error) 
 		return nil, err
 	}
 	k.note(members, seats)
-	k.settled = len(seats) >= votersMax && !slices.ContainsFunc(seats, func(s etcd.Seat) bool { return s.Learner })
+	k.settled = k.external() || len(seats) >= votersMax && !slices.ContainsFunc(seats, func(s etcd.Seat) bool { return s.Learner })
 	switch {
+	case k.external():
+		return nil, nil
 	case own == nil:
 		return k.seat(ctx, members, seats)
 	case leads:
@@ -259,6 +281,9 @@ func (k *Keeper) look(ctx context.Context) (join *etcd.MemberParams, err error) 
 func (k *Keeper) found(ctx context.Context, authority *identity.Authority) error {
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
+	if err := k.p.Store.Reach(ctx); err != nil {
+		return err
+	}
 	key, err := authority.Key()
 	if err != nil {
 		return err
@@ -274,9 +299,18 @@ func (k *Keeper) found(ctx context.Context, authority *identity.Authority) error
 		return err
 	}
 	r := k.p.Store.Do(ctx, metadata.Txn{Guards: []metadata.Guard{{Key: authorityKey}}, Ops: []metadata.Op{a, m}, Read: []string{authorityKey}})
-	item, _ := r.Find(authorityKey)
-	if r.Outcome == metadata.Unknown || string(item.Value) != string(a.Value) {
+	item, found := r.Find(authorityKey)
+	switch {
+	case r.Outcome == metadata.Unknown || !found:
 		return unanswered("the authority was not stored")
+	case string(item.Value) != string(a.Value):
+		// Two nodes founded a cluster in one store at once, and this one lost.
+		other, err := decode[authorityRecord](item)
+		if err == nil {
+			err = fmt.Errorf("%w: before that, remove the data directory, which belongs to no cluster", occupied(&other))
+		}
+		k.p.Failed(err)
+		return err
 	}
 	token, err := k.p.Tokens.CreateToken(ctx, 0)
 	if err != nil {

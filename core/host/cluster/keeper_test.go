@@ -24,8 +24,11 @@ type council struct {
 	*memory
 	seats []etcd.Seat
 	asked []string // endpoints
+
+	unreached error
 }
 
+func (c *council) Reach(context.Context) error                { return c.unreached }
 func (c *council) Seats(context.Context) ([]etcd.Seat, error) { return c.seats, nil }
 func (c *council) AddLearner(context.Context, string) error   { return nil }
 func (c *council) Promote(context.Context, uint64) error      { return nil }
@@ -37,10 +40,10 @@ func (c *council) Move(context.Context, uint64, []string) error        { return 
 func (c *council) SetEndpoints(_ context.Context, urls []string) error { c.asked = urls; return nil }
 
 // newKeeper returns the keeper of a first node whose member does not run.
-func newKeeper(t *testing.T, c *council, told *[]volume.TokenReport) *Keeper {
+func newKeeper(t *testing.T, c *council, told *[]volume.TokenReport, external ...string) *Keeper {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "data")
-	if err := Found(path, datadir.Settings{Cluster: "lagan", Name: "n1"}, time.Now()); err != nil {
+	if err := Found(path, datadir.Settings{Cluster: "lagan", Name: "n1"}, external, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	dir, err := datadir.Open(path, block.NodeID{})
@@ -101,13 +104,15 @@ func TestFoundingMovesTheKeyIntoTheStore(t *testing.T) {
 	if m, err := decode[Member](c.items[membersPrefix+"n1"]); err != nil || m.Seq != 1 || m.Node != k.p.Dir.Node() {
 		t.Errorf("recorded %+v, %v", m, err)
 	}
-	// Another cluster's store is not taken for its own.
+	// Another cluster's store is not taken for its own, now or later.
 	other, err := identity.NewAuthority(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := k.found(t.Context(), other); err == nil {
-		t.Error("the authority of another cluster was taken")
+	var failed error
+	k.p.Failed = func(err error) { failed = err }
+	if err := k.found(t.Context(), other); err == nil || failed == nil || !strings.Contains(failed.Error(), "lagan join") {
+		t.Errorf("the store of another cluster: %v, told %v", err, failed)
 	}
 }
 
@@ -170,5 +175,47 @@ func TestMemberIsStartedOnceTheClusterExpectsIt(t *testing.T) {
 		if lost := strings.Contains(x.about, "lost"); lost != (len(c.seats) < len(x.seats)) {
 			t.Errorf("%s: seats %+v of %+v are left", x.about, c.seats, x.seats)
 		}
+	}
+}
+
+func TestClusterIsFoundedInAStoreThatOthersRun(t *testing.T) {
+	var told []volume.TokenReport
+	c := &council{memory: newGate(t).store}
+	clear(c.items)
+	k := newKeeper(t, c, &told, "https://e:2379")
+	authority, err := unfounded(k.p.TLSDir)
+	if err != nil || authority == nil {
+		t.Fatalf("a new node has authority %v, %v", authority, err)
+	}
+	c.unreached = errors.New("no route to e")
+	if err := k.found(t.Context(), authority); !errors.Is(err, c.unreached) || len(c.items) > 0 {
+		t.Errorf("founding without the store: %v, stored %v", err, c.items)
+	}
+	c.unreached = nil
+	if err := k.found(t.Context(), authority); err != nil || len(told) != 1 {
+		t.Fatalf("founding: %v, told %d tokens", err, len(told))
+	}
+	// There are no seats, and the endpoints are those that were given.
+	if join, err := k.look(t.Context()); err != nil || join != nil || !k.settled {
+		t.Errorf("a look: %v, %v, settled is %v", join, err, k.settled)
+	}
+	if got := k.Endpoints(); len(got) != 1 || got[0] != "https://e:2379" || c.asked != nil {
+		t.Errorf("tells %v, asks %v", got, c.asked)
+	}
+}
+
+func TestStoreHasRoomForOneCluster(t *testing.T) {
+	g := newGate(t)
+	v := &council{memory: g.store}
+	if err := Vacant(t.Context(), v); err == nil || !strings.Contains(err.Error(), "lagan join") {
+		t.Errorf("a store with a cluster: %v", err)
+	}
+	clear(g.store.items)
+	if err := Vacant(t.Context(), v); err != nil {
+		t.Errorf("an empty store: %v", err)
+	}
+	v.unreached = errors.New("certificate signed by unknown authority")
+	if err := Vacant(t.Context(), v); !errors.Is(err, v.unreached) || !strings.Contains(err.Error(), "--etcd-ca") {
+		t.Errorf("a store that refuses: %v", err)
 	}
 }

@@ -179,7 +179,7 @@ func (k *Keeper) Withdraw(ctx context.Context, node block.NodeID) error {
 	if len(members) == 0 {
 		return nil
 	}
-	if len(k.p.Member.Cluster) > 0 { // else others run the metadata store, and its seats are theirs
+	if !k.external() { // else its seats are not ours
 		seats, err := k.p.Store.Seats(ctx)
 		if err != nil {
 			return err

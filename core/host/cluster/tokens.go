@@ -28,6 +28,7 @@ type Params struct {
 	Now    func() time.Time
 	// Endpoints returns the client URLs of the metadata store's voters.
 	Endpoints func() []string
+	External  bool // others run the metadata store
 }
 
 // Admissions lets nodes into the cluster. Any node can.
@@ -67,7 +68,7 @@ func (a *Admissions) authority(r *metadata.Result) (*identity.Authority, string,
 	if !found {
 		return nil, "", &volume.Error{
 			Kind: volume.ErrNoAuthority, What: "the cluster's metadata store has no authority to admit nodes with",
-			Fix: "make certificates with lagan ca issue, as for the other nodes; or wait if the first node was started just now",
+			Fix: "wait if the first node was started just now; else see in its log why it could not found the cluster",
 		}
 	}
 	record, err := decode[authorityRecord](item)

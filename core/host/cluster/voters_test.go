@@ -82,7 +82,7 @@ func newTown(t *testing.T, names ...string) *town {
 func (w *town) found(name string) {
 	w.t.Helper()
 	n := w.nodes[name]
-	if err := Found(n.path, datadir.Settings{Cluster: "lagan", Name: name}, time.Now()); err != nil {
+	if err := Found(n.path, datadir.Settings{Cluster: "lagan", Name: name}, nil, time.Now()); err != nil {
 		w.t.Fatal(err)
 	}
 	n.start()

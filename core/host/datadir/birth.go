@@ -49,7 +49,7 @@ func Prepare(path string) (*Birth, error) {
 	}
 	for _, name := range []string{nodeFile, TLSDir, "etcd"} {
 		if _, err := os.Stat(filepath.Join(path, name)); !errors.Is(err, fs.ErrNotExist) {
-			err = errors.Join(fmt.Errorf("%s has %s of a node that was never finished, or that uses --etcd-endpoints: choose another --data, or remove what is there", path, name), err)
+			err = errors.Join(fmt.Errorf("%s has %s of a node that was never finished: choose another --data, or remove what is there", path, name), err)
 			return nil, errors.Join(err, b.release())
 		}
 	}

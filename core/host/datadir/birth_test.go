@@ -43,7 +43,7 @@ func TestBirthIsWholeOrLeavesNothing(t *testing.T) {
 	if !errors.Is(err, broken) || !gone() {
 		t.Errorf("a birth that failed: %v, gone is %v", err, gone())
 	}
-	given := Settings{Name: "a", Cluster: "lagan", Listen: "x:1", Disks: []Disk{{Path: "/d", Size: 5}}}
+	given := Settings{Name: "a", Cluster: "lagan", Given: map[string][]string{"listen": {"x:1"}, "disk": {"/d:5MiB", "/e"}}}
 	if err := prepare(t, path).Settle(block.NodeID{1}, given, Cluster{Name: "lagan", Endpoints: []string{"u"}}, nobody); err != nil {
 		t.Fatal(err)
 	}
@@ -58,12 +58,11 @@ func TestBirthIsWholeOrLeavesNothing(t *testing.T) {
 	if d.Node() != (block.NodeID{1}) || d.Cluster() == nil {
 		t.Errorf("opened node %v of %+v", d.Node(), d.Cluster())
 	}
-	moved := given
-	moved.Listen = "y:2"
+	moved := Settings{Name: "a", Cluster: "lagan", Given: map[string][]string{"listen": {"y:2"}}}
 	if err := errors.Join(d.SetEndpoints([]string{"v", "w"}), d.SetSettings(moved)); err != nil {
 		t.Fatal(err)
 	}
-	if d = reopen(t, d); len(d.Cluster().Endpoints) != 2 || d.Settings().Listen != "y:2" {
+	if d = reopen(t, d); len(d.Cluster().Endpoints) != 2 || !d.Settings().Equal(moved) || moved.Equal(given) {
 		t.Errorf("after a restart: %+v, %+v", d.Cluster(), d.Settings())
 	}
 }
@@ -79,32 +78,6 @@ func TestBirthSparesWhatIsThere(t *testing.T) {
 		}
 		if left, err := os.ReadDir(path); err != nil || len(left) != 1 {
 			t.Errorf("left %v, %v", left, err)
-		}
-	}
-}
-
-func TestFlagsOfALaterStartAreTakenOverOrRefusedByName(t *testing.T) {
-	was := Settings{Name: "a", Cluster: "lagan", Listen: "x:1", API: "x:2", EtcdPeer: "z:3", Disks: []Disk{{Path: "/d"}}}
-	flags := func(names ...string) func(string) bool {
-		return func(flag string) bool { return strings.Contains(" "+strings.Join(names, " ")+" ", " "+flag+" ") }
-	}
-	given := Settings{Name: "b", Cluster: "other", Listen: "y:1", API: "w:4", NoDisk: true, Disks: []Disk{{Path: "/e"}}}
-	got, err := was.Merge(given, flags("listen"))
-	if err != nil || got.Listen != "y:1" || got.API != "y:2" || got.EtcdPeer != "z:3" || got.Name != "a" || len(got.Disks) != 1 {
-		t.Errorf("--listen: %+v, %v; want what was on its host to move along", got, err)
-	}
-	if got, err := was.Merge(given, flags("listen", "api")); err != nil || got.API != "w:4" {
-		t.Errorf("--listen --api: %+v, %v", got, err)
-	}
-	if got, err := was.Merge(given, flags()); err != nil || !got.Equal(was) {
-		t.Errorf("no flags: %+v, %v", got, err)
-	}
-	if got, err := was.Merge(given, flags("disk")); err != nil || got.Disks[0].Path != "/e" {
-		t.Errorf("--disk: %+v, %v", got, err)
-	}
-	for _, flag := range []string{"name", "cluster", "no-disk"} {
-		if _, err := was.Merge(given, flags(flag)); err == nil || !strings.Contains(err.Error(), "--"+flag) {
-			t.Errorf("--%s: %v", flag, err)
 		}
 	}
 }

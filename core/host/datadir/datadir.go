@@ -54,7 +54,7 @@ type record struct {
 	Node   block.NodeID `json:"node"`
 	Disks  []diskRecord `json:"disks,omitempty"`
 
-	Settings *Settings `json:"settings,omitempty"` // nil: it is given everything at every start
+	Settings *Settings `json:"settings,omitempty"` // nil: it belongs to no cluster yet
 }
 
 type diskRecord struct {

@@ -21,8 +21,8 @@ const blankBytes = 1 << 20
 
 // Disk is a disk that the node was given at its start.
 type Disk struct {
-	Path string `json:"path"`
-	Size int64  `json:"size,omitempty"` // bytes of a file that does not exist yet; 0 for what exists
+	Path string
+	Size int64 // bytes of a file that does not exist yet; 0 for what exists
 }
 
 // OpenDisks opens the node's disks, and has those formatted that are new to it.

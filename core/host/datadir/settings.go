@@ -5,80 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 )
 
-// Settings is what a node was given when it was made, kept in node.json so that
-// a restart needs none of it. All addresses are host:port.
+// Settings is what a node was given when it was made or since, kept in node.json
+// so that a restart needs none of it.
 type Settings struct {
-	Cluster    string `json:"cluster"` // its name
-	Name       string `json:"name"`
-	Zone       string `json:"zone,omitempty"`
-	Listen     string `json:"listen"`
-	Advertise  string `json:"advertise,omitempty"`
-	API        string `json:"api"`
-	EtcdPeer   string `json:"etcd_peer"`
-	EtcdClient string `json:"etcd_client"`
-	Disks      []Disk `json:"disks,omitempty"`
-	NoDisk     bool   `json:"no_disk,omitempty"`
-}
-
-// Merge returns s with what the flags of a later start change. given has a value
-// for every flag, changed says which were written. One that cannot change is
-// refused by its name. Ports on the host of the data port move with it.
-func (s Settings) Merge(given Settings, changed func(flag string) bool) (Settings, error) {
-	for _, fixed := range []struct{ flag, was, is string }{
-		{"name", s.Name, given.Name}, {"cluster", s.Cluster, given.Cluster},
-	} {
-		if changed(fixed.flag) && fixed.was != fixed.is {
-			return s, fmt.Errorf("--%s is %q, but this data directory belongs to %q: leave the flag out, or give another --data", fixed.flag, fixed.is, fixed.was)
-		}
-	}
-	was := s.Listen
-	for flag, value := range map[string]struct{ into, from *string }{
-		"zone": {&s.Zone, &given.Zone}, "listen": {&s.Listen, &given.Listen}, "advertise": {&s.Advertise, &given.Advertise},
-		"api": {&s.API, &given.API}, "etcd-peer": {&s.EtcdPeer, &given.EtcdPeer}, "etcd-client": {&s.EtcdClient, &given.EtcdClient},
-	} {
-		if changed(flag) {
-			*value.into = *value.from
-		} else if changed("listen") && value.into != &s.Advertise {
-			*value.into = follow(*value.into, was, given.Listen)
-		}
-	}
-	switch {
-	case changed("no-disk") && given.NoDisk && len(s.Disks) > 0:
-		return s, errors.New("--no-disk is given, but the node has disks: leave the flag out, or give another --data")
-	case changed("disk"):
-		s.Disks, s.NoDisk = slices.Clone(given.Disks), false
-	}
-	return s, nil
-}
-
-// follow returns address on the host of is, if it was on the host of was.
-func follow(address, was, is string) string {
-	host, port, err := net.SplitHostPort(address)
-	old, _, oldErr := net.SplitHostPort(was)
-	next, _, nextErr := net.SplitHostPort(is)
-	if errors.Join(err, oldErr, nextErr) != nil || host != old {
-		return address
-	}
-	return net.JoinHostPort(next, port)
+	Cluster string `json:"cluster"` // its name
+	Name    string `json:"name"`
+	// Given has the values of settings as they were written, by the names of the
+	// settings. What they mean is known to whoever starts the node.
+	Given map[string][]string `json:"given,omitempty"`
 }
 
 // Equal reports whether both say the same.
 func (s Settings) Equal(o Settings) bool {
-	disks := slices.Equal(s.Disks, o.Disks)
-	s.Disks, o.Disks = nil, nil
-	one, _ := json.Marshal(s) // strings and a flag
-	other, _ := json.Marshal(o)
-	return disks && string(one) == string(other)
+	return s.Cluster == o.Cluster && s.Name == o.Name && maps.EqualFunc(s.Given, o.Given, slices.Equal[[]string])
 }
 
-// Settings returns what the node was given, nil if it is given everything at
-// every start.
+// Settings returns what the node was given, nil before it belongs to a cluster.
 func (d *Dir) Settings() *Settings { return d.record.Settings }
 
 // SetSettings replaces them.
@@ -99,10 +47,11 @@ type Cluster struct {
 	Name      string   `json:"name"`
 	Authority string   `json:"authority"` // SHA-256 of its certificate
 	Endpoints []string `json:"endpoints"` // client URLs of the voters, as last heard
+	// External says that others run the metadata store: no node votes in it.
+	External bool `json:"external,omitempty"`
 }
 
-// Cluster returns the cluster that the node belongs to, nil if that is given at
-// every start.
+// Cluster returns the cluster that the node belongs to, nil if it is none.
 func (d *Dir) Cluster() *Cluster { return d.cluster }
 
 // SetEndpoints remembers where the voters are.

@@ -90,6 +90,7 @@ type Params struct {
 	Disks      []*host.DiskFile // for their paths
 	Unusable   []host.UnusableDisk
 	Pool       block.Pool
+	Reach      func() error     // returns why the metadata store does not answer now
 	Now        func() time.Time // for what people read
 	Log        *slog.Logger
 }
@@ -197,9 +198,17 @@ func (n *Node) notReady() error {
 	}
 }
 
-// Ready returns nil if the node can do its part: it knows the cluster and its
-// disks serve.
+// Ready returns nil if the node can do its part: it knows the cluster, a majority
+// of the metadata store answers, and its disks serve.
 func (n *Node) Ready() error {
+	if err := n.p.Reach(); err != nil {
+		return &volume.Error{
+			Kind:   volume.ErrNotReady,
+			What:   fmt.Sprintf("node %s can change nothing: the metadata store does not answer", n.p.Node.Name),
+			Causes: []string{err.Error()},
+			Fix:    "see that a majority of the voting nodes is up, or the etcd that you run; what is attached goes on meanwhile",
+		}
+	}
 	known := false
 	var disks []volume.Disk
 	n.p.Host.View(func(o *orchestrator.Orchestrator) { known, disks = o.Known(), o.Disks() })

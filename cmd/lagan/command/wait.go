@@ -1,0 +1,62 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/rest/api"
+)
+
+// waitLook is how often a volume is looked at that is waited for.
+const waitLook = 200 * time.Millisecond
+
+// waitFlag adds --wait.
+func waitFlag(f *pflag.FlagSet, into *bool, until string) {
+	f.BoolVar(into, "wait", false, "return when "+until+", and say meanwhile what is missing")
+}
+
+// await looks at the volume until holds, or until it is gone if that is nil. Its
+// identity says which one: a new volume may have the name by then.
+func (s *session) await(ctx context.Context, id string, holds func(*api.Volume) bool) (api.Volume, error) {
+	said := ""
+	for {
+		v, err := s.client().Volume(ctx, id)
+		switch {
+		case holds == nil && errors.Is(err, volume.ErrVolumeNotFound):
+			return v, nil
+		case err != nil:
+			return v, err
+		case holds != nil && holds(&v):
+			return v, nil
+		}
+		if missing := waitsFor(&v); missing != said {
+			said = missing
+			_, _ = fmt.Fprintln(s.Err, missing) // there is nowhere else to say it
+		}
+		select {
+		case <-time.After(waitLook):
+		case <-ctx.Done():
+			return v, fmt.Errorf("volume %s goes on without being waited for: %w", v.Name, ctx.Err())
+		}
+	}
+}
+
+// waitsFor says how a volume is that is not yet as it should be.
+func waitsFor(v *api.Volume) string {
+	switch {
+	case v.Status.Health == string(volume.Deleting) && len(v.Status.Replicas) > 0:
+		return fmt.Sprintf("volume %s: the space of its copies on %s is not free yet", v.Name, strings.Join(nodesOf(v), ", "))
+	case v.Status.Reason != "":
+		return fmt.Sprintf("volume %s is %s: %s", v.Name, v.Status.Health, v.Status.Reason)
+	}
+	return fmt.Sprintf("volume %s is %s", v.Name, v.Status.Health)
+}
+
+// isHealthy reports whether as many copies are in sync as were asked for.
+func isHealthy(v *api.Volume) bool { return v.Status.Health == string(volume.Healthy) }
