@@ -120,6 +120,16 @@ func (e *endpoints) pick() (*endpoint, int64) {
 // failed moves on from the endpoint that had turn, unless another call did so.
 func (e *endpoints) failed(turn int64) { e.current.CompareAndSwap(turn, turn+1) }
 
+// urls returns where they are.
+func (e *endpoints) urls() (urls []string) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for _, one := range e.list {
+		urls = append(urls, one.url)
+	}
+	return urls
+}
+
 // count returns how many endpoints there are.
 func (e *endpoints) count() int {
 	e.mu.RLock()

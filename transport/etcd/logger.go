@@ -44,11 +44,11 @@ func newNotes() *notes { return &notes{died: make(chan struct{})} }
 func zapLogger(ctx context.Context, logger *slog.Logger, n *notes) *zap.Logger {
 	core := &bridge{ctx: ctx, handler: logger.Handler(), notes: n}
 	sampled := zapcore.NewSamplerWithOptions(core, repeatTick, repeatMax, 0)
-	return zap.New(sampled, zap.WithFatalHook(n))
+	return zap.New(sampled, zap.WithFatalHook(n), zap.WithPanicHook(n))
 }
 
-// OnWrite runs where zap would exit the process: etcd found its own data
-// unusable. The goroutine ends and the member counts as dead; volumes that are
+// OnWrite runs where zap would exit the process, or panic on a goroutine of
+// etcd's own: etcd found its data unusable. The goroutine ends and the member counts as dead; volumes that are
 // attached here go on without it.
 func (n *notes) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field) {
 	text := entry.Message

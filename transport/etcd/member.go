@@ -87,23 +87,19 @@ func StartMember(ctx context.Context, p MemberParams) (*Member, error) {
 // await waits until the member serves. On an error nothing of it is left, or
 // nothing will be once etcd's start returns.
 func (m *Member) await(ctx context.Context, begun <-chan started) error {
-	select {
-	case s := <-begun:
-		if m.server = s.server; s.err != nil || s.server == nil {
-			return errors.Join(m.explain(s.err), m.lock.Close())
-		}
-	case <-ctx.Done():
+	s, err := m.starting(ctx, begun)
+	if err != nil {
 		go func() {
 			if m.server = (<-begun).server; m.server != nil {
 				m.server.Server.HardStop()
-				m.release()
-				return
 			}
 			m.release()
 		}()
-		return m.explain(context.Cause(ctx))
+		return m.explain(err)
 	}
-	var err error
+	if m.server = s.server; s.err != nil || s.server == nil {
+		return errors.Join(m.explain(s.err), m.lock.Close())
+	}
 	select {
 	case <-m.server.Server.ReadyNotify():
 		return nil
@@ -114,6 +110,26 @@ func (m *Member) await(ctx context.Context, begun <-chan started) error {
 		err = context.Cause(ctx)
 	}
 	return errors.Join(m.explain(err), m.stopNow(context.WithoutCancel(ctx)))
+}
+
+// starting waits until etcd's start returns. It does not when another goroutine of
+// etcd's has died that it waits for.
+func (m *Member) starting(ctx context.Context, begun <-chan started) (started, error) {
+	select {
+	case s := <-begun:
+		return s, nil
+	case <-ctx.Done():
+		return started{}, context.Cause(ctx)
+	case <-m.notes.died:
+	}
+	bounded, cancel := context.WithTimeout(ctx, hardStopBound)
+	defer cancel()
+	select {
+	case s := <-begun:
+		return s, nil
+	case <-bounded.Done():
+		return started{}, ErrMemberFailed
+	}
 }
 
 // explain says what happened to the member and what to do about it.

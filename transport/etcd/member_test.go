@@ -202,6 +202,21 @@ func TestDamagedDataIsNamed(t *testing.T) {
 	}
 }
 
+// etcd opens its database on a goroutine of its own and panics there.
+func TestDatabaseThatCannotBeOpenedEndsTheMemberAndNotTheProcess(t *testing.T) {
+	c := lone(t)
+	c.startAll()
+	c.stopOne(0)
+	database := filepath.Join(c.params[0].Dir, "member", "snap", "db")
+	if err := os.WriteFile(database, bytes.Repeat([]byte{0xff}, 8192), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, said := launch(t, c.params[0])
+	if !strings.Contains(said, ErrMemberFailed.Error()) || !strings.Contains(said, c.params[0].Dir) || strings.Contains(said, "goroutine") {
+		t.Errorf("start on a database that is none: %s", said)
+	}
+}
+
 func TestStartGivesUpWithoutMajorityAndSaysWhoIsMissing(t *testing.T) {
 	c := lone(t)
 	missing := "http://" + address(freePorts(t, 1)[0])

@@ -9,9 +9,12 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 )
 
-// TLS names the files of a node's identity. All members and clients have
-// certificates of the same authority, good for serving and for dialling, and
-// each side demands the other's.
+// TLS names the files of a node's identity. All members of ours and their
+// clients have certificates of the same authority, good for serving and for
+// dialling, and each side demands the other's.
+//
+// An etcd that others run may demand less: a client without CertFile and KeyFile
+// shows no certificate, and one without CAFile trusts whom the machine trusts.
 type TLS struct {
 	CertFile string
 	KeyFile  string
@@ -41,19 +44,26 @@ func (t *TLS) client() (*tls.Config, error) {
 	if t == nil {
 		return nil, nil
 	}
-	cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("load the node's certificate %s and key %s: %w", t.CertFile, t.KeyFile, err)
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if t.CertFile != "" || t.KeyFile != "" {
+		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("load the certificate %s and key %s for the metadata store: %w", t.CertFile, t.KeyFile, err)
+		}
+		c.Certificates = []tls.Certificate{cert}
 	}
-	pem, err := os.ReadFile(t.CAFile)
-	if err != nil {
-		return nil, fmt.Errorf("read the cluster's authority: %w", err)
+	var pool *x509.CertPool
+	if t.CAFile != "" {
+		pem, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read the authority of the metadata store: %w", err)
+		}
+		pool = x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("%s holds no certificate: name the file with the authority of the metadata store", t.CAFile)
+		}
+		c.RootCAs = pool
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate: name the file with the cluster's authority", t.CAFile)
-	}
-	c := &tls.Config{Certificates: []tls.Certificate{cert}, RootCAs: pool, MinVersion: tls.VersionTLS12}
 	if t.ServerName != "" {
 		// gRPC puts the host of the URL into ServerName, whatever is there. What
 		// the standard verifier does is done below, with the name that counts.
