@@ -32,8 +32,6 @@ import (
 	"sync"
 	"syscall"
 	"time"
-
-	"github.com/lagan-storage/lagan/plugin/device/mounts"
 )
 
 // ErrEngine says that a container engine does not come up on this computer.
@@ -51,7 +49,7 @@ const (
 // nobody should wait for one. Then it waits for the children that others left
 // behind.
 const boot = `set -e
-mount --make-rprivate /
+mount --make-rslave /
 mount --make-rshared /
 mount -t proc proc /proc
 mount -t tmpfs -o mode=755 tmpfs /run
@@ -126,6 +124,13 @@ func Try(ctx context.Context, p Params) (err error) {
 
 // Start brings the machine up. No engine runs there yet.
 func (m *Machine) Start(ctx context.Context) error {
+	if err := m.boot(ctx); err != nil {
+		return err
+	}
+	return m.forget(ctx)
+}
+
+func (m *Machine) boot(ctx context.Context) error {
 	lib := filepath.Join(m.p.Dir, "lib")
 	if err := os.MkdirAll(lib, 0o755); err != nil {
 		return fmt.Errorf("make the directory of machine %s: %w", m.p.Name, err)
@@ -224,16 +229,6 @@ func (m *Machine) Signal(ctx context.Context, name string, s syscall.Signal) err
 	send := fmt.Sprintf(`kill -%d "$(cat %s)"`, int(s), pidFile(name))
 	_, err := m.Run(ctx, nil, "sh", "-c", send)
 	return err
-}
-
-// Mounts returns what is mounted on the machine.
-func (m *Machine) Mounts() ([]mounts.Mount, error) {
-	table, err := os.Open(fmt.Sprintf("/proc/%d/mountinfo", m.pid()))
-	if err != nil {
-		return nil, fmt.Errorf("read the table of mounts of machine %s: %w", m.p.Name, err)
-	}
-	defer func() { _ = table.Close() }() // read only: nothing can be lost
-	return mounts.Parse(table)
 }
 
 // Kill ends everything that runs on the machine at once, and returns when it is

@@ -7,8 +7,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
+	"github.com/lagan-storage/lagan/plugin/device/mounts"
 	"github.com/lagan-storage/lagan/plugin/require"
 )
 
@@ -24,6 +26,20 @@ func TestFoldersAreRemovedFromBelow(t *testing.T) {
 		if _, err := os.Stat(top); !os.IsNotExist(err) {
 			t.Errorf("after removal: %v", err)
 		}
+	}
+}
+
+func TestVolumesOfOthersAreKnownByTheirFiles(t *testing.T) {
+	table := []mounts.Mount{
+		{Point: "/", Type: "ext4", Source: "/dev/loop0"},
+		{Point: "/run/x/devices/one", Type: "fuse.lagan", Source: "lagan:db"},
+		{Point: "/mnt/db", Type: "ext4", Source: "/dev/loop1"},
+		{Point: "/mnt/other", Type: "ext4", Source: "/dev/loop2"},
+	}
+	files := map[string]string{"/dev/loop0": "/images/root", "/dev/loop1": "/run/x/devices/one"}
+	got := volumes(table, func(device string) string { return files[device] })
+	if want := []string{"/run/x/devices/one", "/mnt/db"}; !slices.Equal(got, want) {
+		t.Errorf("volumes are at %q, want %q", got, want)
 	}
 }
 
