@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"go.uber.org/fx"
-	"golang.org/x/net/netutil"
 
 	"github.com/lagan-storage/lagan/core/host/cluster"
 	"github.com/lagan-storage/lagan/core/host/metrics"
@@ -97,7 +96,7 @@ func serveAPI(ctx context.Context, life fx.Lifecycle, c Config, own *identity.Id
 		ErrorLog:    slog.NewLogLogger(log.With(slog.String("part", "api")).Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
-	socket = netutil.LimitListener(socket, connectionsMax)
+	socket = newBounded(socket)
 	listeners := []net.Listener{socket}
 	serve := []func() error{func() error { return server.Serve(socket) }}
 	config := net.ListenConfig{}
@@ -105,7 +104,7 @@ func serveAPI(ctx context.Context, life fx.Lifecycle, c Config, own *identity.Id
 	if err != nil {
 		return errors.Join(fmt.Errorf("listen for the API: %w: stop what listens there, or choose another port with --api", err), socket.Close())
 	}
-	port = netutil.LimitListener(port, connectionsMax)
+	port = newBounded(port)
 	listeners = append(listeners, port)
 	server.TLSConfig = own.API()
 	serve = append(serve, func() error { return server.ServeTLS(port, "", "") })

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"go.uber.org/fx"
-	"golang.org/x/net/netutil"
 
 	"github.com/lagan-storage/lagan/core/host/datadir"
 	"github.com/lagan-storage/lagan/core/host/usecase"
@@ -80,7 +79,7 @@ func (v *volumePlugin) open(ctx context.Context, c Config, d *datadir.Dir, _ *de
 	if c.Plugin.Engine != PluginOff {
 		p.Engine, p.Containers = c.Plugin.Engine, docker.Containers(c.Plugin.Engine)
 	}
-	v.plugin, v.socket = docker.New(p), netutil.LimitListener(listener, connectionsMax)
+	v.plugin, v.socket = docker.New(p), newBounded(listener)
 	v.server = &http.Server{
 		Handler: v.plugin.Handler(), ReadHeaderTimeout: headerWithin, ReadTimeout: requestWithin, IdleTimeout: idleWithin,
 		MaxHeaderBytes: headerBytesMax,
