@@ -31,13 +31,13 @@ type Checker struct {
 func (c *Checker) Check(h *History) *Violation {
 	if len(h.damage) > 0 {
 		d := h.damage[0]
-		v := found(h, Damaged, h.entries[d.entry].block, d.entry)
+		v := found(h, Damaged, h.at(d.entry).block, d.entry)
 		v.cause = d.err
 		return v
 	}
 	c.keys = c.keys[:0]
-	for i := range h.entries {
-		switch e := &h.entries[i]; e.kind {
+	for i, e := range h.all() {
+		switch e.kind {
 		case Read, Write, WriteFUA, Zero:
 			c.keys = append(c.keys, uint64(e.block)<<32|uint64(i))
 		case Flush, PowerLoss, Attach:

@@ -73,7 +73,7 @@ func TestJudgesAgreeWithTheDefinition(t *testing.T) {
 // judge asks porcupine and Zones; searched is false where neither was needed.
 func judge(c *Checker, h *History) (ok bool, zones judgement, searched bool) {
 	keys := []uint64{}
-	for i, e := range h.entries {
+	for i, e := range h.all() {
 		if e.kind <= Zero {
 			keys = append(keys, uint64(e.block)<<32|uint64(i))
 		}

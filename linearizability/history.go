@@ -2,6 +2,7 @@ package linearizability
 
 import (
 	"fmt"
+	"iter"
 	"math"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -85,11 +86,25 @@ type Op uint32
 // by a nudge of 1 ns. Not safe for concurrent use: a recorder with several
 // clients holds one lock around reading its clock and recording.
 type History struct {
-	volume  block.VolumeID
-	entries []entry
-	last    int64            // time of the latest event
-	damage  []damage         // reads that need no search
-	places  []block.Position // by entry; empty until Place is used
+	volume block.VolumeID
+	chunks []*chunk
+	count  int              // of entries
+	last   int64            // time of the latest event
+	damage []damage         // reads that need no search
+	places []block.Position // by entry; empty until Place is used
+	faults []fault
+}
+
+// chunkLen is how many entries are allocated at once: 10 KiB. Growing moves and
+// spares nothing, so an entry costs what it is large.
+const chunkLen = 256
+
+type chunk [chunkLen]entry
+
+// fault is what the outside did to the cluster meanwhile: for people only.
+type fault struct {
+	from, to int64
+	text     string
 }
 
 // damage is a read whose data were no stamp that could stand there.
@@ -103,14 +118,49 @@ func NewHistory(volume block.VolumeID) *History { return &History{volume: volume
 
 // Reset empties h for another volume and keeps its memory.
 func (h *History) Reset(volume block.VolumeID) {
-	*h = History{volume: volume, entries: h.entries[:0], damage: h.damage[:0], places: h.places[:0]}
+	*h = History{volume: volume, chunks: h.chunks, damage: h.damage[:0], places: h.places[:0], faults: h.faults[:0]}
 }
 
 // Volume returns the volume that h is about.
 func (h *History) Volume() block.VolumeID { return h.volume }
 
 // Len returns the number of entries: one per operation and block.
-func (h *History) Len() int { return len(h.entries) }
+func (h *History) Len() int { return h.count }
+
+// at returns entry i.
+func (h *History) at(i uint32) *entry { return &h.chunks[i/chunkLen][i%chunkLen] }
+
+// all returns the entries in order of their calls.
+func (h *History) all() iter.Seq2[uint32, *entry] {
+	return func(yield func(uint32, *entry) bool) {
+		for i := range uint32(h.count) {
+			if !yield(i, h.at(i)) {
+				return
+			}
+		}
+	}
+}
+
+// of returns the entries of op.
+func (h *History) of(op Op) iter.Seq2[uint32, *entry] {
+	return func(yield func(uint32, *entry) bool) {
+		first := uint32(op)
+		for i := range h.at(first).rest + 1 {
+			if !yield(first+i, h.at(first+i)) {
+				return
+			}
+		}
+	}
+}
+
+// add appends an entry.
+func (h *History) add(e entry) {
+	if h.count == len(h.chunks)*chunkLen {
+		h.chunks = append(h.chunks, new(chunk))
+	}
+	h.count++
+	*h.at(uint32(h.count - 1)) = e
+}
 
 // Call records that client asks for kind, which is Write, WriteFUA, Zero or
 // Read of r, or Flush (r is ignored). values are those to be written, one per
@@ -127,14 +177,14 @@ func (h *History) Call(now int64, client int, kind Kind, r block.Range, values .
 		invariant.That(false, "events of the volume have their own methods")
 	}
 	invariant.That(!r.Empty() && r.End()-1 <= blocksMax, "an operation lies within the blocks that a history can name")
-	op := Op(len(h.entries))
+	op := Op(h.count)
 	e := entry{call: h.tick(now), client: uint16(client), kind: kind}
 	for i := range r.Count {
 		e.block, e.rest = uint32(r.First)+i, r.Count-1-i
 		if len(values) > 0 {
 			e.value = values[i]
 		}
-		h.entries = append(h.entries, e)
+		h.add(e)
 	}
 	return op
 }
@@ -142,11 +192,11 @@ func (h *History) Call(now int64, client int, kind Kind, r block.Range, values .
 // Return records that op succeeded; values are what a read returned, one per
 // block, and none for the other kinds.
 func (h *History) Return(now int64, op Op, values ...uint64) {
-	entries := h.finish(now, op, done)
-	if entries[0].kind == Read {
-		invariant.That(len(values) == len(entries), "a read returns one value per block")
-		for i := range entries {
-			entries[i].value = values[i]
+	first := h.finish(now, op, done)
+	if first.kind == Read {
+		invariant.That(len(values) == int(first.rest)+1, "a read returns one value per block")
+		for i, e := range h.of(op) {
+			e.value = values[i-uint32(op)]
 		}
 		return
 	}
@@ -156,14 +206,15 @@ func (h *History) Return(now int64, op Op, values ...uint64) {
 // ReturnData is Return for a read of stamped blocks. A block that holds no
 // stamp of this volume and block is a violation by itself.
 func (h *History) ReturnData(now int64, op Op, data []byte) {
-	entries := h.finish(now, op, done)
-	invariant.That(entries[0].kind == Read && len(data)%len(entries) == 0, "a read returns whole blocks")
-	size := len(data) / len(entries)
-	for i := range entries {
-		e := &entries[i]
-		stamp, err := Decode(data[i*size:(i+1)*size], h.volume, block.Block(e.block))
+	first := h.finish(now, op, done)
+	blocks := int(first.rest) + 1
+	invariant.That(first.kind == Read && len(data)%blocks == 0, "a read returns whole blocks")
+	size := len(data) / blocks
+	for i, e := range h.of(op) {
+		stamp, err := Decode(data[:size], h.volume, block.Block(e.block))
+		data = data[size:]
 		if err != nil {
-			h.damage = append(h.damage, damage{entry: uint32(op) + uint32(i), err: err})
+			h.damage = append(h.damage, damage{entry: i, err: err})
 			e.outcome = unknown // what it says about other operations is not known
 			continue
 		}
@@ -177,20 +228,22 @@ func (h *History) Fail(now int64, op Op) { h.finish(now, op, failed) }
 // Ambiguous records that op's outcome will stay unknown. So is that of an
 // operation whose end is never recorded.
 func (h *History) Ambiguous(op Op) {
-	invariant.That(h.entries[op].outcome == unknown, "an operation ends once")
+	invariant.That(h.at(uint32(op)).outcome == unknown, "an operation ends once")
 }
 
 // Fence records that op, if it took effect at all, did so by now: its session
 // has been replaced.
 func (h *History) Fence(now int64, op Op) {
 	at := h.tick(now)
-	h.fence(at, op)
+	for _, e := range h.of(op) {
+		e.fence(at)
+	}
 }
 
 // Serve records the era of the session that op was handed to, for Attach.
 func (h *History) Serve(op Op, era block.Epoch) {
-	for i := range h.of(op) {
-		h.of(op)[i].era = uint32(era)
+	for _, e := range h.of(op) {
+		e.era = uint32(era)
 	}
 }
 
@@ -199,12 +252,12 @@ func (h *History) Serve(op Op, era block.Epoch) {
 // are fenced by it.
 func (h *History) Attach(now int64, era block.Epoch) {
 	at := h.tick(now)
-	for i := 0; i < len(h.entries); i += int(h.entries[i].rest) + 1 {
-		if e := &h.entries[i]; e.era != 0 && e.era < uint32(era) {
-			h.fence(at, Op(i))
+	for _, e := range h.all() {
+		if e.era != 0 && e.era < uint32(era) {
+			e.fence(at)
 		}
 	}
-	h.entries = append(h.entries, entry{call: at, ret: at, kind: Attach, outcome: done, era: uint32(era)})
+	h.add(entry{call: at, ret: at, kind: Attach, outcome: done, era: uint32(era)})
 }
 
 // PowerLoss records that at this moment the last copy that still had every
@@ -212,46 +265,44 @@ func (h *History) Attach(now int64, era block.Epoch) {
 // that could send it again.
 func (h *History) PowerLoss(now int64) {
 	at := h.tick(now)
-	h.entries = append(h.entries, entry{call: at, ret: at, kind: PowerLoss, outcome: done})
+	h.add(entry{call: at, ret: at, kind: PowerLoss, outcome: done})
+}
+
+// Fault records what was done to the cluster between two times, in words. No
+// judge asks for it; texts and pictures of a violation show it.
+func (h *History) Fault(from, to int64, text string) {
+	h.faults = append(h.faults, fault{from: from, to: max(from, to), text: text})
 }
 
 // Place records op's place in the volume's stream, for CheckPrefix. It is the
 // place at which its record was first written: one that was sent again after a
 // power loss, at a new place, has to be left without.
 func (h *History) Place(op Op, at block.Position) {
-	for len(h.places) < len(h.entries) {
+	for len(h.places) < h.count {
 		h.places = append(h.places, block.Position{})
 	}
 	for i := range h.of(op) {
-		h.places[int(op)+i] = at
+		h.places[i] = at
 	}
 }
 
-// of returns the entries of op.
-func (h *History) of(op Op) []entry {
-	return h.entries[op : uint32(op)+h.entries[op].rest+1]
-}
-
-func (h *History) fence(at int64, op Op) {
-	for i, e := range h.of(op) {
-		if e.outcome == unknown && e.ret == 0 {
-			h.entries[int(op)+i].ret = at
-		}
+func (e *entry) fence(at int64) {
+	if e.outcome == unknown && e.ret == 0 {
+		e.ret = at
 	}
 }
 
-func (h *History) finish(now int64, op Op, how outcome) []entry {
+// finish ends op and returns its first entry.
+func (h *History) finish(now int64, op Op, how outcome) *entry {
 	at := h.tick(now)
-	entries := h.of(op)
-	for i := range entries {
-		e := &entries[i]
+	for _, e := range h.of(op) {
 		invariant.That(e.outcome == unknown, "an operation ends once")
 		e.outcome = how
 		if e.ret == 0 || e.kind == Read || how == failed {
 			e.ret = at // else fenced before: it had taken effect by then
 		}
 	}
-	return entries
+	return h.at(uint32(op))
 }
 
 // tick returns the time of the next event: now, or just after the latest one.

@@ -33,9 +33,9 @@ func CheckPrefix(h *History) *Violation {
 		return nil
 	}
 	p := prefix{h: h, writes: map[uint32][]uint32{}}
-	for i := range h.entries {
-		if e := &h.entries[i]; e.kind.writes() && e.outcome != failed {
-			p.writes[e.block] = append(p.writes[e.block], uint32(i))
+	for i, e := range h.all() {
+		if e.kind.writes() && e.outcome != failed {
+			p.writes[e.block] = append(p.writes[e.block], i)
 		}
 	}
 	for i, l := range losses {
@@ -63,25 +63,24 @@ type prefix struct {
 func (p *prefix) check() *Violation {
 	h, l := p.h, p.loss
 	p.low, p.high = bound{}, bound{}
-	for i := range h.entries {
-		e := &h.entries[i]
-		at, known := h.place(uint32(i))
+	for i, e := range h.all() {
+		at, known := h.place(i)
 		switch {
 		case known && p.cuttable(e):
 			if l.kept && e.ret < l.since {
-				p.low.raise(at, uint32(i), l.flush)
+				p.low.raise(at, i, l.flush)
 			}
 			if e.kind == WriteFUA {
-				p.low.raise(at, uint32(i), uint32(i))
+				p.low.raise(at, i, i)
 			}
 		case e.kind == Read && e.outcome == done && e.call > l.at:
-			p.read(uint32(i))
+			p.read(i)
 		}
 	}
 	if !p.low.set || !p.high.set || p.low.at.Less(p.high.at) {
 		return nil
 	}
-	v := found(h, NotPrefix, h.entries[p.high.shown].block, p.high.shown, p.high.write, p.low.write, p.low.shown)
+	v := found(h, NotPrefix, h.at(p.high.shown).block, p.high.shown, p.high.write, p.low.write, p.low.shown)
 	v.lossy, v.after = true, Op(l.entry)
 	return v
 }
@@ -96,10 +95,10 @@ func (p *prefix) cuttable(e *entry) bool {
 // than the power loss, or may be. A later power loss does not matter: what is
 // older than this one must have survived both.
 func (p *prefix) read(i uint32) {
-	e := &p.h.entries[i]
+	e := p.h.at(i)
 	origin, origins := uint32(0), 0
 	for _, j := range p.writes[e.block] {
-		if w := &p.h.entries[j]; w.value == e.value && w.call < e.ret {
+		if w := p.h.at(j); w.value == e.value && w.call < e.ret {
 			origin, origins = j, origins+1
 		}
 	}
@@ -110,7 +109,7 @@ func (p *prefix) read(i uint32) {
 		return // damaged or not certain: Check's business
 	}
 	survived := bound{}
-	if w := &p.h.entries[origin]; e.value != 0 {
+	if w := p.h.at(origin); e.value != 0 {
 		at, known := p.h.place(origin)
 		switch {
 		case w.call > p.loss.at || w.outcome == done && w.ret > p.loss.at || !known:
@@ -124,7 +123,7 @@ func (p *prefix) read(i uint32) {
 	}
 	for _, j := range p.writes[e.block] {
 		at, known := p.h.place(j)
-		if !known || !p.cuttable(&p.h.entries[j]) || survived.set && !survived.at.Less(at) {
+		if !known || !p.cuttable(p.h.at(j)) || survived.set && !survived.at.Less(at) {
 			continue
 		}
 		if !p.high.set || at.Less(p.high.at) {

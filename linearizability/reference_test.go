@@ -16,14 +16,14 @@ type moment struct {
 
 func referenceLegal(h *History) bool {
 	r := &reference{seen: map[moment]bool{}}
-	for _, e := range h.entries {
+	for _, e := range h.all() {
 		switch {
 		case e.outcome == failed || e.kind == Attach:
 			continue
 		case e.outcome == unknown && !e.kind.writes():
 			continue
 		}
-		r.ops = append(r.ops, e)
+		r.ops = append(r.ops, *e)
 	}
 	return r.search(0, state{kept: pack(0)})
 }

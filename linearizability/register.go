@@ -64,22 +64,21 @@ type register struct {
 // right at its call is the weakest claim of a flush, for later it could only
 // cover more.
 func lossesOf(h *History, losses []loss) []loss {
-	for i := range h.entries {
-		if e := &h.entries[i]; e.kind == PowerLoss {
-			losses = append(losses, loss{at: e.call, entry: uint32(i)})
+	for i, e := range h.all() {
+		if e.kind == PowerLoss {
+			losses = append(losses, loss{at: e.call, entry: i})
 		}
 	}
 	if len(losses) == 0 {
 		return losses
 	}
-	for i := range h.entries {
-		e := &h.entries[i]
+	for i, e := range h.all() {
 		if e.kind != Flush || e.outcome != done {
 			continue
 		}
 		for j := range losses {
 			if l := &losses[j]; e.ret < l.at && e.call > l.since {
-				l.since, l.flush, l.kept = e.call, uint32(i), true
+				l.since, l.flush, l.kept = e.call, i, true
 			}
 		}
 	}
@@ -118,7 +117,7 @@ func (r *register) load(h *History, indexes []uint64, t *table) *Violation {
 	r.block = uint32(indexes[0] >> 32)
 	t.reset(len(indexes))
 	for _, key := range indexes {
-		e := &h.entries[uint32(key)]
+		e := h.at(uint32(key))
 		if !e.kind.writes() {
 			continue
 		}
@@ -183,7 +182,7 @@ func (a *access) openZero() bool { return a.kind == Write && a.cluster == initia
 // loadReads checks every read's origin and notes the first return of each value.
 func (r *register) loadReads(h *History, indexes []uint64, t *table) *Violation {
 	for _, key := range indexes {
-		e := &h.entries[uint32(key)]
+		e := h.at(uint32(key))
 		if e.kind != Read || e.outcome != done {
 			continue
 		}
@@ -208,7 +207,7 @@ func (r *register) loadReads(h *History, indexes []uint64, t *table) *Violation 
 // settle makes the accesses.
 func (r *register) settle(h *History, indexes []uint64, t *table) {
 	for _, key := range indexes {
-		e := &h.entries[uint32(key)]
+		e := h.at(uint32(key))
 		a := access{call: e.call, ret: e.ret, value: e.value, entry: uint32(key), kind: e.kind}
 		if e.value != 0 {
 			a.cluster = *t.slot(e.value, r.clusters)
@@ -249,7 +248,7 @@ func newCluster(value uint64) cluster {
 
 func writeOf(h *History, indexes []uint64, value uint64) uint32 {
 	i := slices.IndexFunc(indexes, func(key uint64) bool {
-		e := &h.entries[uint32(key)]
+		e := h.at(uint32(key))
 		return e.kind.writes() && e.value == value
 	})
 	return uint32(indexes[i])

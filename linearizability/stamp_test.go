@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"testing"
-	"unsafe"
 
 	"github.com/lagan-storage/lagan/core/block"
 )
@@ -79,17 +78,6 @@ func TestDamagedReadIsIllegalWithoutSearch(t *testing.T) {
 	v := (&Checker{}).Check(h)
 	if v == nil || v.Rule != Damaged || v.Block != 4 || !errors.Is(v.Cause(), ErrMisplaced) {
 		t.Fatalf("got %v, want block 4 misplaced", v)
-	}
-}
-
-func TestEntryStaysSmall(t *testing.T) {
-	h := NewHistory(block.VolumeID{1})
-	w := h.Call(1, 0, Write, block.Range{First: 0, Count: 3}, 1, 2, 3)
-	if h.Len() != 3 || len(h.of(w)) != 3 {
-		t.Fatalf("%d entries for three blocks", h.Len())
-	}
-	if size := unsafe.Sizeof(entry{}); size > 40 {
-		t.Fatalf("an entry takes %d bytes, at most 40 are allowed", size)
 	}
 }
 

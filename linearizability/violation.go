@@ -95,7 +95,7 @@ func (v *Violation) String() string {
 	}
 	where := fmt.Sprintf("block %d: ", v.Block)
 	if v.lossy {
-		where += fmt.Sprintf("after the power loss at %s, ", clockText(v.history.entries[v.after].call))
+		where += fmt.Sprintf("after the power loss at %s, ", clockText(v.history.at(uint32(v.after)).call))
 	}
 	switch v.Rule {
 	case Damaged:
@@ -138,7 +138,7 @@ func (v *Violation) Visualize(w io.Writer) error {
 func (v *Violation) rows() func(*access) int {
 	clients := []uint16{}
 	for i := range v.accesses {
-		clients = append(clients, v.history.entries[v.accesses[i].entry].client)
+		clients = append(clients, v.history.at(v.accesses[i].entry).client)
 	}
 	slices.Sort(clients)
 	clients = slices.Compact(clients)
@@ -146,7 +146,7 @@ func (v *Violation) rows() func(*access) int {
 		if a.kind == PowerLoss || a.kind == Flush {
 			return len(clients)
 		}
-		row, _ := slices.BinarySearch(clients, v.history.entries[a.entry].client)
+		row, _ := slices.BinarySearch(clients, v.history.at(a.entry).client)
 		return row
 	}
 }
@@ -169,7 +169,7 @@ func (c *Checker) explain(h *History, why conflict, zones judgement, failing par
 	w := found(h, v.Rule, r.block, entries...)
 	v.Ops = w.Ops
 	if zones == illegal && len(r.losses) > 0 && len(entries) > 0 {
-		shown := h.entries[entries[0]].call
+		shown := h.at(entries[0]).call
 		for _, l := range r.losses {
 			if l.at < shown {
 				v.lossy, v.after = true, Op(l.entry)
@@ -263,9 +263,9 @@ func stuck(p part) []uint32 {
 
 // opOf returns the operation that entry i belongs to.
 func (h *History) opOf(i uint32) Op {
-	e := &h.entries[i]
+	e := h.at(i)
 	for i > 0 {
-		before := &h.entries[i-1]
+		before := h.at(i - 1)
 		if before.rest != e.rest+1 || before.call != e.call {
 			break
 		}
@@ -276,7 +276,7 @@ func (h *History) opOf(i uint32) Op {
 
 // describe says in words what op did to block b.
 func (h *History) describe(op Op, b uint32) string {
-	e := h.entries[op]
+	e := h.at(uint32(op))
 	for _, other := range h.of(op) {
 		if other.block == b {
 			e = other
