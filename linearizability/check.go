@@ -70,14 +70,31 @@ func (c *Checker) block(h *History, keys []uint64) *Violation {
 	}
 	result, failing := c.search(r)
 	switch {
+	case result == porcupine.Ok && zones != illegal:
+		return nil
 	case result == porcupine.Unknown:
-		return found(h, TimedOut, r.block)
-	case result == porcupine.Ok && zones == illegal, result == porcupine.Illegal && zones == legal:
-		v := c.explain(h, why, zones, failing)
-		v.Rule = JudgesDisagree
+		v := found(h, TimedOut, r.block)
+		v.Zones, v.Porcupine = verdictOf(zones), Undecided
 		return v
-	case result == porcupine.Illegal:
-		return c.explain(h, why, zones, failing)
 	}
-	return nil
+	v := c.explain(h, why, zones, failing)
+	v.Zones, v.Porcupine = verdictOf(zones), Illegal
+	if result == porcupine.Ok {
+		v.Porcupine = Legal
+	}
+	if v.Zones != Undecided && v.Zones != v.Porcupine {
+		v.Rule = JudgesDisagree
+	}
+	return v
+}
+
+func verdictOf(j judgement) Verdict {
+	switch j {
+	case legal:
+		return Legal
+	case illegal:
+		return Illegal
+	case undecided:
+	}
+	return Undecided
 }

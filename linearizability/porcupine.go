@@ -62,7 +62,7 @@ func step(s state, a *access) (bool, state) {
 // search judges r with porcupine, part by part, and returns the part that is
 // not Ok.
 func (c *Checker) search(r *register) (porcupine.CheckResult, part) {
-	for _, p := range c.parts(r) {
+	for _, p := range c.parts(r, partMin) {
 		if result := porcupine.CheckOperationsTimeout(p.model(), p.operations(nil), c.Timeout); result != porcupine.Ok {
 			return result, p
 		}
@@ -72,8 +72,8 @@ func (c *Checker) search(r *register) (porcupine.CheckResult, part) {
 
 // parts cuts r where the state is known: after an access that overlaps no
 // other. With a power loss ahead the state includes what is safe, so there a
-// flush has to come before the loss.
-func (c *Checker) parts(r *register) []part {
+// flush has to come before the loss. A part has at least least accesses.
+func (c *Checker) parts(r *register, least int) []part {
 	c.merged = append(c.merged[:0], r.accesses...)
 	r.track(c.merged)
 	for _, l := range r.losses {
@@ -95,7 +95,7 @@ func (c *Checker) parts(r *register) []part {
 		a := &all[i]
 		alone := latest < a.call && i+1 < len(all) && a.ret < all[i+1].call
 		latest = max(latest, a.ret)
-		if !alone || i+1-start < partMin || a.kind > Zero || a.maybe || !r.safeToCut(a.call) {
+		if !alone || i+1-start < least || a.kind > Zero || a.maybe || !r.safeToCut(a.call) {
 			continue
 		}
 		c.cut = append(c.cut, part{accesses: all[start : i+1], from: from})

@@ -2,7 +2,6 @@ package linearizability
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -57,12 +56,14 @@ type Violation struct {
 	// Ops are the operations that contradict each other: first the one that
 	// shows it, as a rule a read.
 	Ops []Op
+	// Zones and Porcupine are what the two judges said of the block.
+	Zones, Porcupine Verdict
 
 	history  *History
 	cause    error // of Damaged
 	after    Op    // the power loss that explains the contradiction, if lossy
 	lossy    bool
-	accesses []access // of the failing part, for the picture
+	accesses []access // of the shortest part that fails, for the picture
 	from     state
 }
 
@@ -99,7 +100,7 @@ func (v *Violation) String() string {
 	}
 	switch v.Rule {
 	case Damaged:
-		return fmt.Sprintf("%s%s: %v", where, text(0), v.cause)
+		return where + text(0)
 	case NeverWritten:
 		return where + text(0) + ", which nobody had written"
 	case FailedSeen:
@@ -120,50 +121,23 @@ func (v *Violation) String() string {
 	return where + text(0) + ", which contradicts " + strings.Join(texts[1:], "; ")
 }
 
-// Visualize writes the failing part of the block as an HTML page: what was
-// tried, and how far it led. It searches again; where there was no search it
-// says so.
-func (v *Violation) Visualize(w io.Writer) error {
-	if len(v.accesses) == 0 {
-		_, err := fmt.Fprintf(w, "<!doctype html><title>violation</title><p>%s (found without a search)</p>\n", v.String())
-		return err
-	}
-	p := part{accesses: v.accesses, from: v.from}
-	_, info := porcupine.CheckOperationsVerbose(p.model(), p.operations(v.rows()), 0)
-	return porcupine.Visualize(p.model(), info, w)
-}
-
-// rows numbers the clients of the failing part without gaps; events of the
-// volume come last.
-func (v *Violation) rows() func(*access) int {
-	clients := []uint16{}
-	for i := range v.accesses {
-		clients = append(clients, v.history.at(v.accesses[i].entry).client)
-	}
-	slices.Sort(clients)
-	clients = slices.Compact(clients)
-	return func(a *access) int {
-		if a.kind == PowerLoss || a.kind == Flush {
-			return len(clients)
-		}
-		row, _ := slices.BinarySearch(clients, v.history.at(a.entry).client)
-		return row
-	}
-}
-
 // explain makes the violation of the block that was just judged: from the
 // conflict that Zones found, else from how far porcupine got.
 func (c *Checker) explain(h *History, why conflict, zones judgement, failing part) *Violation {
 	r := &c.register
 	v := found(h, NotLinearizable, r.block)
-	v.accesses, v.from = slices.Clone(failing.accesses), failing.from
 	var entries []uint32
 	switch {
 	case zones == illegal && why.loss != none:
 		entries = r.blameLoss(why.loss)
 	case zones == illegal:
 		entries = r.blame(why)
-	default:
+	}
+	if len(failing.accesses) > 0 {
+		failing = c.narrow(r, failing, entries)
+	}
+	v.accesses, v.from = failing.accesses, failing.from
+	if entries == nil {
 		entries = stuck(failing)
 	}
 	w := found(h, v.Rule, r.block, entries...)
@@ -231,8 +205,8 @@ func (r *register) blameLoss(i int32) []uint32 {
 	return entries[:min(len(entries), 4)]
 }
 
-// stuck returns the access that porcupine could not place, and the write that
-// its longest attempt ended with.
+// stuck returns the access that porcupine could not place, and what it
+// contradicts in the longest attempt.
 func stuck(p part) []uint32 {
 	_, info := porcupine.CheckOperationsVerbose(p.model(), p.operations(nil), 0)
 	var longest []int
@@ -252,10 +226,31 @@ func stuck(p part) []uint32 {
 	if culprit < 0 {
 		return nil
 	}
-	entries := []uint32{p.accesses[culprit].entry}
-	for _, i := range slices.Backward(longest) {
-		if p.accesses[i].kind != Read {
-			return append(entries, p.accesses[i].entry)
+	return p.contradicts(culprit, longest)
+}
+
+// contradicts returns the entries of culprit, of the write whose value it read,
+// and of what an order ended with: its last write and what came after that.
+func (p part) contradicts(culprit int, order []int) []uint32 {
+	read := &p.accesses[culprit]
+	entries := []uint32{read.entry}
+	add := func(a *access) {
+		if !slices.Contains(entries, a.entry) {
+			entries = append(entries, a.entry)
+		}
+	}
+	for i := range p.accesses {
+		if a := &p.accesses[i]; read.kind == Read && a.kind.writes() && a.value == read.value && a.call < read.ret {
+			add(a)
+			break
+		}
+	}
+	for _, i := range slices.Backward(order) {
+		if a := &p.accesses[i]; a.kind != Read {
+			add(a)
+			if a.kind.writes() {
+				break
+			}
 		}
 	}
 	return entries
@@ -276,15 +271,17 @@ func (h *History) opOf(i uint32) Op {
 
 // describe says in words what op did to block b.
 func (h *History) describe(op Op, b uint32) string {
-	e := h.at(uint32(op))
-	for _, other := range h.of(op) {
+	at := uint32(op)
+	for i, other := range h.of(op) {
 		if other.block == b {
-			e = other
+			at = i
 		}
 	}
+	e := h.at(at)
+	harm := h.damageOf(at)
 	end := "outcome unknown"
 	switch {
-	case e.outcome == done && e.kind == Read:
+	case e.outcome == done && e.kind == Read, harm != nil:
 		end = "returned at " + clockText(e.ret)
 	case e.outcome == done:
 		end = "acknowledged at " + clockText(e.ret)
@@ -293,18 +290,37 @@ func (h *History) describe(op Op, b uint32) string {
 	case e.ret != 0:
 		end = "outcome unknown, fenced at " + clockText(e.ret)
 	}
-	place := ""
-	if at, known := h.place(uint32(op)); known {
-		place = fmt.Sprintf(", place %s", at)
+	if place, known := h.place(at); known {
+		end += fmt.Sprintf(", place %s", place)
+	}
+	if e.block != b && e.kind != Flush {
+		end += fmt.Sprintf(", on block %d", e.block)
 	}
 	switch e.kind {
 	case Read:
-		return fmt.Sprintf("client %d's read (called at %s, %s) returned value %s", e.client, clockText(e.call), end, valueText(e.value))
+		text := fmt.Sprintf("client %d's read (called at %s, %s)", e.client, clockText(e.call), end)
+		switch {
+		case harm != nil:
+			return fmt.Sprintf("%s returned %v", text, harm)
+		case e.outcome == done:
+			return fmt.Sprintf("%s returned value %s", text, valueText(e.value))
+		}
+		return text
 	case Write, WriteFUA:
-		return fmt.Sprintf("client %d's %s of value %s (called at %s, %s%s)", e.client, e.kind, valueText(e.value), clockText(e.call), end, place)
+		return fmt.Sprintf("client %d's %s of value %s (called at %s, %s)", e.client, e.kind, valueText(e.value), clockText(e.call), end)
 	case Zero, Flush:
-		return fmt.Sprintf("client %d's %s (called at %s, %s%s)", e.client, e.kind, clockText(e.call), end, place)
+		return fmt.Sprintf("client %d's %s (called at %s, %s)", e.client, e.kind, clockText(e.call), end)
 	case PowerLoss, Attach:
 	}
 	return fmt.Sprintf("%s at %s", e.kind, clockText(e.call))
+}
+
+// damageOf returns why what entry i read was damaged, nil if it was not.
+func (h *History) damageOf(i uint32) error {
+	for _, d := range h.damage {
+		if d.entry == i {
+			return d.err
+		}
+	}
+	return nil
 }
