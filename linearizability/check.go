@@ -18,6 +18,7 @@ type Checker struct {
 	Thorough bool
 
 	keys     []uint64 // block<<32 | entry
+	spare    []uint64 // for sorting them
 	register register
 	table    table
 	order    []zone
@@ -43,7 +44,7 @@ func (c *Checker) Check(h *History) *Violation {
 		case Flush, PowerLoss, Attach:
 		}
 	}
-	slices.Sort(c.keys)
+	c.sortKeys()
 	c.register.losses = lossesOf(h, c.register.losses[:0])
 	for from := 0; from < len(c.keys); {
 		to := from + 1
@@ -56,6 +57,34 @@ func (c *Checker) Check(h *History) *Violation {
 		from = to
 	}
 	return nil
+}
+
+// sortKeys brings the keys, which are in order of entries, in that of blocks:
+// by digits of their blocks, for that is ten times as fast as comparing.
+func (c *Checker) sortKeys() {
+	const digit = 11
+	most := uint64(0)
+	for _, key := range c.keys {
+		most = max(most, key>>32)
+	}
+	c.spare = slices.Grow(c.spare[:0], len(c.keys))[:len(c.keys)]
+	for shift := 32; most>>(shift-32) > 0; shift += digit {
+		var starts [1 << digit]uint32
+		for _, key := range c.keys {
+			starts[key>>shift%(1<<digit)]++
+		}
+		sum := uint32(0)
+		for i, count := range starts {
+			starts[i] = sum
+			sum += count
+		}
+		for _, key := range c.keys {
+			at := &starts[key>>shift%(1<<digit)]
+			c.spare[*at] = key
+			*at++
+		}
+		c.keys, c.spare = c.spare, c.keys
+	}
 }
 
 // block judges one block, given by its entries.

@@ -128,7 +128,7 @@ func TestTimeoutIsAViolation(t *testing.T) {
 }
 
 func TestCheckAllocatesNothingForUniqueWrites(t *testing.T) {
-	h, c := busy(2000), &Checker{}
+	h, c := busy(16, 2000), &Checker{}
 	check := func() {
 		if v := c.Check(h); v != nil {
 			t.Fatal(v)

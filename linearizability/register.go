@@ -50,6 +50,7 @@ type loss struct {
 // register is the history of one block, ready to be judged.
 type register struct {
 	block    uint32
+	entries  []entry  // of the block, together: those of a history are far apart
 	accesses []access // by call
 	clusters []cluster
 	losses   []loss // of the volume, by time
@@ -115,9 +116,11 @@ func (r *register) load(h *History, indexes []uint64, t *table) *Violation {
 	r.clusters[initial].live = true
 	r.zeroed, r.twice = false, false
 	r.block = uint32(indexes[0] >> 32)
+	r.entries = r.entries[:0]
 	t.reset(len(indexes))
 	for _, key := range indexes {
-		e := h.at(uint32(key))
+		r.entries = append(r.entries, *h.at(uint32(key)))
+		e := &r.entries[len(r.entries)-1]
 		if !e.kind.writes() {
 			continue
 		}
@@ -143,7 +146,7 @@ func (r *register) load(h *History, indexes []uint64, t *table) *Violation {
 	if v := r.loadReads(h, indexes, t); v != nil {
 		return v
 	}
-	r.settle(h, indexes, t)
+	r.settle(indexes, t)
 	if r.zeroed {
 		r.forgive()
 	}
@@ -181,8 +184,8 @@ func (a *access) openZero() bool { return a.kind == Write && a.cluster == initia
 
 // loadReads checks every read's origin and notes the first return of each value.
 func (r *register) loadReads(h *History, indexes []uint64, t *table) *Violation {
-	for _, key := range indexes {
-		e := h.at(uint32(key))
+	for i, key := range indexes {
+		e := &r.entries[i]
 		if e.kind != Read || e.outcome != done {
 			continue
 		}
@@ -205,9 +208,9 @@ func (r *register) loadReads(h *History, indexes []uint64, t *table) *Violation 
 }
 
 // settle makes the accesses.
-func (r *register) settle(h *History, indexes []uint64, t *table) {
-	for _, key := range indexes {
-		e := h.at(uint32(key))
+func (r *register) settle(indexes []uint64, t *table) {
+	for i, key := range indexes {
+		e := &r.entries[i]
 		a := access{call: e.call, ret: e.ret, value: e.value, entry: uint32(key), kind: e.kind}
 		if e.value != 0 {
 			a.cluster = *t.slot(e.value, r.clusters)
