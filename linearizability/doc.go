@@ -3,7 +3,7 @@
 // of a failure. The simulator calls it once per seed, a recorder on a real
 // cluster once per run; nothing here knows how a history came about.
 //
-//	recorder ──▶ History ──▶ Checker.Check ──▶ nil | *Violation ──▶ text, picture
+//	recorder ──▶ History ──▶ Checker.Check ──▶ nil | *Violation ──▶ words, page
 //	                    └──▶ CheckPrefix   ──▶ nil | *Violation
 //
 // The unit is one register per block, for a block device promises nothing
@@ -19,6 +19,9 @@
 //     smaller crash loses nothing, so it is not in the history at all.
 //   - The image after such a loss is a prefix of the volume's one stream
 //     (CheckPrefix, where the places of writes in the stream are known).
+//
+// History.Save and Load keep a history in a file (docs/history-format.md); the
+// command lagan check judges one by whomever it was recorded.
 //
 // Two judges look at each block. Zones (Gibbons and Korach, "Testing shared
 // memories", 1997) needs n log n steps but values that were written once only.
