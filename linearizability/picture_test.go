@@ -40,7 +40,7 @@ func TestPageTellsTheStory(t *testing.T) {
 		"block 7: not linearizable", // which block
 		"a read returns what the latest write before it left",
 		"<li>client 1&#39;s read (called at 12ms, returned at 13ms) returned value 0:1</li>",
-		"<li>client 0&#39;s write of value 0:2 (called at 4ms, acknowledged at 7ms)</li>",
+		"<li>client 0&#39;s write of value 0:2 (called at 4ms, acknowledged at 7ms): it had replaced what 1 returned before 1 began</li>",
 		"<li>attach of era 3 at 11ms</li>",
 		"<li>power loss at 10ms</li>",
 		"<li>power of &lt;b&gt;n1&lt;/b&gt; lost from 7.5ms to 10.5ms</li>",

@@ -81,8 +81,49 @@ func (v *Violation) Events() []Event {
 	return v.history.events(from, to)
 }
 
-// Describe says in words what operation i of v.Ops was and how it ended.
-func (v *Violation) Describe(i int) string { return v.history.describe(v.Ops[i], uint32(v.Block)) }
+// Describe says in words what operation i of v.Ops was, how it ended, and what
+// it has to do with the first one, which people count as 1.
+func (v *Violation) Describe(i int) string {
+	text := v.history.describe(v.Ops[i], uint32(v.Block))
+	if role := v.role(i); role != "" {
+		text += ": " + role
+	}
+	return text
+}
+
+// role says what operation i of v.Ops has to do with the first one.
+func (v *Violation) role(i int) string {
+	first, e := v.history.at(v.entryOf(v.Ops[0])), v.history.at(v.entryOf(v.Ops[i]))
+	if i == 0 || first.kind != Read || first.outcome != done || !e.kind.writes() || e.block != first.block {
+		return ""
+	}
+	over := e.outcome == done && e.ret < first.call
+	switch {
+	case e.value == first.value:
+		return "it wrote what 1 returned"
+	case over && v.origin(first).outcome == done && v.origin(first).ret < e.call:
+		return "it had replaced what 1 returned before 1 began"
+	case over:
+		return "it was over before 1 began"
+	}
+	return ""
+}
+
+// origin returns the one of v's operations that wrote what read returned, or
+// an entry of unknown outcome; zeroes were there before everything.
+func (v *Violation) origin(read *entry) *entry {
+	for _, op := range v.Ops {
+		if e := v.history.at(v.entryOf(op)); e.kind.writes() && e.value == read.value && e.block == read.block {
+			return e
+		}
+	}
+	for _, e := range v.history.all() {
+		if e.kind.writes() && e.value == read.value && e.block == read.block {
+			return &entry{} // this one or another
+		}
+	}
+	return &entry{outcome: done}
+}
 
 // events returns what happened between from and to.
 func (h *History) events(from, to int64) (list []Event) {
