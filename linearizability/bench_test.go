@@ -74,6 +74,38 @@ func BenchmarkZonesOfAMillion(b *testing.B)     { benchmarkCheck(b, 16, 1_000_00
 func BenchmarkPorcupineOfOneSeed(b *testing.B)  { benchmarkCheck(b, 16, 2_000, true) }
 func BenchmarkPorcupineOfAMillion(b *testing.B) { benchmarkCheck(b, 16, 1_000_000, true) }
 
+// BenchmarkPorcupineWithoutPause measures 4,000 operations on one block that is
+// never at rest, so that nothing can be cut.
+func BenchmarkPorcupineWithoutPause(b *testing.B) {
+	h := restless(2_000)
+	c := &Checker{Thorough: true}
+	b.ReportAllocs()
+	for b.Loop() {
+		if v := c.Check(h); v != nil {
+			b.Fatal(v)
+		}
+	}
+	b.ReportMetric(float64(h.Len())*float64(b.N)/b.Elapsed().Seconds(), "ops/s")
+}
+
+// restless returns a legal history of one block in which a read follows a read
+// and overlaps two writes; the last read is still under way.
+func restless(writes int) *History {
+	h := NewHistory(block.VolumeID{1})
+	at := block.Range{First: testBlock, Count: 1}
+	now, value := int64(0), uint64(0)
+	tick := func() int64 { now += 10; return now }
+	read := h.Call(tick(), 0, Read, at)
+	for range writes {
+		value++
+		w := h.Call(tick(), 1, Write, at, value)
+		h.Return(tick(), read, value-1)
+		read = h.Call(tick(), 0, Read, at)
+		h.Return(tick(), w)
+	}
+	return h
+}
+
 // BenchmarkPowerLosses measures histories that porcupine has to judge in part.
 func BenchmarkPowerLosses(b *testing.B) {
 	rng := rand.New(rand.NewPCG(11, 12))

@@ -96,7 +96,7 @@ func (v *Violation) annotations() (list []porcupine.Annotation) {
 	}
 	var rows lanes
 	events := v.history.events(from, to)
-	for _, e := range events[:min(len(events), eventsMax)] {
+	for _, e := range events[max(0, len(events)-eventsMax):] {
 		start, end := max(e.From, from), min(e.To, to)
 		tag, colour := "event", "#f4b6c0"
 		if e.fault {

@@ -101,19 +101,8 @@ func TestPageIsDrawnForEveryRule(t *testing.T) {
 // busyButWrong returns a long history of one block without quiet moments, in
 // which one of the last reads is stale.
 func busyButWrong(t *testing.T) *History {
-	h := NewHistory(block.VolumeID{1})
-	at := block.Range{First: testBlock, Count: 1}
-	now, value := int64(0), uint64(0)
-	tick := func() int64 { now += 10; return now }
-	read := h.Call(tick(), 0, Read, at)
-	for range 2000 {
-		value++
-		w := h.Call(tick(), 1, Write, at, value)
-		h.Return(tick(), read, value-1)
-		read = h.Call(tick(), 0, Read, at)
-		h.Return(tick(), w)
-	}
-	h.Return(tick(), read, 3)
+	h := restless(2000)
+	h.Return(h.last+1, Op(h.Len()-1), 3)
 	if v := (&Checker{}).Check(h); v == nil || v.Rule != NotLinearizable || len(v.accesses) <= searchShownMax {
 		t.Fatalf("got %v", v)
 	}

@@ -41,7 +41,7 @@ func timelineOf(v *Violation) *timeline {
 	h := v.history
 	from, to := v.span()
 	events := h.events(from, to)
-	events = events[:min(len(events), eventsMax)]
+	events = events[max(0, len(events)-eventsMax):]
 	t := &timeline{}
 	shown := t.choose(v, from, to)
 	var times []int64

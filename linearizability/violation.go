@@ -181,10 +181,19 @@ func (r *register) blame(why conflict) []uint32 {
 		}
 	}
 	add(r.clusters[stale].last)
-	add(r.clusters[stale].write)
-	add(r.clusters[other].write)
+	add(r.writeOf(stale))
+	add(r.writeOf(other))
 	add(r.clusters[other].first)
 	return entries
+}
+
+// writeOf returns the access that wrote a cluster's value, also if it survived
+// power losses since.
+func (r *register) writeOf(k int32) int32 {
+	for r.clusters[k].write == none && r.clusters[k].older != none {
+		k = r.clusters[k].older
+	}
+	return r.clusters[k].write
 }
 
 // blameLoss returns the entries that power loss i should have kept apart.

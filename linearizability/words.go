@@ -1,7 +1,9 @@
 package linearizability
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/lagan-storage/lagan/core/block"
 )
@@ -75,7 +77,7 @@ func (e Event) String() string {
 }
 
 // Events returns what happened from the first call of v's operations to their
-// last end: attaches and power losses in order, then faults.
+// last end: attaches, power losses and faults, in order.
 func (v *Violation) Events() []Event {
 	from, to := v.span()
 	return v.history.events(from, to)
@@ -144,6 +146,7 @@ func (h *History) events(from, to int64) (list []Event) {
 			list = append(list, Event{From: f.from, To: f.to, Text: f.text, fault: true})
 		}
 	}
+	slices.SortStableFunc(list, func(a, b Event) int { return cmp.Compare(a.From, b.From) })
 	return list
 }
 

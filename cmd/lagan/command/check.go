@@ -136,7 +136,8 @@ func violationOf(wrong *linearizability.Violation, page string) *historyViolatio
 	return v
 }
 
-// meanwhileMax is how many events people are shown; the page and JSON have all.
+// meanwhileMax is how many events people are shown, the latest; the page and
+// JSON have all.
 const meanwhileMax = 20
 
 // write is the verdict for people.
@@ -160,11 +161,11 @@ func (r *historyVerdict) write(w io.Writer) error {
 	if len(v.Meanwhile) > 0 {
 		out.add("\nWhat happened meanwhile:")
 	}
-	for i, text := range v.Meanwhile {
-		if i == meanwhileMax {
-			out.add("  and %d more", len(v.Meanwhile)-i)
-			break
-		}
+	earlier := max(0, len(v.Meanwhile)-meanwhileMax)
+	if earlier > 0 {
+		out.add("  - %d things before what follows: -o json has all", earlier)
+	}
+	for _, text := range v.Meanwhile[earlier:] {
 		out.add("  - %s", text)
 	}
 	out.add("\nJudges: zones says %s, porcupine says %s.", v.Zones, v.Porcupine)

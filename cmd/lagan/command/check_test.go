@@ -3,6 +3,7 @@ package command
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,6 +60,17 @@ func TestCheckSaysWhatIsWrongInWords(t *testing.T) {
 	text, err := os.ReadFile(page) //nolint:gosec // this test's own
 	if err != nil || !strings.Contains(string(text), "node n1 killed") || !strings.Contains(string(text), "<svg") {
 		t.Errorf("the page: %v\n%s", err, text)
+	}
+}
+
+func TestCheckShowsTheLatestOfManyFaults(t *testing.T) {
+	more := `{"kind":"read","client":2,"call":5000,"return":6000,"outcome":"ok","block":7,"values":["1:1"]}`
+	for i := range 30 {
+		more += fmt.Sprintf("\n"+`{"kind":"fault","call":%d,"text":"disk %d stalled"}`, 4500+i, i)
+	}
+	_, out, _ := run(t, "check", historyFile(t, more))
+	if !strings.Contains(out, "12 things before") || strings.Contains(out, "disk 9 stalled") || !strings.Contains(out, "disk 10 stalled at 4.51µs") || !strings.Contains(out, "disk 29") {
+		t.Error(out)
 	}
 }
 
