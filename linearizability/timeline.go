@@ -10,7 +10,7 @@ import (
 const (
 	shownMax   = 240 // operations
 	eventsMax  = 60
-	stepWidth  = 38 // between two times: they are evenly spaced
+	stepWidth  = 60 // between two times: they are evenly spaced
 	laneHeight = 24
 	nameWidth  = 90 // of the column with the names of the rows
 )
