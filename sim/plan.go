@@ -30,6 +30,7 @@ type Plan struct {
 	Volumes   []VolumePlan
 	Clients   []ClientPlan
 	Faults    []Fault
+	Scripted  bool          // clients follow their scripts, and draw nothing
 	Safety    time.Duration // of virtual time with faults
 	Liveness  time.Duration // within which everything must work after them
 
@@ -66,6 +67,7 @@ type ClientPlan struct {
 	Think      time.Duration
 	ReadShare  int           // percent
 	Patience   time.Duration // before it goes to another node
+	Script     []Operation   // of a scripted plan: all that it asks for
 }
 
 // clockBoundPPM is half of what two clocks' rates may differ by.

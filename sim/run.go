@@ -30,18 +30,22 @@ type Report struct {
 	Counts    Counts
 	Marks     map[step.Mark]int
 	Histories []*linearizability.History
-	Violation *Violation // nil: nothing was wrong
+	Struck    []Incident    // the faults that struck, in order
+	Asked     [][]Operation // what clients asked for, by client
+	Violation *Violation    // nil: nothing was wrong
 }
 
 // Run builds the plan's cluster, breaks it, heals it and judges it.
 func Run(p *Plan, o Options) (r *Report) {
-	w := newWorld(p, o.Trace, coreMachines())
+	mine := *p // a run changes its plan: healing ends tails
+	w := newWorld(&mine, o.Trace, coreMachines())
 	defer func() {
 		if v := recover(); v != nil {
 			w.tracef(nil, "stopped: %v", v)
 			r = w.report()
 			r.Violation = w.violationOf(v)
 		}
+		r.Plan = p
 	}()
 	w.boot()
 	w.run(int64(p.Safety), nil)
@@ -67,7 +71,7 @@ func (w *World) report() *Report {
 	}
 	return &Report{
 		Histories: histories, Plan: w.plan, Hash: uint64(w.hash), Steps: w.steps, Virtual: time.Duration(w.now),
-		Counts: w.counts, Marks: w.marks.Counts,
+		Counts: w.counts, Marks: w.marks.Counts, Struck: w.struck, Asked: w.asked(),
 	}
 }
 
@@ -151,7 +155,7 @@ func (w *World) boot() {
 	}
 	w.after(30*time.Millisecond, callOperator, w.operator.turn)
 	for _, c := range w.clients {
-		w.after(c.rand.span(0, c.think), callClient, c.tick)
+		c.begin()
 	}
 	w.planFaults()
 }

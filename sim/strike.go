@@ -17,7 +17,7 @@ func (w *World) planFaults() {
 		}
 		w.after(f.At, callFault, func() {
 			if !w.healed {
-				w.strike(f)
+				w.incur(f)
 			}
 		})
 	}

@@ -27,6 +27,9 @@ type client struct {
 	think     time.Duration
 	readShare int
 	epoch     int // of the mount: what was asked in an older one is not waited for
+	script    []Operation
+	asked     []Operation // so far
+	asker     *serving    // of the last one
 }
 
 // request is one operation at a coordinator: a range within a chunk.
@@ -49,7 +52,7 @@ type request struct {
 func newClient(w *World, index int, p *ClientPlan) *client {
 	return &client{
 		world: w, index: index, volume: w.volumes[p.Volume], rand: newStream(w.plan.Seed, "client", index),
-		patience: p.Patience, depth: p.Depth, left: p.Operations, think: p.Think, readShare: p.ReadShare,
+		patience: p.Patience, depth: p.Depth, left: p.Operations, think: p.Think, readShare: p.ReadShare, script: p.Script,
 	}
 }
 
@@ -134,7 +137,7 @@ func (c *client) ask() {
 		}
 	}
 	if kind == step.FlushRequest {
-		c.request(kind, false, block.Range{})
+		c.perform(kind, false, block.Range{})
 		return
 	}
 	hot := c.volume.plan.Hot
@@ -143,8 +146,17 @@ func (c *client) ask() {
 	if c.rand.oneIn(3) {
 		count = c.rand.between(1, min(c.volume.plan.Blocks-first, 20))
 	}
-	rest := block.Range{First: block.Block(first), Count: uint32(count)}
+	c.perform(kind, fua, block.Range{First: block.Block(first), Count: uint32(count)})
+}
+
+// perform asks for one operation, unless its blocks are crowded, and notes it.
+func (c *client) perform(kind step.RequestKind, fua bool, rest block.Range) {
 	if c.volume.crowded(rest) {
+		return
+	}
+	c.note(kind, fua, rest)
+	if kind == step.FlushRequest {
+		c.request(kind, false, block.Range{})
 		return
 	}
 	for !rest.Empty() { // the body cuts at chunks

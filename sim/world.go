@@ -38,6 +38,7 @@ type World struct {
 	probes    stream   // which acknowledgements are looked into
 	spare     pool     // of stores that run by themselves
 	onFlush   []func() // faults that wait for the next acknowledged flush
+	struck    []Incident
 }
 
 // itemKind says what an item of the queue is.
