@@ -11,6 +11,7 @@ GO      := go
 # The tag leaves a codec out of gin that nothing here speaks.
 TAGS    := nomsgpack
 SEEDS   := 2000
+PROFILE := swarm
 T       := 30s
 PREFIX  := /usr/local
 
@@ -95,9 +96,14 @@ replay: ## run SEED=0x… of the simulation again, with its trace
 	@[[ -n "$(SEED)" ]] || { echo 'which one? make replay SEED=0x…' >&2; exit 2; }
 	$(GO) test ./sim -count=1 -v -run '^TestSeed$$' -seed=$(SEED) -log
 
+.PHONY: shrink
+shrink: ## make the failing SEED=0x… of the simulation a small script in sim/testdata
+	@[[ -n "$(SEED)" ]] || { echo 'which one? make shrink SEED=0x…' >&2; exit 2; }
+	$(GO) test ./sim -count=1 -v -timeout=0 -run '^TestShrink$$' -seed=$(SEED) -profile=$(PROFILE)
+
 .PHONY: mutants
 mutants: ## plant each known bug and see the simulation catch it
-	$(GO) test ./sim -count=1 -v -timeout=0 -tags=mutants -run '^TestMutants$$'
+	$(GO) test ./sim -count=1 -v -timeout=0 -tags=mutants -run '^TestMutants$$|^TestCorpusFailsWithItsBugs$$'
 
 .PHONY: fuzz
 fuzz: ## fuzz every decoder for T=30s

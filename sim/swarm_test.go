@@ -40,6 +40,15 @@ func replay(p *Plan) string {
 	return command
 }
 
+// shrinkCommand is the command that makes a failing seed small.
+func shrinkCommand(p *Plan) string {
+	command := fmt.Sprintf("make shrink SEED=0x%x", p.Seed)
+	if p.Profile != Swarm {
+		command += " PROFILE=" + string(p.Profile)
+	}
+	return command
+}
+
 // planOf draws a plan and takes out what -without names.
 func planOf(seed uint64, profile Profile) *Plan {
 	p := NewPlan(seed, profile)
@@ -171,7 +180,7 @@ func sortedKeys[K ~string, V any](m map[K]V) []K {
 func (b *batch) fail(t *testing.T) {
 	t.Helper()
 	for _, r := range b.failed {
-		t.Errorf("%v\n    %s", r.Violation, replay(r.Plan))
+		t.Errorf("%v\n    %s\n    %s", r.Violation, replay(r.Plan), shrinkCommand(r.Plan))
 	}
 }
 
@@ -236,6 +245,12 @@ func TestSeed(t *testing.T) {
 		t.Skip("no -seed given")
 	}
 	p := planOf(*seedFlag, Profile(*profileFlag))
+	show(t, p, replay(p))
+}
+
+// show runs one plan and says what it showed.
+func show(t *testing.T, p *Plan, command string) {
+	t.Helper()
 	o := Options{Checker: &linearizability.Checker{Timeout: searchMax}}
 	if *traceFlag {
 		o.Trace = os.Stdout
@@ -244,9 +259,14 @@ func TestSeed(t *testing.T) {
 	if *historiesFlag != "" {
 		saveHistories(t, r)
 	}
+	if *listFlag {
+		for i := range r.Struck {
+			t.Logf("%v", &r.Struck[i])
+		}
+	}
 	t.Logf("hash %016x, %d events, %v of virtual time", r.Hash, r.Steps, r.Virtual)
 	if r.Violation != nil {
-		t.Errorf("%v\n    %s\n%s", r.Violation, replay(p), r.Violation.Stack)
+		t.Errorf("%v\n    %s\n    %s\n%s", r.Violation, command, shrinkCommand(p), r.Violation.Stack)
 	}
 }
 
