@@ -157,6 +157,7 @@ func (b *body) start() {
 		Limits:    w.plan.Limits,
 	}
 	w.tracef(b, "process %d starts", b.life)
+	w.shootBody(shotUp, b)
 	b.orchestrator = &shard{body: b, kind: orchestratorShard, machine: w.makers.orchestrator(b)}
 	b.begin(b.orchestrator)
 	b.disks, b.coordinators = nil, nil
@@ -214,6 +215,7 @@ func (b *body) kill() {
 	b.world.counts.Kills++
 	b.world.tracef(b, "process %d is killed", b.life)
 	b.die()
+	b.world.shootBody(shotDown, b)
 	for _, d := range b.drives {
 		d.device.Kill()
 	}
@@ -229,6 +231,7 @@ func (b *body) powerLoss(how disk.Loss) {
 	w.counts.PowerLosses++
 	b.die()
 	b.powered = false
+	w.shootBody(shotOff, b)
 	for i, d := range b.drives {
 		lost := d.device.PowerLoss(how)
 		d.taint = 0
@@ -274,6 +277,7 @@ func (b *body) pause(until int64) {
 		b.stood += until - b.world.now
 		b.pausedUntil = max(b.pausedUntil, until)
 		b.world.metadata.paused(b)
+		b.world.shootBody(shotPause, b)
 	}
 }
 
@@ -282,6 +286,7 @@ func (b *body) complete(it *item) {
 	d := b.drives[it.disk]
 	it.ended = true
 	it.event.DiskError = d.device.Complete(it.handle)
+	b.world.shootDisk(b)
 	if it.event.DiskError == step.DiskOK {
 		return
 	}

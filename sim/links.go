@@ -14,6 +14,7 @@ func (n *network) cut(from, to int) {
 		return
 	}
 	l.cut++
+	n.world.shootLink(shotCut, from, to)
 	number := l.cut
 	n.world.after(n.world.plan.Keepalive, callKeepalive, func() {
 		if l.cuts == 0 || l.cut != number {
@@ -34,6 +35,7 @@ func (n *network) mend(from, to int) {
 	}
 	l.cuts--
 	if l.cuts == 0 {
+		n.world.shootLink(shotMend, from, to)
 		n.release(from, to)
 	}
 }
@@ -149,6 +151,9 @@ func (n *network) heal() {
 	for from := range n.links {
 		for to := range n.links[from] {
 			l := &n.links[from][to]
+			if l.cuts > 0 {
+				n.world.shootLink(shotMend, from, to)
+			}
 			l.cuts, l.clogged = 0, 0
 			l.cut++
 			n.release(from, to)

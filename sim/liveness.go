@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/step"
@@ -199,10 +200,18 @@ func (w *World) judge(c *linearizability.Checker) {
 			continue
 		}
 		if found := c.Check(v.history); found != nil {
-			w.fail("linearizability", "%s: %v", v.name, found)
+			w.found("linearizability", v, found)
 		}
 		if found := linearizability.CheckPrefix(v.history); found != nil {
-			w.fail("I3", "%s: %v", v.name, found)
+			w.found("I3", v, found)
 		}
 	}
+}
+
+// found ends the run with a verdict about a history.
+func (w *World) found(invariant string, v *volumeState, found *linearizability.Violation) {
+	panic(&Violation{
+		Invariant: invariant, Text: fmt.Sprintf("%s: %v", v.name, found), Step: w.steps, At: time.Duration(w.now),
+		Volume: w.volumeIndex(v.id), Found: found,
+	})
 }

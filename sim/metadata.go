@@ -98,7 +98,7 @@ func (m *metadataService) answer(s *shard, life uint32, tag step.Tag, after time
 func (m *metadataService) decide(b *body, client *kv.Node, t *metadata.Txn, fate kv.Fate) metadata.Result {
 	r := client.Do(m.store, *t, fate)
 	m.changed()
-	if m.world.trace != nil {
+	if m.world.trace != nil || m.world.film != nil {
 		m.world.tracef(b, "metadata: %s", resultText(t, &r))
 	}
 	return r

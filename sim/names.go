@@ -23,6 +23,13 @@ func kindText(k message.Kind) string {
 	}[k]
 }
 
+// statusText names what a replica says about a request.
+func statusText(s message.Status) string {
+	return [message.StatusCount]string{
+		"OK", "no space", "corrupt", "behind", "gone", "no replica", "wrong state", "disk failed", "below stable",
+	}[s]
+}
+
 // controlName names a control.
 func controlName(k step.ControlKind) string {
 	return map[step.ControlKind]string{
@@ -33,6 +40,14 @@ func controlName(k step.ControlKind) string {
 		step.VolumeUsed: "volume used", step.VolumeWanted: "volume wanted",
 		step.NodesRemoved: "nodes removed", step.NodeEnded: "node ended",
 	}[k]
+}
+
+// outcomeText names what a client is told.
+func outcomeText(e step.RequestError) string {
+	return map[step.RequestError]string{
+		step.RequestOK: "acknowledged", step.RequestNoSpace: "no space", step.RequestIO: "I/O error", step.RequestAmbiguous: "outcome unknown",
+		step.RequestRefused: "refused",
+	}[e]
 }
 
 // requestText names a request.

@@ -65,10 +65,12 @@ const (
 
 // frame is one unit of a stream.
 type frame struct {
-	kind    frameKind
-	reason  step.ConnError
-	crc     block.Checksum // of the payload when it was sent
-	message message.Message
+	kind     frameKind
+	reason   step.ConnError
+	crc      block.Checksum // of the payload when it was sent
+	sent     int64
+	sentStep uint64
+	message  message.Message
 }
 
 func newNetwork(w *World, nodes int) network {
@@ -99,6 +101,7 @@ func (n *network) latency(l *link) time.Duration {
 // put sends a frame towards an end.
 func (n *network) put(c *conn, to int, f frame) {
 	e := &c.ends[to]
+	f.sent, f.sentStep = n.world.now, n.world.steps
 	e.frames = append(e.frames, f)
 	n.token(c, to, 0)
 }
@@ -141,6 +144,7 @@ func (n *network) arrive(c *conn, to int) {
 
 func (n *network) deliver(c *conn, to int, f *frame) {
 	e := &c.ends[to]
+	n.world.shootFrame(c, to, f, e.open)
 	if !e.open {
 		f.message.Payload.Release()
 		if f.kind == frameMessage && e.body.powered {
@@ -207,7 +211,7 @@ func (n *network) overWire(e *end, m *message.Message) (read message.Message) {
 func (n *network) resetFromDead(c *conn, to int) {
 	other := &c.ends[1-to]
 	if other.open && !c.local {
-		n.lose(other, 0)
+		n.lose(c, 1-to, 0)
 		n.put(c, 1-to, frame{kind: frameClosed, reason: step.ConnReset})
 	}
 }
@@ -245,7 +249,7 @@ func (n *network) close(s *shard, id step.Conn) {
 func (n *network) shut(c *conn, at int) {
 	e := &c.ends[at]
 	e.open = false
-	n.lose(e, 0)
+	n.lose(c, at, 0)
 	e.shard.forget(e.id)
 	if !c.ends[0].open && !c.ends[1].open {
 		for i, o := range n.conns {
@@ -257,9 +261,11 @@ func (n *network) shut(c *conn, at int) {
 	}
 }
 
-// lose drops the frames under way towards e, but the first keep of them.
-func (n *network) lose(e *end, keep int) {
+// lose drops the frames under way towards an end, but the first keep of them.
+func (n *network) lose(c *conn, to, keep int) {
+	e := &c.ends[to]
 	for i := e.first + keep; i < len(e.frames); i++ {
+		n.world.shootFrame(c, to, &e.frames[i], false)
 		e.frames[i].message.Payload.Release()
 		e.frames[i] = frame{}
 	}
@@ -273,7 +279,7 @@ func (n *network) truncate(c *conn, to int, reason step.ConnError) {
 	if !e.open {
 		return
 	}
-	n.lose(e, n.rand.below(len(e.frames)-e.first+1))
+	n.lose(c, to, n.rand.below(len(e.frames)-e.first+1))
 	n.put(c, to, frame{kind: frameClosed, reason: reason})
 }
 

@@ -18,6 +18,8 @@ import (
 // that happens in it.
 type Options struct {
 	Trace   io.Writer                // one line an event
+	Film    *Film                    // what is seen from outside; it changes nothing that happens
+	Hashes  func(step, hash uint64)  // is told the hash after every step
 	Checker *linearizability.Checker // whose memory is used; nil makes a new one
 }
 
@@ -39,6 +41,7 @@ type Report struct {
 func Run(p *Plan, o Options) (r *Report) {
 	mine := *p // a run changes its plan: healing ends tails
 	w := newWorld(&mine, o.Trace, coreMachines())
+	w.film, w.hashes = o.Film, o.Hashes
 	defer func() {
 		if v := recover(); v != nil {
 			w.tracef(nil, "stopped: %v", v)
@@ -46,6 +49,9 @@ func Run(p *Plan, o Options) (r *Report) {
 			r.Violation = w.violationOf(v)
 		}
 		r.Plan = p
+		if w.film != nil {
+			w.finish(r.Violation)
+		}
 	}()
 	w.boot()
 	w.run(int64(p.Safety), nil)
@@ -163,6 +169,9 @@ func (w *World) boot() {
 // heal ends every fault, and the workload.
 func (w *World) heal() {
 	w.healed = true
+	if w.film != nil {
+		w.shoot(Shot{Kind: shotHeal, Node: -1, Volume: -1, Text: "the safety phase is over: everything heals"})
+	}
 	w.tracef(nil, "everything heals")
 	w.metadata.heal()
 	w.network.heal()

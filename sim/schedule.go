@@ -36,8 +36,10 @@ type Incident struct {
 
 func (i *Incident) String() string {
 	text := fmt.Sprintf("%v: %v of n%d", i.Fault.At, i.Fault.Kind, i.Whom)
-	if i.Fault.Peer != i.Whom {
-		text += fmt.Sprintf(" (peer n%d)", i.Fault.Peer)
+	switch i.Fault.Kind {
+	case CutOneWay, ClogLink, FlapLink, CreateTwice, DeleteAttached:
+		text += fmt.Sprintf(" and n%d", i.Fault.Peer)
+	default: // one node, or all
 	}
 	if i.Fault.For > 0 {
 		text += fmt.Sprintf(" for %v", i.Fault.For)
@@ -55,9 +57,13 @@ func (w *World) incur(f *Fault) {
 		i.Whom = w.holder(f).index
 	}
 	before := w.counts.Faults[f.Kind]
+	shot := w.shootFault(&i)
 	w.strike(f)
 	i.Withheld = w.counts.Faults[f.Kind] == before
 	w.struck = append(w.struck, i)
+	if i.Withheld && w.film != nil {
+		w.film.Shots[shot].Text = i.String()
+	}
 }
 
 // asked returns what clients asked for, by client.

@@ -266,7 +266,7 @@ func show(t *testing.T, p *Plan, command string) {
 	}
 	t.Logf("hash %016x, %d events, %v of virtual time", r.Hash, r.Steps, r.Virtual)
 	if r.Violation != nil {
-		t.Errorf("%v\n    %s\n    %s\n%s", r.Violation, command, shrinkCommand(p), r.Violation.Stack)
+		t.Errorf("%v\n    %s\n    %s\n    %s\n%s", r.Violation, command, shrinkCommand(p), explain(t, p, command, shrinkCommand(p)), r.Violation.Stack)
 	}
 }
 

@@ -36,13 +36,13 @@ func (w *World) traceEvent(s *shard, ev *step.Event) {
 		text = fmt.Sprintf("revision %d, %d changes, snapshot %v", ev.Update.Revision, len(ev.Update.Changes), ev.Update.Snapshot)
 	default:
 	}
-	w.tracef(s.body, "%-12s ◀ %-11s %s", shardText(s), eventText(ev.Kind), text)
+	w.linef(s.body, "%-12s ◀ %-11s %s", shardText(s), eventText(ev.Kind), text)
 }
 
 // traceEffects writes a line for each effect.
 func (w *World) traceEffects(s *shard, out *step.Effects) {
 	line := func(format string, values ...any) {
-		w.tracef(s.body, "%-12s   ▶ %s", shardText(s), fmt.Sprintf(format, values...))
+		w.linef(s.body, "%-12s   ▶ %s", shardText(s), fmt.Sprintf(format, values...))
 	}
 	for i := range out.Dials {
 		d := &out.Dials[i]

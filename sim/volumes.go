@@ -200,6 +200,7 @@ func (w *World) configured(v *volumeState, next *volume.Config) {
 	hadWhole := before != nil && v.whole(nil, 0)
 	hadDisk := before != nil && v.undamaged()
 	v.config = next
+	w.shootConfig(v, next)
 	if err := next.Check(); err != nil {
 		w.fail("I7", "%v", err)
 	}
@@ -353,6 +354,7 @@ func (w *World) newServing(s *shard) *serving {
 // hear takes note of every control on its way.
 func (w *World) hear(s *shard, c *step.Control) {
 	w.tracef(s.body, "%s: %s", s, controlText(c))
+	w.shootControl(s, c)
 	switch c.Kind {
 	case step.DiskReady:
 		s.ready = true

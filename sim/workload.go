@@ -220,6 +220,7 @@ func (c *client) request(kind step.RequestKind, fua bool, r block.Range) *reques
 	w.requests[q.id] = q
 	w.counts.Asked++
 	c.inFlight++
+	w.shootRequest(shotAsk, q, "", it.event.Request.Payload.Bytes())
 	return q
 }
 
@@ -274,6 +275,7 @@ func (w *World) complete(s *shard, c *step.Completion) {
 		w.counts.Refused++
 		h.Fail(w.now, q.op)
 	}
+	w.shootRequest(shotAnswer, q, outcomeText(c.Error), c.Payload.Bytes())
 	c.Payload.Release()
 	w.finished(q, c.Error == step.RequestOK)
 }
@@ -314,6 +316,7 @@ func (w *World) finished(q *request, ok bool) {
 func (w *World) abandon(s *shard) {
 	st := s.state
 	for len(st.requests) > 0 {
+		w.shootRequest(shotAnswer, st.requests[0], "the coordinator is gone", nil)
 		w.finished(st.requests[0], false)
 	}
 	for i, o := range st.volume.servings {

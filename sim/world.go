@@ -7,6 +7,7 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/linearizability"
 	"github.com/lagan-storage/lagan/sim/disk"
 )
 
@@ -21,6 +22,8 @@ type World struct {
 	scratch   step.Event // what is delivered right now
 	hash      digest
 	trace     io.Writer
+	film      *Film
+	hashes    func(step, hash uint64) // after every step; nil: nobody compares
 	marks     step.Marks
 	counts    Counts
 	bodies    []*body
@@ -144,6 +147,9 @@ func (w *World) one() {
 	case itemNone:
 		panic("sim: an empty item was scheduled")
 	}
+	if w.hashes != nil {
+		w.hashes(w.steps, uint64(w.hash))
+	}
 	w.queue.done(slot)
 }
 
@@ -159,7 +165,9 @@ type Violation struct {
 	Text      string
 	Step      uint64
 	At        time.Duration
-	Stack     string // of a broken invariant in core
+	Stack     string                     // of a broken invariant in core
+	Volume    int                        // by number, of a verdict about one
+	Found     *linearizability.Violation // of a verdict about a history: what contradicts what
 }
 
 func (v *Violation) String() string {
@@ -171,8 +179,21 @@ func (w *World) fail(invariant, format string, values ...any) {
 	panic(&Violation{Invariant: invariant, Text: fmt.Sprintf(format, values...), Step: w.steps, At: time.Duration(w.now)})
 }
 
-// tracef writes one line of the event log; a nil body is the world itself.
+// tracef tells what the world does, to the event log and the film; a nil body is
+// the world itself.
 func (w *World) tracef(b *body, format string, values ...any) {
+	if w.film != nil {
+		s := Shot{Kind: shotNote, Node: -1, Volume: -1, Text: fmt.Sprintf(format, values...)}
+		if b != nil {
+			s.Node = b.index
+		}
+		w.shoot(s)
+	}
+	w.linef(b, format, values...)
+}
+
+// linef writes one line of the event log.
+func (w *World) linef(b *body, format string, values ...any) {
 	if w.trace == nil {
 		return
 	}
