@@ -12,6 +12,7 @@ GO      := go
 TAGS    := nomsgpack
 SEEDS   := 2000
 PROFILE := swarm
+FOR     := 1h
 T       := 30s
 PREFIX  := /usr/local
 
@@ -90,6 +91,10 @@ e2e:
 .PHONY: sim
 sim: ## simulate SEEDS=2000 clusters never seen before
 	$(GO) test ./sim -count=1 -v -timeout=0 -run '^TestSwarm$$' -seeds=$(SEEDS)
+
+.PHONY: swarm
+swarm: ## simulate for FOR=1h and stop at the first failure; one line of JSON every 10 s
+	$(GO) run ./cmd/sim -for $(FOR)
 
 .PHONY: replay
 replay: ## run SEED=0x… of the simulation again, with its trace

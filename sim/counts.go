@@ -35,8 +35,8 @@ type Counts struct {
 	Faults              [FaultCount]int
 }
 
-// plus adds the counts of another run.
-func (c *Counts) plus(o *Counts) {
+// Add adds the counts of another run.
+func (c *Counts) Add(o *Counts) {
 	c.Runs += o.Runs
 	c.Steps += o.Steps
 	c.Asked += o.Asked
@@ -69,5 +69,14 @@ func (c *Counts) plus(o *Counts) {
 	c.Reattached += o.Reattached
 	for i := range c.Faults {
 		c.Faults[i] += o.Faults[i]
+	}
+}
+
+// Shown returns how often what a swarm should show happened, by name.
+func (c *Counts) Shown() map[string]int {
+	return map[string]int{
+		"takeover": c.Takeovers, "power loss": c.PowerLosses, "crash in a step": c.EffectCrashes, "eviction": c.Evictions, "resync": c.Resyncs,
+		"unknown transaction": c.UnknownTransactions, "loss of every copy": c.TotalLosses, "partition or cut": c.Cuts,
+		"fenced coordinator": c.Fenced, "volume handed over": c.HandedOver,
 	}
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -19,6 +20,11 @@ const (
 	MetadataOnly Profile = "metadata"
 	Swarm        Profile = "swarm"
 )
+
+// Known reports whether there is such a profile.
+func (p Profile) Known() bool {
+	return slices.Contains([]Profile{Quiet, NetworkOnly, DiskOnly, MetadataOnly, Swarm}, p)
+}
 
 // Plan is everything about a run that is decided before it starts: data, so
 // that it can be shown, and cut down when it fails.
@@ -68,6 +74,24 @@ type ClientPlan struct {
 	ReadShare  int           // percent
 	Patience   time.Duration // before it goes to another node
 	Script     []Operation   // of a scripted plan: all that it asks for
+}
+
+// ReplayCommand is the command that runs the plan of a seed again.
+func (p *Plan) ReplayCommand() string {
+	command := fmt.Sprintf("go test ./sim -run TestSeed -seed=0x%x", p.Seed)
+	if p.Profile != Swarm {
+		command += " -profile=" + string(p.Profile)
+	}
+	return command
+}
+
+// ShrinkCommand is the command that makes a failing seed small.
+func (p *Plan) ShrinkCommand() string {
+	command := fmt.Sprintf("make shrink SEED=0x%x", p.Seed)
+	if p.Profile != Swarm {
+		command += " PROFILE=" + string(p.Profile)
+	}
+	return command
 }
 
 // clockBoundPPM is half of what two clocks' rates may differ by.

@@ -19,6 +19,7 @@ import (
 type Options struct {
 	Trace   io.Writer                // one line an event
 	Film    *Film                    // what is seen from outside; it changes nothing that happens
+	canary  bool                     // see Canary
 	Hashes  func(step, hash uint64)  // is told the hash after every step
 	Checker *linearizability.Checker // whose memory is used; nil makes a new one
 }
@@ -41,7 +42,7 @@ type Report struct {
 func Run(p *Plan, o Options) (r *Report) {
 	mine := *p // a run changes its plan: healing ends tails
 	w := newWorld(&mine, o.Trace, coreMachines())
-	w.film, w.hashes = o.Film, o.Hashes
+	w.film, w.hashes, w.canary = o.Film, o.Hashes, o.canary
 	defer func() {
 		if v := recover(); v != nil {
 			w.tracef(nil, "stopped: %v", v)

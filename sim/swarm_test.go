@@ -31,24 +31,6 @@ var (
 	traceFlag     = flag.Bool("log", false, "TestSeed prints one line an event")
 )
 
-// replay is the command that runs a failing seed again.
-func replay(p *Plan) string {
-	command := fmt.Sprintf("go test ./sim -run TestSeed -seed=0x%x", p.Seed)
-	if p.Profile != Swarm {
-		command += " -profile=" + string(p.Profile)
-	}
-	return command
-}
-
-// shrinkCommand is the command that makes a failing seed small.
-func shrinkCommand(p *Plan) string {
-	command := fmt.Sprintf("make shrink SEED=0x%x", p.Seed)
-	if p.Profile != Swarm {
-		command += " PROFILE=" + string(p.Profile)
-	}
-	return command
-}
-
 // planOf draws a plan and takes out what -without names.
 func planOf(seed uint64, profile Profile) *Plan {
 	p := NewPlan(seed, profile)
@@ -102,7 +84,7 @@ func runBatch(first uint64, seeds int, profile Profile, most int) *batch {
 }
 
 func (b *batch) add(r *Report) {
-	b.plus(&r.Counts)
+	b.Add(&r.Counts)
 	b.events += r.Steps
 	for m, n := range r.Marks {
 		b.marks[m] += n
@@ -111,22 +93,11 @@ func (b *batch) add(r *Report) {
 	if r.Violation != nil {
 		b.failed = append(b.failed, r)
 	}
-	had := func(name string, n int) {
+	for name, n := range r.Counts.Shown() {
 		if n > 0 {
 			b.share[name]++
 		}
 	}
-	c := &r.Counts
-	had("takeover", c.Takeovers)
-	had("power loss", c.PowerLosses)
-	had("crash in a step", c.EffectCrashes)
-	had("eviction", c.Evictions)
-	had("resync", c.Resyncs)
-	had("unknown transaction", c.UnknownTransactions)
-	had("loss of every copy", c.TotalLosses)
-	had("partition or cut", c.Cuts)
-	had("fenced coordinator", c.Fenced)
-	had("volume handed over", c.HandedOver)
 }
 
 // floors are the least shares, in percent of runs, that a swarm must have to
@@ -180,7 +151,7 @@ func sortedKeys[K ~string, V any](m map[K]V) []K {
 func (b *batch) fail(t *testing.T) {
 	t.Helper()
 	for _, r := range b.failed {
-		t.Errorf("%v\n    %s\n    %s", r.Violation, replay(r.Plan), shrinkCommand(r.Plan))
+		t.Errorf("%v\n    %s\n    %s", r.Violation, r.Plan.ReplayCommand(), r.Plan.ShrinkCommand())
 	}
 }
 
@@ -245,7 +216,7 @@ func TestSeed(t *testing.T) {
 		t.Skip("no -seed given")
 	}
 	p := planOf(*seedFlag, Profile(*profileFlag))
-	show(t, p, replay(p))
+	show(t, p, p.ReplayCommand())
 }
 
 // show runs one plan and says what it showed.
@@ -266,7 +237,7 @@ func show(t *testing.T, p *Plan, command string) {
 	}
 	t.Logf("hash %016x, %d events, %v of virtual time", r.Hash, r.Steps, r.Virtual)
 	if r.Violation != nil {
-		t.Errorf("%v\n    %s\n    %s\n    %s\n%s", r.Violation, command, shrinkCommand(p), explain(t, p, command, shrinkCommand(p)), r.Violation.Stack)
+		t.Errorf("%v\n    %s\n    %s\n    %s\n%s", r.Violation, command, p.ShrinkCommand(), explain(t, p, command, p.ShrinkCommand()), r.Violation.Stack)
 	}
 }
 

@@ -151,7 +151,7 @@ func (w *World) checkLoss(v *volumeState, why string) {
 // showLoss records a loss before the session of an era serves. One that was
 // there before the loss may serve what its own successor will lack.
 func (w *World) showLoss(v *volumeState, era block.Epoch) {
-	if v.lossEpoch == 0 {
+	if v.lossEpoch == 0 || w.canary {
 		return
 	}
 	v.history.PowerLoss(w.now)
