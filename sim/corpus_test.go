@@ -152,7 +152,7 @@ func TestRunCanBeReplayedFromItsSchedule(t *testing.T) {
 }
 
 func TestScriptWrittenByHandIsReadAndNonsenseIsRefusedWithItsLine(t *testing.T) {
-	begin := "seed 7\nnodes 3\nblocksize 64\nvolume blocks=8 members=0,1\nclient volume=0\n"
+	begin := "seed 7\nprofile swarm\nscripted true\nnodes 3\nblocksize 64\nsafety 3s\nliveness 2m\nkeepalive 5s\nprobeonein 1\nmetadatamax 1ms\ndisksize 16777216\njournalbytes 2097152\nvolume blocks=8 members=0,1\nclient volume=0\n"
 	s, err := ReadScript(strings.NewReader("# why\n" + begin + "at 2s c0 write 3+2 fua moves\nat 1s c0 flush\nat 3ms power-loss n1 peer=n2 for=1s pick=0x10\n"))
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +164,11 @@ func TestScriptWrittenByHandIsReadAndNonsenseIsRefusedWithItsLine(t *testing.T) 
 	if want := (Fault{At: 3 * time.Millisecond, Kind: LosePower, Node: 1, Peer: 2, For: time.Second, Pick: 16}); s.Plan.Faults[0] != want {
 		t.Errorf("fault: %v", &s.Plan.Faults[0])
 	}
+	if r := Run(s.Plan, Options{}); r.Violation != nil || len(r.Asked[0]) != 2 || len(r.Struck) != 1 {
+		t.Errorf("the script does not run: %v, asked %v, struck %v", r.Violation, r.Asked, r.Struck)
+	}
 	for _, wrong := range []string{
+		"safety 0s",
 		"nodes many", "flavour 3", "at 1s", "at soon kill n1", "at 1s melt n1", "at 1s kill node1", "at 1s kill n7", "at 1s c3 read 1+1",
 		"at 1s c0 eat 1+1", "at 1s c0 read 1+1 twice", "at 1s c0 read 7+2", "at 1s c0 read", "at 1s kill n1 colour=3", "client volume=9", "volume blocks=3 members=5",
 	} {
@@ -172,4 +176,38 @@ func TestScriptWrittenByHandIsReadAndNonsenseIsRefusedWithItsLine(t *testing.T) 
 			t.Errorf("%q was read", wrong)
 		}
 	}
+}
+
+// FuzzReadScript reads anything: it is refused, or written as something that is
+// read as the same plan.
+func FuzzReadScript(f *testing.F) {
+	f.Add([]byte("seed 7\nprofile swarm\nscripted true\nnodes 3\nblocksize 64\nsafety 3s\nliveness 2m\nkeepalive 5s\nprobeonein 1\nmetadatamax 1ms\ndisksize 16777216\njournalbytes 2097152\nclockppm 1,2,3\nvolume blocks=8 members=0,1\nclient volume=0\nat 2s c0 write 3+2 fua moves\nat 3ms power-loss n1 peer=n2\n"))
+	paths, err := filepath.Glob(filepath.Join("testdata", "*.sim"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		s, err := ReadScript(bytes.NewReader(text))
+		if err != nil {
+			return
+		}
+		var file bytes.Buffer
+		if err := s.Write(&file); err != nil {
+			t.Fatal(err)
+		}
+		again, err := ReadScript(bytes.NewReader(file.Bytes()))
+		if err != nil {
+			t.Fatalf("what was written cannot be read: %v\n%s", err, file.Bytes())
+		}
+		if !reflect.DeepEqual(s, again) {
+			t.Errorf("read is\n%+v\nand after writing\n%+v\n%s", s, again, file.Bytes())
+		}
+	})
 }

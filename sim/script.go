@@ -363,6 +363,9 @@ func (p *Plan) check() error {
 	if p.Nodes < 1 || len(p.ClockPPM) > p.Nodes || len(p.Volumes) == 0 || p.BlockSize < 64 || p.Nodes > math.MaxUint8 {
 		return fmt.Errorf("it needs nodes, a volume and a block size of 64 or more")
 	}
+	if p.Safety <= 0 || p.Liveness <= 0 || p.Keepalive <= 0 || p.DiskSize <= 0 || p.JournalBytes <= 0 || p.Profile == "" {
+		return fmt.Errorf("it needs profile, safety, liveness, keepalive, disksize and journalbytes: begin with one that is there")
+	}
 	for i := range p.Volumes {
 		v := &p.Volumes[i]
 		if v.Blocks < 1 || len(v.Members) == 0 || !node(slices.Min(v.Members)) || !node(slices.Max(v.Members)) {
