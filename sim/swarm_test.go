@@ -216,11 +216,11 @@ func TestSeed(t *testing.T) {
 		t.Skip("no -seed given")
 	}
 	p := planOf(*seedFlag, Profile(*profileFlag))
-	show(t, p, p.ReplayCommand())
+	show(t, p, p.ReplayCommand(), p.ShrinkCommand())
 }
 
-// show runs one plan and says what it showed.
-func show(t *testing.T, p *Plan, command string) {
+// show runs one plan and says what it showed; commands do so again.
+func show(t *testing.T, p *Plan, commands ...string) {
 	t.Helper()
 	o := Options{Checker: &linearizability.Checker{Timeout: searchMax}}
 	if *traceFlag {
@@ -237,7 +237,7 @@ func show(t *testing.T, p *Plan, command string) {
 	}
 	t.Logf("hash %016x, %d events, %v of virtual time", r.Hash, r.Steps, r.Virtual)
 	if r.Violation != nil {
-		t.Errorf("%v\n    %s\n    %s\n    %s\n%s", r.Violation, command, p.ShrinkCommand(), explain(t, p, command, p.ShrinkCommand()), r.Violation.Stack)
+		t.Errorf("%v\n    %s\n    %s\n%s", r.Violation, strings.Join(commands, "\n    "), explain(t, p, commands...), r.Violation.Stack)
 	}
 }
 
