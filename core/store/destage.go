@@ -255,8 +255,12 @@ func (s *Store) copies(j *job, d *format.Descriptor) (copies, keeps bool) {
 func (s *Store) writeHome(i int32, out *step.Effects) {
 	j := s.jobs.table[i]
 	h := &j.home
+	bad := s.mismatched(j)
+	if bad != 0 && s.readAgain(i, out) {
+		return
+	}
 	for b := range j.sources {
-		if j.sources[b].kind == sourceDisk && block.ChecksumOf(s.blockOf(j, b)) != j.sources[b].sum {
+		if bad&(1<<b) != 0 {
 			out.Marks.Hit("store: journal data lost before it went home")
 			h.lost |= 1 << b
 			j.sources[b].kind = sourceBad

@@ -106,6 +106,11 @@ func (s *Store) onDiskDone(tag step.Tag, err step.DiskError, out *step.Effects) 
 
 // complete hands the outcome of an operation to who waits for it.
 func (s *Store) complete(kind ioKind, ref int32, err step.DiskError, out *step.Effects) {
+	if retrySync && err != step.DiskOK && (kind == ioSync || kind == ioCkptSync || kind == ioSuperSync) {
+		out.Marks.Hit("mutant: sync retry")
+		s.emit(s.begin(kind, ref), step.DiskSync, 0, out)
+		return
+	}
 	if err != step.DiskOK && kind != ioJob && kind != ioLeaf && kind != ioOpen {
 		s.fail(out, "disk %v: %s returned an error: nothing written since the last completed sync is trusted; the disk is to be opened anew", s.super.Disk, kind.name())
 		return

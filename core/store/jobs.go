@@ -48,6 +48,7 @@ type job struct {
 	busy    bool
 	parity  uint8 // which count of readers it is in
 	failed  bool
+	again   bool // its blocks were read a second time
 	tries   int
 	waiting int
 	handle  uint32
@@ -327,6 +328,13 @@ func (s *Store) finishRead(i int32, out *step.Effects) {
 		case sourceSkip:
 		}
 	}
+	if mismatch && unverified {
+		out.Marks.Hit("mutant: unverified")
+		mismatch = false
+	}
+	if (mismatch || j.failed) && s.readAgain(i, out) {
+		return
+	}
 	if !mismatch || status != message.OK {
 		s.answerRead(i, status)
 		return
@@ -338,6 +346,7 @@ func (s *Store) finishRead(i int32, out *step.Effects) {
 		}
 		if j.sources != before {
 			out.Marks.Hit("store: read looked again")
+			j.again = false
 			if !s.readSources(i, out) {
 				s.finishRead(i, out)
 			}

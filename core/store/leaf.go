@@ -17,6 +17,7 @@ type leaf struct {
 	number  uint64
 	content format.Leaf
 	loaded  bool
+	again   bool // its page was read a second time
 	dirty   bool
 	busy    bool
 	pins    int     // jobs that hold it across disk operations
@@ -106,11 +107,16 @@ func (s *Store) leafFor(t *tree, number uint64, job int32, out *step.Effects) (a
 		l.loaded = false
 		l.waiters = append(l.waiters, job)
 		l.buffer = s.params.Pool.Get(format.PageSize)
-		io := s.begin(ioLeaf, i)
-		s.piece(io, l.buffer.Retain())
-		s.emit(io, step.DiskRead, s.pageAddress(child.Page), out)
+		s.readLeaf(i, out)
 	}
 	return i, l.loaded
+}
+
+func (s *Store) readLeaf(i int32, out *step.Effects) {
+	l := s.leaves.leaves[i]
+	io := s.begin(ioLeaf, i)
+	s.piece(io, l.buffer.Retain())
+	s.emit(io, step.DiskRead, s.pageAddress(l.tree.child(l.number).Page), out)
 }
 
 // newLeaf takes an empty leaf into the cache and drops one too many.
@@ -160,6 +166,12 @@ func (s *Store) onLeafRead(i int32, err step.DiskError, out *step.Effects) {
 	body, _, bad := format.OpenPage(l.buffer.Bytes(), format.PageLeaf, s.super.Pool, s.pageAddress(child.Page), child.CRC, l.number)
 	if bad == nil {
 		bad = format.DecodeLeaf(body, uint32(s.slots.Total()), &l.content)
+	}
+	if (err != step.DiskOK || bad != nil) && !l.again {
+		out.Marks.Hit("store: leaf page read a second time")
+		l.again = true
+		s.readLeaf(i, out)
+		return
 	}
 	if err != step.DiskOK || bad != nil {
 		out.Marks.Hit("store: leaf page lost")

@@ -197,7 +197,7 @@ func (s *Store) refusal() message.Status {
 
 // checkAppend refuses what breaks the rules of a stream.
 func (s *Store) checkAppend(r *replica, rec *message.Record, payload block.Buffer) message.Status {
-	if r.damaged || rec.Position.Seq != r.appended.Seq+1 || rec.Position.Era < r.appended.Era {
+	if r.damaged || rec.Position.Seq != r.appended.Seq+1 && !anySeq || rec.Position.Era < r.appended.Era {
 		return message.WrongState
 	}
 	n := uint64(rec.Range.Count)
@@ -292,12 +292,20 @@ func (s *Store) appendMapped(r *replica, rec format.Record, payload block.Buffer
 	s.queue.ops[i].ready = false
 	io := s.begin(ioMapData, i)
 	s.piece(io, payload.Retain())
+	if mapEarly {
+		out.Marks.Hit("mutant: map early")
+		s.onMapWritten(i)
+		s.ios[io].ref = index.None
+	}
 	s.emit(io, step.DiskWrite, s.slotAddress(slot), out)
 	return message.OK
 }
 
 // onMapWritten lets a record enter a batch now that its data is written.
 func (s *Store) onMapWritten(i int32) {
+	if mapEarly && i == index.None {
+		return
+	}
 	o := &s.queue.ops[i]
 	o.ready = true
 	o.payload.Release()

@@ -105,6 +105,9 @@ func (s *Store) mayReplay(r *replica, rec *format.Record, out *step.Effects) boo
 	if r.cutOff {
 		return false
 	}
+	if anySeq && rec.Position.Era == r.last.Era {
+		return s.claimSlot(rec, out)
+	}
 	if rec.Position.Seq <= r.last.Seq {
 		if rec.Position.Era <= r.last.Era {
 			return false // the same record again

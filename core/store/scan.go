@@ -335,7 +335,7 @@ func (s *Store) cutTorn(out *step.Effects) {
 		}
 		gap := i > 0 && sc.batches[i-1].end.batch+1 != b.end.batch && sc.batches[i-1].end.batch >= sc.durable
 		if len(b.bad) > 0 && acceptTornTail {
-			out.Marks.Hit("mutant: torn tail accepted")
+			out.Marks.Hit("mutant: torn tail")
 		}
 		if gap || len(b.bad) > 0 && !acceptTornTail {
 			out.Marks.Hit("store: torn tail cut")

@@ -52,7 +52,7 @@ func (s *Store) runTail(i int32, out *step.Effects) {
 				s.endTail(i, message.Gone)
 				return
 			}
-			j.tail.record = m
+			j.tail.record, j.again, j.failed = m, false, false
 			j.buffer = s.params.Pool.Get(int(rec.Range.Count) * s.blockSize)
 			if s.readSources(i, out) {
 				return
@@ -107,6 +107,9 @@ func (s *Store) finishTail(i int32, out *step.Effects) {
 	good := !j.failed
 	for b := j.first; b < j.first+j.count; b++ {
 		good = good && j.sources[b].kind == sourceDisk && block.ChecksumOf(s.blockOf(j, b)) == j.sources[b].sum
+	}
+	if !good && s.readAgain(i, out) {
+		return
 	}
 	if !good {
 		j.buffer.Release()
