@@ -168,6 +168,10 @@ func (c *Coordinator) onTimer(tag step.Tag, out *step.Effects) {
 	if tag.Slot == reissueSlot {
 		if c.proposed != nil && tag.Generation == c.proposalTag {
 			c.issue(out)
+			if blindRetry {
+				out.Marks.Hit("mutant: blind retry")
+				out.Transactions[len(out.Transactions)-1].Txn.Guards = nil
+			}
 		}
 		return
 	}

@@ -28,8 +28,8 @@ type op struct {
 	generation uint32
 	asked      *member   // of a read: who
 	askedAt    step.Time // of a read: when
-	tried      uint32    // of a read: bit i: members[i] was tried and could not
-	corrupt    bool      // of a read: a member's copy was found damaged
+	tried      uint32    // of a read: bit i: members[i] was asked and has not given it
+	bad        uint32    // of a read: bit i: members[i] answered that its copy is damaged
 }
 
 // opTable holds the requests: slots with generations, a list of those that hold

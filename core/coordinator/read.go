@@ -1,6 +1,8 @@
 package coordinator
 
 import (
+	"slices"
+
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/step"
@@ -11,13 +13,13 @@ import (
 // of them has what is committed.
 func (c *Coordinator) startRead(i int32, out *step.Effects) {
 	o := &c.ops.slots[i]
-	m, index := c.readFrom(o)
+	m, index := c.readFrom(o, out)
 	if m == nil {
-		if o.corrupt && c.allTried(o) {
+		if o.bad != 0 && c.allBad(o) {
 			c.finish(i, step.RequestIO, block.Buffer{}, out)
 			return
 		}
-		o.state, o.tried = opStalled, 0
+		o.stall()
 		return
 	}
 	o.state, o.asked, o.askedAt = opReading, m, c.now
@@ -29,10 +31,14 @@ func (c *Coordinator) startRead(i int32, out *step.Effects) {
 
 // readFrom picks the member to ask: one that is valid and was not tried, on
 // this node if there is one, else the least busy.
-func (c *Coordinator) readFrom(o *op) (best *member, index int) {
+func (c *Coordinator) readFrom(o *op, out *step.Effects) (best *member, index int) {
 	for k, m := range c.members {
-		if !c.valid(m) || o.tried&(1<<k) != 0 {
+		stray := readAny && m.prepared() && !c.valid(m)
+		if !c.valid(m) && !stray || o.tried&(1<<k) != 0 {
 			continue
+		}
+		if stray {
+			out.Marks.Hit("mutant: read any")
 		}
 		if m.Node == c.p.Node {
 			return m, k
@@ -44,16 +50,19 @@ func (c *Coordinator) readFrom(o *op) (best *member, index int) {
 	return best, index
 }
 
-// allTried reports whether every member that is in sync was asked: one that
-// cannot be asked now may still have a good copy.
-func (c *Coordinator) allTried(o *op) bool {
+// allBad reports whether every member that is in sync said that its copy is
+// damaged: one that cannot be asked now, or is late, may still have a good one.
+func (c *Coordinator) allBad(o *op) bool {
 	for k, m := range c.members {
-		if m.State == volume.InSync && o.tried&(1<<k) == 0 {
+		if m.State == volume.InSync && o.bad&(1<<k) == 0 {
 			return false
 		}
 	}
 	return true
 }
+
+// stall has a read begin anew later.
+func (o *op) stall() { o.state, o.tried, o.bad = opStalled, 0, 0 }
 
 // onData takes a member's answer to a read. It goes to the device only while
 // every required member's grant lasts: else a later coordinator may have
@@ -69,21 +78,33 @@ func (c *Coordinator) onData(m *member, msg *message.Message, out *step.Effects)
 	switch {
 	case msg.Status != message.OK:
 		msg.Payload.Release()
-		o.corrupt = o.corrupt || msg.Status == message.Corrupt || msg.Status == message.DiskFailed
+		if msg.Status == message.Corrupt || msg.Status == message.DiskFailed {
+			c.foundBad(o)
+		}
 		c.startRead(i, out)
-	case !c.intact(o, msg):
+	case !trustData && !c.intact(o, msg):
 		out.Marks.Hit("coordinator: read answered with damaged data")
 		msg.Payload.Release()
-		o.corrupt = true
+		c.foundBad(o)
 		c.startRead(i, out)
-	case !c.grantsValid() && !staleGrant:
+	case staleGrant && !c.grantsValid():
+		out.Marks.Hit("mutant: stale grant")
+		c.finish(i, step.RequestOK, msg.Payload, out)
+	case !c.grantsValid():
 		out.Marks.Hit("coordinator: read held back without grants")
 		msg.Payload.Release()
-		o.state, o.tried = opStalled, 0
+		o.stall()
 	default:
 		c.finish(i, step.RequestOK, msg.Payload, out)
 	}
 	c.startWaiting(out)
+}
+
+// foundBad notes that the member that was asked cannot give what o reads.
+func (c *Coordinator) foundBad(o *op) {
+	if k := slices.Index(c.members, o.asked); k >= 0 {
+		o.bad |= 1 << k
+	}
 }
 
 func (c *Coordinator) intact(o *op, msg *message.Message) bool {
@@ -120,7 +141,7 @@ func (c *Coordinator) retryReads(out *step.Effects) {
 func (c *Coordinator) stallReads(m *member) {
 	for _, i := range c.ops.active {
 		if o := &c.ops.slots[i]; o.state == opReading && o.asked == m {
-			o.state, o.tried = opStalled, 0
+			o.stall()
 		}
 	}
 }

@@ -102,6 +102,10 @@ func (c *Coordinator) grantWish(listed *volume.Member, m *member, w wish, out *s
 		out.Marks.Hit("coordinator: member evicted")
 		listed.State = volume.Out
 		m.resyncAfter = c.now.Add(resyncPause)
+		if evictEarly {
+			out.Marks.Hit("mutant: evict early")
+			m.State = volume.Out
+		}
 	case giveUp:
 		listed.State = volume.Out
 		m.resyncAfter = c.now.Add(resyncPause)

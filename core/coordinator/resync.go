@@ -51,14 +51,25 @@ type resync struct {
 	joinAt   uint64 // the seq that everyone must have durable before the target counts
 }
 
-// source returns a member that a resync can read from, or nil.
-func (c *Coordinator) source() *member {
+// source returns a member that a resync can read from, or nil: rather one that
+// did not fail at that before.
+func (c *Coordinator) source() (best *member) {
 	for _, m := range c.members {
-		if c.fine(m) {
+		if c.fine(m) && (best == nil || best.unfit && !m.unfit) {
+			best = m
+		}
+	}
+	return best
+}
+
+// strayed returns what the mutant takes for a source: a member that is out.
+func (c *Coordinator) strayed(source *member) *member {
+	for _, m := range c.members {
+		if wrongSource && m.State == volume.Out && m.prepared() && m.promise.Complete {
 			return m
 		}
 	}
-	return nil
+	return source
 }
 
 // afterResyncConfig acts on what the members have become.
@@ -69,6 +80,7 @@ func (c *Coordinator) afterResyncConfig(out *step.Effects) {
 		case volume.InSync:
 			if isTarget {
 				c.resync = nil
+				m.unfit = false
 			}
 			m.joining = false
 			if m.promise.Incarnation == m.Incarnation {
@@ -97,6 +109,11 @@ func (c *Coordinator) beginResync(target *member, out *step.Effects) {
 		return // reconfigure gives the member up and tries again later
 	}
 	out.Marks.Hit("coordinator: resync begun")
+	if right := source; wrongSource {
+		if source = c.strayed(right); source != right {
+			out.Marks.Hit("mutant: wrong source")
+		}
+	}
 	c.resync = &resync{id: c.random.next() &^ 0xff, target: target, source: source, moved: c.now}
 	c.askResync(target, resyncBegin, message.Message{Kind: message.ResyncBegin}, out)
 }
@@ -186,7 +203,9 @@ func (c *Coordinator) onPulled(m *member, msg *message.Message, out *step.Effect
 		r.listed = append(r.listed, message.Change{Chunk: msg.Chunk})
 		msg.Payload.Release() // superviseResync asks again
 	default:
+		out.Marks.Hit("coordinator: source of a resync cannot be read")
 		msg.Payload.Release()
+		m.unfit = true
 		c.abortResync(out)
 		c.reconfigure(out)
 	}
@@ -230,6 +249,11 @@ func (c *Coordinator) endPass(out *step.Effects) {
 	r.since = r.stable
 	if c.now.Sub(r.started) < shortPass || r.passes >= passesMax {
 		c.goLive(out)
+		if skipDirtied {
+			out.Marks.Hit("mutant: skip dirtied")
+			c.endPass(out)
+			return
+		}
 	}
 	c.startPass(out)
 }
@@ -240,6 +264,9 @@ func (c *Coordinator) endPass(out *step.Effects) {
 func (c *Coordinator) goLive(out *step.Effects) {
 	r, last := c.resync, c.window.next-1
 	r.live, r.minimum = true, last
+	if wrongSource && r.source.State == volume.Out {
+		r.minimum = 0
+	}
 	c.askResync(r.target, resyncLive, message.Message{
 		Kind: message.ResyncLive, Position: block.Position{Era: c.era, Seq: last},
 	}, out)
@@ -267,7 +294,7 @@ func (c *Coordinator) superviseResync(out *step.Effects) {
 		return
 	}
 	settling := c.proposed != nil && r.target.joining
-	if r.target.condemned != "" || !c.valid(r.source) || c.late(r.target) || c.now.Sub(r.moved) >= resyncStall && !settling {
+	if r.target.condemned != "" || !wrongSource && !c.valid(r.source) || c.late(r.target) || c.now.Sub(r.moved) >= resyncStall && !settling {
 		c.abortResync(out)
 		return
 	}

@@ -46,7 +46,12 @@ func (c *Coordinator) pump(m *member, out *step.Effects) {
 	for m.sent+1 < c.window.next {
 		e := c.window.at(m.sent + 1)
 		m.sent++
-		c.send(m, message.Message{Kind: message.Append, Record: e.record, Payload: e.payload.Retain()}, out)
+		record := e.record
+		if trimLocal && record.Op == message.OpZero && m != c.members[0] {
+			out.Marks.Hit("mutant: trim local")
+			record.Op = message.OpNop
+		}
+		c.send(m, message.Message{Kind: message.Append, Record: record, Payload: e.payload.Retain()}, out)
 	}
 }
 
@@ -75,7 +80,7 @@ func (c *Coordinator) progress(m *member, msg *message.Message) {
 // advance moves committed and stable as far as the required members allow and
 // answers what waited for that.
 func (c *Coordinator) advance(out *step.Effects) {
-	accepted, durable, known := c.lowest()
+	accepted, durable, known := c.lowest(out)
 	if known {
 		c.commitTo(accepted, out)
 		c.stabilize(durable, out)
@@ -85,7 +90,7 @@ func (c *Coordinator) advance(out *step.Effects) {
 
 // lowest returns how far all required members are; known is false while one of
 // them cannot be believed.
-func (c *Coordinator) lowest() (accepted, durable block.Seq, known bool) {
+func (c *Coordinator) lowest(out *step.Effects) (accepted, durable block.Seq, known bool) {
 	first := true
 	for _, m := range c.members {
 		if !c.required(m) {
@@ -93,6 +98,7 @@ func (c *Coordinator) lowest() (accepted, durable block.Seq, known bool) {
 		}
 		if !c.counts(m) || !m.streaming {
 			if ackEarly && !first {
+				out.Marks.Hit("mutant: ack early")
 				continue
 			}
 			return 0, 0, false
@@ -101,8 +107,14 @@ func (c *Coordinator) lowest() (accepted, durable block.Seq, known bool) {
 		case first:
 			accepted, durable = m.accepted, m.durable
 		case ackEarly:
+			if m.accepted != accepted {
+				out.Marks.Hit("mutant: ack early")
+			}
 			accepted, durable = max(accepted, m.accepted), min(durable, m.durable)
 		case flushLocal:
+			if m.durable != durable {
+				out.Marks.Hit("mutant: flush local")
+			}
 			accepted, durable = min(accepted, m.accepted), max(durable, m.durable)
 		default:
 			accepted, durable = min(accepted, m.accepted), min(durable, m.durable)
@@ -124,7 +136,9 @@ func (c *Coordinator) commitTo(seq block.Seq, out *step.Effects) {
 		if i == noOp {
 			continue
 		}
-		if c.ops.slots[i].FUA {
+		if c.ops.slots[i].FUA && fuaPlain {
+			out.Marks.Hit("mutant: FUA plain")
+		} else if c.ops.slots[i].FUA {
 			c.ops.slots[i].state = opFlushing
 			c.flushes = append(c.flushes, flush{op: i, to: c.committed})
 			syncTo = c.committed
