@@ -111,7 +111,7 @@ func (o *Orchestrator) Step(now step.Time, ev *step.Event, out *step.Effects) {
 	case step.EventTransaction:
 		o.onTransaction(ev.Tag, &ev.Result, out)
 	case step.EventWatch:
-		o.onWatch(ev.Update)
+		o.onWatch(ev.Update, out)
 	case step.EventControl:
 		o.onControl(&ev.Control)
 	case step.EventCommand:
@@ -142,8 +142,11 @@ func (o *Orchestrator) onTimer(tag step.Tag, out *step.Effects) {
 	}
 }
 
-func (o *Orchestrator) onWatch(u *metadata.Update) {
+func (o *Orchestrator) onWatch(u *metadata.Update, out *step.Effects) {
 	first := !o.view.Known()
+	if u.Snapshot && !first {
+		out.Marks.Hit("orchestrator: watch began anew with a snapshot")
+	}
 	o.view.Watched(o.now, u)
 	if first && o.view.Known() {
 		o.machines = true

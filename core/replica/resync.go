@@ -11,7 +11,7 @@ import (
 // the coordinator asks for.
 
 func (r *Replica) onListChanged(now step.Time, l *link, m *message.Message, out *step.Effects) {
-	if !r.stableFrom(m.Seq) {
+	if !copyAny && !r.stableFrom(m.Seq) {
 		out.Send(l.conn, message.Message{Kind: message.Changed, Era: m.Era, Request: m.Request, Status: message.BehindSeq})
 		return
 	}
@@ -36,7 +36,10 @@ func (r *Replica) onChangesDone(res *store.Result, out *step.Effects) {
 }
 
 func (r *Replica) onPull(now step.Time, l *link, m *message.Message, out *step.Effects) {
-	if !r.stableFrom(m.Seq) {
+	if copyAny && !r.stableFrom(m.Seq) {
+		out.Marks.Hit("mutant: copy any")
+	}
+	if !copyAny && !r.stableFrom(m.Seq) {
 		out.Send(l.conn, message.Message{Kind: message.Pulled, Era: m.Era, Request: m.Request, Chunk: m.Chunk, Status: message.BehindSeq})
 		return
 	}
@@ -108,6 +111,9 @@ func (r *Replica) onPush(now step.Time, l *link, m *message.Message, out *step.E
 		apply = ^r.live[m.Chunk]
 		if apply != ^uint16(0) {
 			out.Marks.Hit("replica: push left out blocks written since")
+			if pushOverLive {
+				apply = ^uint16(0)
+			}
 		}
 	}
 	content := store.ChunkContent{

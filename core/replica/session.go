@@ -82,6 +82,9 @@ func (r *Replica) Message(now step.Time, conn step.Conn, m *message.Message, out
 		r.onPrepare(now, l, m, out)
 		return
 	}
+	if !fenceOld && (m.Era < r.meta.Promised || l.session != r.meta.Session) {
+		out.Marks.Hit("mutant: no fence")
+	}
 	if fenceOld && (m.Era < r.meta.Promised || l.session != r.meta.Session) {
 		out.Marks.Hit("replica: frame of a replaced coordinator fenced")
 		m.Payload.Release()

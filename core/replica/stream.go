@@ -17,6 +17,13 @@ func (r *Replica) onAppend(now step.Time, l *link, m *message.Message, out *step
 		r.refuse(l, seq, message.WrongState, out)
 		return
 	}
+	if seq <= r.appended && reapply {
+		out.Marks.Hit("mutant: duplicate")
+		if r.store.Append(now, r.handle, m.Record, m.Payload, out) != message.OK {
+			m.Payload.Release()
+		}
+		return
+	}
 	if seq <= r.appended {
 		out.Marks.Hit("replica: duplicate append ignored")
 		m.Payload.Release()
@@ -72,6 +79,8 @@ func (r *Replica) onGrant(now step.Time, l *link, m *message.Message, out *step.
 func (r *Replica) onRead(now step.Time, l *link, m *message.Message, out *step.Effects) {
 	status := message.OK
 	switch {
+	case serveAny && (!r.meta.Complete || r.accepted < m.Seq):
+		out.Marks.Hit("mutant: serve any")
 	case !r.meta.Complete:
 		status = message.WrongState
 	case r.accepted < m.Seq:

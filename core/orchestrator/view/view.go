@@ -97,6 +97,9 @@ func (v *View) Newest() metadata.Revision { return v.newest }
 // Watched takes an update of the watch.
 func (v *View) Watched(now step.Time, u *metadata.Update) {
 	v.newest = max(v.newest, u.Revision)
+	if ignoreCompaction && u.Snapshot && v.known {
+		return
+	}
 	if u.Snapshot {
 		v.known = true
 		v.forgetAllBut(now, u)

@@ -1,0 +1,6 @@
+//go:build !mutant_copy_any
+
+package replica
+
+// copyAny is off: the mutant is not built in.
+const copyAny = false
