@@ -47,8 +47,10 @@ type drive struct {
 	taints   uint32 // numbers them
 	old      disk.Image
 	hasOld   bool
-	restored bool // it went back to an older image
-	lives    int  // disks that were put into this slot
+	restored bool      // it went back to an older image
+	damaged  bool      // it does not give back all that was written
+	misread  disk.Kind // what happens to the next read
+	lives    int       // disks that were put into this slot
 }
 
 type shardKind uint8
@@ -247,6 +249,9 @@ func (b *body) die() {
 		s.gone = true
 		b.world.abandon(s)
 	}
+	for _, d := range b.drives {
+		d.readsRight()
+	}
 	b.life, b.pausedUntil, b.armed = 0, 0, nil
 	b.coordinators, b.disks, b.orchestrator = nil, nil, nil
 	b.world.metadata.died(b)
@@ -297,4 +302,16 @@ func (b *body) complete(it *item) {
 		it.event.Taint = d.taint
 		b.world.wound(b, int(it.disk), "disk error")
 	}
+}
+
+// revive restarts a process some time after one of its disks stopped, as the
+// supervisor of a node would.
+func (w *World) revive(s *shard) {
+	b, life := s.body, s.body.life
+	w.after(w.plan.ReviveAfter, callStart, func() {
+		if b.life == life && !s.ready {
+			b.kill()
+			b.up()
+		}
+	})
 }

@@ -36,6 +36,12 @@ func newClusterOf(t *testing.T, seed uint64, nodes int, copies ...int) *cluster 
 	p.Nodes, p.Faults, p.Clients, p.TailOneIn, p.ProbeOneIn = nodes, nil, nil, 0, 1
 	p.ClockPPM = make([]int, nodes)
 	p.Volumes = []VolumePlan{{Blocks: 32, Hot: 32, Members: copies}}
+	return newClusterFrom(t, p)
+}
+
+// newClusterFrom is newCluster with a plan that the scenario made.
+func newClusterFrom(t *testing.T, p *Plan) *cluster {
+	t.Helper()
 	w := newWorld(p, nil, coreMachines())
 	if *traceFlag {
 		w.trace = os.Stdout

@@ -32,6 +32,8 @@ type Counts struct {
 	Probes              int // of acknowledged flushes on the disks
 	Stuck               int // volumes that rightly wait for a disk that is gone
 	Reattached          int // volumes that said they stopped, and were attached anew
+	NoSpace             int // requests refused since the disks are full
+	Unreadable          int // reads that no copy could answer any more
 	Faults              [FaultCount]int
 }
 
@@ -67,6 +69,8 @@ func (c *Counts) Add(o *Counts) {
 	c.Probes += o.Probes
 	c.Stuck += o.Stuck
 	c.Reattached += o.Reattached
+	c.NoSpace += o.NoSpace
+	c.Unreadable += o.Unreadable
 	for i := range c.Faults {
 		c.Faults[i] += o.Faults[i]
 	}
@@ -78,5 +82,7 @@ func (c *Counts) Shown() map[string]int {
 		"takeover": c.Takeovers, "power loss": c.PowerLosses, "crash in a step": c.EffectCrashes, "eviction": c.Evictions, "resync": c.Resyncs,
 		"unknown transaction": c.UnknownTransactions, "loss of every copy": c.TotalLosses, "partition or cut": c.Cuts,
 		"fenced coordinator": c.Fenced, "volume handed over": c.HandedOver,
+		"full disk": c.NoSpace, "damaged disk": c.Faults[RotBit] + c.Faults[SpoilSector],
+		"read gone wrong": c.Faults[FailRead] + c.Faults[MisdirectRead], "short-lived volume": c.Faults[CreateTwice] + c.Faults[DeleteAttached],
 	}
 }

@@ -43,6 +43,11 @@ const (
 	HandOverVolume            // volume Pick lingers, and another node asks for it without force
 	CreateTwice               // Node and Peer create short-lived volume Pick, the same or one that differs
 	DeleteAttached            // Node deletes short-lived volume Pick while Peer attaches it
+	FailRead                  // a read of Node's disk fails, once
+	MisdirectRead             // a read of Node's disk returns what lies elsewhere, once
+	RotBit                    // a bit of a client's data on Node's disk flips for good
+	SpoilSector               // a sector of it becomes unreadable until it is written
+	ResetStalled              // the connections to Node break while its disk stalls
 	FaultCount
 )
 
@@ -51,7 +56,8 @@ func (k FaultKind) String() string {
 		"none", "crash in a step", "kill", "power loss", "power loss of all", "pause", "empty disk", "old disk", "slow disk", "stalled disk",
 		"failing sync", "failing write", "one-way cut", "partition", "clog", "flapping link", "isolated holder", "paused holder", "reset", "bit flip", "metadata outage",
 		"metadata cut", "unknown transactions", "watch lag", "compaction", "early lease end", "forced move", "detach and attach", "attach again",
-		"hand over", "creation twice", "deletion under attachment",
+		"hand over", "creation twice", "deletion under attachment", "failing read", "misdirected read", "bit rot", "unreadable sector",
+		"reset under a stall",
 	}[k]
 }
 
@@ -77,17 +83,18 @@ func family(p Profile) []FaultKind {
 	processes := []FaultKind{KillProcess, PauseProcess, PauseHolder, EmptyDisk, OldDisk}
 	later := []FaultKind{HandOverVolume} // at the end: the others stay what they were
 	races := []FaultKind{CreateTwice, DeleteAttached}
+	damage := []FaultKind{FailRead, MisdirectRead, RotBit, SpoilSector, ResetStalled}
 	switch p {
 	case Quiet:
 		return nil
 	case NetworkOnly:
 		return slices.Concat(network, operations, later)
 	case DiskOnly:
-		return slices.Concat(disks, operations, later)
+		return slices.Concat(disks, operations, later, damage)
 	case MetadataOnly:
 		return slices.Concat(stores, operations, later, races)
 	case Swarm:
-		return slices.Concat(network, disks, stores, operations, processes, later, races)
+		return slices.Concat(network, disks, stores, operations, processes, later, races, damage)
 	}
 	return nil
 }
@@ -132,6 +139,8 @@ func (p *Plan) drawFault(s *stream, k FaultKind) Fault {
 		f.For = s.span(2*time.Second, 20*time.Second)
 	case PauseHolder:
 		f.For = s.span(time.Second, 10*time.Second)
+	case ResetStalled:
+		f.For = s.logSpan(time.Millisecond, 300*time.Millisecond)
 	case SlowDisk:
 		f.For = s.logSpan(100*time.Millisecond, 10*time.Second)
 	default:

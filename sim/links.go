@@ -97,6 +97,16 @@ func (n *network) reset(pick uint64) {
 	n.truncate(c, 1, step.ConnReset)
 }
 
+// resetTo breaks the connections that other hosts made to a body.
+func (n *network) resetTo(b *body) {
+	for _, c := range n.of(b) {
+		if !c.local && c.ends[1].body == b && c.ends[1].shard != nil {
+			n.truncate(c, 0, step.ConnReset)
+			n.truncate(c, 1, step.ConnReset)
+		}
+	}
+}
+
 // flip flips a bit of a frame under way. The receiver's checksum finds it: the
 // frame is dropped with all that follows, and the receiver resets.
 func (n *network) flip(pick uint64) {

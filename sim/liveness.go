@@ -60,7 +60,7 @@ func (w *World) volumeRecovered(v *volumeState) bool {
 		return false
 	}
 	for i := range v.config.Members {
-		if m := &v.config.Members[i]; m.State != volume.InSync && !v.member(m.Replica).gone {
+		if m := &v.config.Members[i]; m.State != volume.InSync && !v.member(m.Replica).gone && v.readable(w) {
 			return false
 		}
 	}
@@ -140,7 +140,10 @@ func (w *World) readerAsks(c *client, kind step.RequestKind, r block.Range, open
 	q := c.request(kind, false, r)
 	q.reader = func(ok bool) {
 		*open--
-		if !ok {
+		if !ok && kind == step.ReadRequest {
+			c.volume.missed(r)
+		}
+		if !ok && (kind != step.ReadRequest || c.volume.readable(w)) {
 			w.fail("liveness", "the read-back of %v of %s failed in a healed world", r, c.volume.name)
 		}
 	}
@@ -165,19 +168,26 @@ func (w *World) compareMembers() {
 			if m.State != volume.InSync || v.member(m.Replica).gone {
 				continue
 			}
-			image := w.readDisk(b.drives[0], m.Replica, v.plan.Blocks)
-			if bytes.Equal(image, v.image) {
+			image, holes := w.readDisk(b.drives[0], m.Replica, v.plan.Blocks)
+			n := w.differ(image, v.image, func(n int) bool { return holes[n] || v.unread != nil && v.unread[n] })
+			if n < 0 {
 				continue
 			}
-			at := 0
-			for image[at] == v.image[at] {
-				at++
-			}
-			n := at / w.plan.BlockSize
 			w.fail("I10", "block %d of %s on %s is %s, clients read %s", n, v.name, b.name,
 				w.blockText(image, n), w.blockText(v.image, n))
 		}
 	}
+}
+
+// differ returns the first block that two images do not agree on, or -1.
+func (w *World) differ(a, b []byte, skip func(n int) bool) int {
+	size := w.plan.BlockSize
+	for n := range len(a) / size {
+		if !bytes.Equal(a[n*size:(n+1)*size], b[n*size:(n+1)*size]) && !skip(n) {
+			return n
+		}
+	}
+	return -1
 }
 
 func (w *World) blockText(image []byte, n int) string {

@@ -6,55 +6,91 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/lagan-storage/lagan/linearizability"
 )
 
-// mutants are the known bugs that can be planted: build tags of files
-// mutant_*_on.go in core.
-var mutants = []struct{ tag, bug string }{
-	{"mutant_ack_early", "a write is acknowledged before all members in sync have accepted it"},
-	{"mutant_no_fence", "a replica takes frames of a coordinator that was replaced"},
-	{"mutant_stale_grant", "a read is answered after a grant ran out"},
-	{"mutant_flush_local", "a flush is acknowledged when one member is durable"},
-	{"mutant_torn_tail", "a torn end of the journal is taken for whole"},
-}
-
-// mutantSeeds is within how many seeds each must be caught.
-const mutantSeeds = 2000
+const (
+	mutantSeeds   = 2000 // within how many each must be caught
+	harmlessSeeds = 300  // how many one that does nothing must survive
+)
 
 // TestMutants plants each bug and has the unchanged swarm, from seed 1 on, find
-// it. The seeds that do must be clean without the bug.
+// it. The mutated branch must be reached, and the seeds that find it must be
+// clean without the bug.
 func TestMutants(t *testing.T) {
-	caught := regexp.MustCompile(`-run TestSeed -seed=0x([0-9a-f]+)`)
-	most := uint64(0)
+	var seeds []int
 	for _, m := range mutants {
-		binary := filepath.Join(t.TempDir(), m.tag)
-		if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-tags="+m.tag, "-o", binary, ".").CombinedOutput(); err != nil {
-			t.Fatalf("building with %s: %v\n%s", m.tag, err, out)
-		}
-		run := exec.CommandContext(t.Context(), binary, "-test.run=^TestSwarm$", "-test.timeout=0", "-first=1", "-seeds="+strconv.Itoa(mutantSeeds), "-most=1")
-		out, err := run.CombinedOutput()
-		found := caught.FindSubmatch(out)
-		if err == nil || found == nil {
-			t.Errorf("%s: not caught in %d seeds: %s", m.tag, mutantSeeds, m.bug)
+		if m.waits != "" {
+			t.Logf("waits for %s: %s", m.waits, m.bug)
 			continue
 		}
-		seed, err := strconv.ParseUint(string(found[1]), 16, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("%-20s caught by seed %4d: %s", m.tag, seed, m.bug)
-		most = max(most, seed)
-		if r := Run(NewPlan(seed, Swarm), Options{Checker: &linearizability.Checker{}}); r.Violation != nil {
-			t.Errorf("%s: seed %d is not clean without the bug: %v", m.tag, seed, r.Violation)
-		}
+		t.Run(m.name(), func(t *testing.T) {
+			began := time.Now()
+			seed, what := catch(t, &m)
+			t.Logf("caught by seed %d, in %v: %s\n    %s", seed, time.Since(began).Round(time.Second), m.bug, what)
+			seeds = append(seeds, seed)
+			if r := Run(NewPlan(uint64(seed), Swarm), Options{Checker: &linearizability.Checker{}}); r.Violation != nil {
+				t.Errorf("seed %d is not clean without the bug: %v", seed, r.Violation)
+			}
+		})
 	}
-	b := runBatch(1, int(most), Swarm, 1)
+	for _, m := range harmless {
+		t.Run(m.name(), func(t *testing.T) {
+			if out, failed := plant(t, &m, harmlessSeeds); failed {
+				t.Errorf("it is not harmless: %s", out)
+			}
+			t.Logf("reached and harmless in %d seeds: %s", harmlessSeeds, m.bug)
+		})
+	}
+	if t.Failed() {
+		return
+	}
+	slices.Sort(seeds)
+	t.Logf("%d bugs caught: median by seed %d, last by seed %d", len(seeds), seeds[len(seeds)/2], seeds[len(seeds)-1])
+	b := runBatch(1, seeds[len(seeds)-1], Swarm, 1)
 	b.fail(t)
 	if len(b.failed) == 0 {
-		t.Logf("seeds 1 to %d are clean without them", most)
+		t.Logf("seeds 1 to %d are clean without them", seeds[len(seeds)-1])
 	}
+}
+
+func (m *mutant) name() string { return strings.Join(m.tags, "+") }
+
+var caughtLine = regexp.MustCompile(`(?m)^ *\S+_test\.go:\d+: (.*)\n.*-run TestSeed -seed=0x([0-9a-f]+)`)
+
+// catch returns the seed that catches a bug, and how.
+func catch(t *testing.T, m *mutant) (seed int, what string) {
+	t.Helper()
+	out, failed := plant(t, m, mutantSeeds)
+	found := caughtLine.FindStringSubmatch(out)
+	if !failed || found == nil {
+		t.Fatalf("not caught in %d seeds: %s\n%s", mutantSeeds, m.bug, out)
+	}
+	n, err := strconv.ParseUint(found[2], 16, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(n), found[1]
+}
+
+// plant builds the simulation with a bug and runs the swarm until a seed fails.
+// The bug's branch must be reached.
+func plant(t *testing.T, m *mutant, seeds int) (output string, failed bool) {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), m.tags[0])
+	if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-tags="+strings.Join(m.tags, ","), "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("building it: %v\n%s", err, out)
+	}
+	run := exec.CommandContext(t.Context(), binary, "-test.run=^TestSwarm$", "-test.timeout=0", "-test.v", "-first=1", "-seeds="+strconv.Itoa(seeds), "-most=1")
+	out, err := run.CombinedOutput()
+	if !strings.Contains(string(out), string(m.mark)) {
+		t.Fatalf("the mark %q is not hit in %d seeds: the bug is never reached", m.mark, seeds)
+	}
+	return string(out), err != nil
 }

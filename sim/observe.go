@@ -16,6 +16,9 @@ type recordKey struct {
 // observe looks at a message about to leave: a record's position stands for
 // one operation, whoever sends it and whenever (I4).
 func (w *World) observe(s *shard, m *step.Send) {
+	if m.Message.Kind == message.Ack && w.plan.Full {
+		w.noteAccepted(s, m)
+	}
 	if m.Message.Kind != message.Append && m.Message.Kind != message.Tail {
 		return
 	}
@@ -33,7 +36,7 @@ func (w *World) observe(s *shard, m *step.Send) {
 	d.add(uint64(block.ChecksumOf(m.Message.Payload.Bytes())))
 	key := recordKey{volume: c.hello.Volume, at: r.Position}
 	before, known := w.records[key]
-	if !known {
+	if !known || before != d && w.takenBack(key, r) {
 		w.records[key] = d
 	} else if before != d {
 		w.fail("I4", "%s sends another operation as record %v of %s than was sent before", s, r.Position, w.volume(key.volume).name)

@@ -151,7 +151,7 @@ func (b *body) submit(s *shard, op *step.DiskOp) {
 	if s.kind != diskShard {
 		w.fail("effects", "%s asked for a disk operation", s)
 	}
-	h, took := b.drives[s.disk].device.Submit(op)
+	h, took := b.drives[s.disk].submit(op)
 	it := w.queue.push(w.now + int64(took))
 	it.kind, it.body, it.life, it.shard = itemDisk, b, b.life, s
 	it.disk, it.handle, it.label = uint32(s.disk), h, uint32(op.Kind)+1

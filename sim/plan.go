@@ -56,6 +56,7 @@ type Plan struct {
 	DiskSize                 int64
 	JournalBytes             int64
 	Limits                   store.Limits
+	Full                     bool // the disks hold less than the volume
 }
 
 // VolumePlan is one volume.
@@ -122,6 +123,7 @@ func NewPlan(seed uint64, profile Profile) *Plan {
 	p.drawDelays(&s)
 	p.drawClocks(&s)
 	p.drawFaults()
+	p.drawFull()
 	return p
 }
 

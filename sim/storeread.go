@@ -130,20 +130,25 @@ func (w *World) durableOf(m *volume.Member) (last block.Position, complete bool)
 }
 
 // readDisk returns what a copy of a replica's disk, which lost power at this
-// moment, holds of it after recovery.
-func (w *World) readDisk(d *drive, replica block.ReplicaID, blocks int) []byte {
+// moment, holds of it after recovery, and which blocks cannot be read: none but
+// on a damaged disk.
+func (w *World) readDisk(d *drive, replica block.ReplicaID, blocks int) (image []byte, holes []bool) {
 	b := w.afterLoss(d, disk.LoseAll)
 	info := b.mustFind(replica)
-	image := make([]byte, 0, blocks*w.plan.BlockSize)
-	for first := 0; first < blocks; first += block.PerChunk {
-		r := block.Range{First: block.Block(first), Count: uint32(min(block.PerChunk, blocks-first))}
+	image, holes = make([]byte, blocks*w.plan.BlockSize), make([]bool, blocks)
+	step := block.PerChunk
+	if d.damaged {
+		step = 1
+	}
+	for first := 0; first < blocks; first += step {
+		r := block.Range{First: block.Block(first), Count: uint32(min(step, blocks-first))}
 		b.store.Read(b.now, info.Handle, r, 1, &b.out)
 		result := b.until(store.ReadDone, nil)
-		if result.Status != message.OK {
+		if holes[first] = result.Status != message.OK; holes[first] && !d.damaged {
 			w.fail("I10", "a copy of a disk of a member in sync cannot be read: status %d", result.Status)
 		}
-		image = append(image, result.Payload.Bytes()...)
+		copy(image[first*w.plan.BlockSize:], result.Payload.Bytes())
 		result.Payload.Release()
 	}
-	return image
+	return image, holes
 }

@@ -50,6 +50,8 @@ func (w *World) strike(f *Fault) {
 		w.strikeVolume(f)
 	case CreateTwice, DeleteAttached:
 		w.strikeShortLived(f, b, peer)
+	case FailRead, MisdirectRead, RotBit, SpoilSector, ResetStalled:
+		w.strikeDamage(f, b)
 	case FaultNone, FaultCount:
 	}
 }
@@ -156,7 +158,7 @@ func (v *volumeState) solid(w *World, without *body) bool {
 		m := &v.config.Members[i]
 		b := w.bodyOf(m.Node)
 		state := v.member(m.Replica)
-		if b != without && m.State == volume.InSync && !state.wounded && !state.gone && b.life != 0 && m.BootID == b.boot && b.drives[0].taint == 0 {
+		if b != without && m.State == volume.InSync && !state.wounded && !state.gone && b.life != 0 && m.BootID == b.boot && b.drives[0].taint == 0 && !b.drives[0].damaged {
 			return true
 		}
 	}
@@ -264,6 +266,6 @@ func (w *World) insertDisk(b *body, slot int) {
 	d.device = disk.New(disk.Params{
 		Size: w.plan.DiskSize, Seed: scramble(w.plan.Seed ^ uint64(b.index)<<16 ^ uint64(d.lives)), Faults: w.plan.DiskFaults,
 	})
-	d.taint, d.hasOld, d.restored = 0, false, false
+	d.taint, d.hasOld, d.restored, d.damaged, d.misread = 0, false, false, false, disk.None
 	w.makers.format(w, d)
 }

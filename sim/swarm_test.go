@@ -105,6 +105,7 @@ func (b *batch) add(r *Report) {
 var floors = map[string]int{
 	"takeover": 60, "power loss": 40, "crash in a step": 20, "eviction": 30, "resync": 20, "unknown transaction": 30,
 	"loss of every copy": 5, "partition or cut": 40, "fenced coordinator": 4,
+	"damaged disk": 15, "read gone wrong": 25, "short-lived volume": 25, "full disk": 1,
 }
 
 const acknowledgedFloor = 50 // percent of all operations
@@ -201,6 +202,11 @@ func TestSwarm(t *testing.T) {
 	for _, name := range sortedKeys(floors) {
 		if share := percent(b.share[name], b.Runs); share < floors[name] {
 			t.Errorf("only %d %% of runs had a %s, at least %d %% should", share, name, floors[name])
+		}
+	}
+	for k := FaultNone + 1; k < FaultCount; k++ {
+		if b.Faults[k] == 0 {
+			t.Errorf("the fault %q never struck", k)
 		}
 	}
 	for _, m := range missedMarks(b.marks, seeds) {

@@ -26,11 +26,13 @@ type volumeState struct {
 	losses     int                           // how often every copy at once lost what was not flushed
 	lossEpoch  block.Epoch                   // of the configuration at the last loss; 0 once clients have seen what it left
 	takeovers  int
-	beyond     bool                // lost more than the protocol promises to survive: not judged
-	writes     map[uint64]*request // by the value of their first block
-	acked      block.Seq           // of the newest record that a client was told of
-	busy       []uint8             // by block: requests under way
-	image      []byte              // what the read-back returned
+	beyond     bool                      // lost more than the protocol promises to survive: not judged
+	writes     map[uint64]*request       // by the value of their first block
+	acked      block.Seq                 // of the newest record that a client was told of
+	accepted   map[block.Epoch]block.Seq // by members in sync, as they said in an era; only where disks fill up
+	busy       []uint8                   // by block: requests under way
+	image      []byte                    // what the read-back returned
+	unread     []bool                    // the blocks that it did not; nil: it did all
 }
 
 // memberState is what happened to one copy.
@@ -360,6 +362,7 @@ func (w *World) hear(s *shard, c *step.Control) {
 		s.ready = true
 	case step.DiskUnusable:
 		s.ready = false
+		s.body.drives[s.disk].readsRight()
 		w.counts.DisksStopped++
 		w.revive(s)
 	case step.VolumeServing:
@@ -401,16 +404,4 @@ func (w *World) serves(s *shard, c *step.Control) {
 	v.history.Attach(w.now, era)
 	v.era = max(v.era, era)
 	w.counts.Served++
-}
-
-// revive restarts a process some time after one of its disks stopped, as the
-// supervisor of a node would.
-func (w *World) revive(s *shard) {
-	b, life := s.body, s.body.life
-	w.after(w.plan.ReviveAfter, callStart, func() {
-		if b.life == life && !s.ready {
-			b.kill()
-			b.up()
-		}
-	})
 }

@@ -265,9 +265,9 @@ func (w *World) complete(s *shard, c *step.Completion) {
 			w.acknowledged(q)
 		}
 	case step.RequestNoSpace:
-		w.fail("completions", "%s has no space for %v", s, q.blocks)
+		w.noSpace(s, q)
 	case step.RequestIO:
-		w.fail("I16", "%s answers request %d of %v with an I/O error", s, q.kind, q.blocks)
+		w.unreadable(s, q)
 	case step.RequestAmbiguous:
 		w.counts.Ambiguous++
 		h.Ambiguous(q.op)

@@ -217,3 +217,20 @@ func (d *Disk) Touched(offset, length int64) bool {
 		}
 	})
 }
+
+// Faults returns what goes wrong with the disk at present.
+func (d *Disk) Faults() Faults { return d.faults }
+
+// Span is a range of the device.
+type Span struct{ Offset, Length int64 }
+
+// Written returns what was ever written from offset on, in pages.
+func (d *Disk) Written(offset int64) (spans []Span) {
+	for i := offset >> pageShift; i < int64(len(d.pages)); i++ {
+		if d.pages[i] != nil {
+			from := max(offset, i<<pageShift)
+			spans = append(spans, Span{Offset: from, Length: min(d.size, (i+1)<<pageShift) - from})
+		}
+	}
+	return spans
+}

@@ -1,0 +1,218 @@
+package sim
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lagan-storage/lagan/core/step"
+)
+
+// mutant is a known bug that can be planted: build tags of files mutant_*_on.go
+// in core. One with several tags is harmless without the last ones: they take
+// away the guards behind it, which the bug's text names.
+type mutant struct {
+	tags  []string
+	mark  step.Mark // shows that the mutated branch was reached
+	bug   string
+	waits feature // that it needs; "" once that exists
+}
+
+var mutants = []mutant{
+	{[]string{"mutant_ack_early"}, "mutant: ack early", "a write is acknowledged before all members in sync have accepted it", ""},
+	{[]string{"mutant_no_fence"}, "mutant: no fence", "a replica takes frames of a coordinator that was replaced", ""},
+	{[]string{"mutant_stale_grant"}, "mutant: stale grant", "a read is answered after a grant ran out", ""},
+	{[]string{"mutant_flush_local"}, "mutant: flush local", "a flush is acknowledged when one member is durable", ""},
+	{[]string{"mutant_torn_tail"}, "mutant: torn tail", "a torn end of the journal is taken for whole", ""},
+	{[]string{"mutant_read_any", "mutant_serve_any"}, "mutant: serve any", "a read is asked of a member that is out of sync; the replica does not refuse it", ""},
+	{[]string{"mutant_skip_dirtied"}, "mutant: skip dirtied", "a resync leaves out what was written during its passes", ""},
+	{[]string{"mutant_fua_plain"}, "mutant: FUA plain", "a FUA write is acknowledged as a plain one", ""},
+	{[]string{"mutant_sync_retry"}, "mutant: sync retry", "a failed sync is tried again and believed", ""},
+	{[]string{"mutant_map_early"}, "mutant: map early", "a mapping is journaled before its data is written: a crash exposes what was there", ""},
+	{[]string{"mutant_blind_retry"}, "mutant: blind retry", "a transaction of unknown outcome is tried again without its guards", ""},
+	{[]string{"mutant_evict_early"}, "mutant: evict early", "an eviction counts before it is recorded", ""},
+	{[]string{"mutant_wrong_source"}, "mutant: wrong source", "a resync copies from a member that is out of sync", ""},
+	{[]string{"mutant_copy_any"}, "mutant: copy any", "the last pass of a resync is answered before the source has what came before it", ""},
+	{[]string{"mutant_trim_local"}, "mutant: trim local", "a trim reaches one member only", ""},
+	{[]string{"mutant_compaction"}, "orchestrator: watch began anew with a snapshot", "a watch that lost changes to a compaction goes on as if it had not", ""},
+	{[]string{"mutant_unverified", "mutant_trust_data"}, "mutant: unverified", "data from the wrong place is not noticed; neither by the coordinator", ""},
+	{[]string{"mutant_push_over_live"}, "replica: push left out blocks written since", "a resync overwrites what was written since", ""},
+	{nil, "", "a window is dropped before it is durable", windowReplay},
+	{nil, "", "the cut of a snapshot is not atomic", snapshots},
+	{nil, "", "a merge frees a chunk that a snapshot shares", snapshots},
+}
+
+// harmless are planted bugs that do nothing, since something else prevents what
+// they would do. They must be reached all the same, and stay clean.
+var harmless = []mutant{
+	{[]string{"mutant_duplicate", "mutant_any_seq"}, "mutant: duplicate", "a record that comes twice is applied twice. " +
+		"Only what no member in sync has accepted comes twice, all of it again and in order, and ranges that are locked keep such records apart: the second time changes nothing", ""},
+	{[]string{"mutant_duplicate"}, "mutant: duplicate", "the same, and the store refuses it", ""},
+}
+
+// feature is something that is still to be built, and by which issue.
+type feature string
+
+const (
+	windowReplay feature = "window replay (issue 6)"
+	snapshots    feature = "snapshots (issue 5)"
+	resizes      feature = "growing a volume (issue 6)"
+	readRepair   feature = "read repair (issue 5)"
+	acceptLoss   feature = "volume recover --accept-loss (issue 6)"
+	minWritable  feature = "minWritable (issue 6)"
+	moves        feature = "adding, moving and removing copies (issue 6)"
+	hysteresis   feature = "hysteresis of slow copies (issue 6)"
+	oldBackup    feature = "refusal of an old backup of the metadata (issue 6)"
+	holder       feature = "a device that outlives its daemon (issue 7)"
+)
+
+// signs are what core's source cannot be without once a feature exists.
+var signs = map[feature]string{
+	windowReplay: `window replay|unstable window|durableBase`,
+	snapshots:    `message\.OpSnap\b|case message\.Snapshot\b`,
+	resizes:      `message\.OpResize\b`,
+	readRepair:   `Kind: +message\.Repair\b|case message\.Repair\b`,
+	acceptLoss:   `(?i)acceptLoss`,
+	minWritable:  `\.MinWritable\b`,
+	moves:        `State = volume\.Leaving|MoveReplica|AddReplica`,
+	hysteresis:   `(?i)healthySince|hysteresis`,
+	oldBackup:    `(?i)regressed|oldBackup`,
+	holder:       `pidfd|package holder\b`,
+}
+
+// corner is a row of the protocol's table of corners: the scenarios that show
+// it, and what parts of it wait for.
+type corner struct {
+	row   string
+	tests []string
+	waits feature
+}
+
+var corners = []corner{
+	{"the coordinator crashes in the middle of a write", []string{"TestAcknowledgedWriteIsReadOnANodeWithoutCopyAfterTheCoordinatorDied"}, ""},
+	{"the coordinator is cut from the metadata store", []string{"TestCoordinatorWithoutMetadataServesUntilAMemberFails"}, ""},
+	{"a connection is refused or reset", []string{"TestMemberWhoseProcessDiedIsPutOutAtOnce", "TestSilentMemberIsPutOutAndFilledAgainWhileWritesGoOn"}, ""},
+	{"a member that was put out comes back within the window", nil, windowReplay},
+	{"the coordinator is cut from all copies", []string{"TestVolumeCutFromAllItsCopiesWaits"}, ""},
+	{"the coordinator is fenced", []string{"TestFencedCoordinatorEndsEveryRequest", "TestIsolatedHolderAnswersNoReadOnceAnotherNodeServes"}, ""},
+	{"a copy restarts", []string{"TestRestartedMemberComesBackInSync"}, ""},
+	{"a copy restarts and has lost what was not synced", []string{"TestMemberThatLostPowerIsMadeWholeAgain"}, ""},
+	{"the last copy in sync restarts under its client", []string{"TestVolumeWhoseLastCopyLostPowerUnderItsUserStopsAndSaysSo"}, ""},
+	{"the last copy in sync is filled from its client", nil, windowReplay},
+	{"the last copy in sync is lost for good", []string{"TestVolumeWhoseLastDiskIsGoneSaysWhomItWaitsFor"}, ""},
+	{"a person accepts the loss", nil, acceptLoss},
+	{"all copies lose power", []string{"TestPowerLossOfAllKeepsWhatWasFlushed", "TestVolumeWaitsForAllItsCopiesAfterAllLostPower"}, ""},
+	{"A is out, then B dies", []string{"TestVolumeWaitsForTheLastCopyThoughAnOlderOneIsThere"}, ""},
+	{"A is not repaired yet, B falls silent", []string{"TestLastValidCopyStaysWhileTheOtherIsNotRepaired"}, ""},
+	{"too few copies to write", nil, minWritable},
+	{"an old copy returns", []string{"TestAcknowledgedWriteIsReadOnANodeWithoutCopyAfterTheCoordinatorDied"}, ""},
+	{"attached on another node, by force", []string{"TestIsolatedHolderAnswersNoReadOnceAnotherNodeServes", "TestVolumeOfAHolderThatIsGoneIsTakenThoughItLingered"}, ""},
+	{"attached on another node, in order", []string{"TestVolumeThatLingersIsHandedOverWithoutForceAndLosesNothing"}, ""},
+	{"clocks differ", []string{"TestClocksAtTheBoundLetNoStaleReadThrough"}, ""},
+	{"a transaction of unknown outcome", []string{"TestEvictionOfUnknownOutcomeIsSettled"}, ""},
+	{"a snapshot", nil, snapshots},
+	{"a volume grows", nil, resizes},
+	{"a copy is added, moved, removed", nil, moves},
+	{"the data of a copy is freed", []string{"TestDeletionWithANodeDownIsDoneWhenItReturns", "TestOfDeletionAndAttachmentAtOnceOneIsRefused"}, ""},
+	{"a checksum does not match", []string{
+		"TestRottenBlocksAreReadFromTheOtherCopy", "TestReadWaitsForTheGoodCopyThoughItIsLate",
+		"TestBlocksWithoutAGoodCopyAreRefusedAndNeverWrong", "TestCopyIsFilledFromTheOneThatCanBeRead", "TestReadThatGoesWrongOnceIsAnsweredByTheOnlyCopy",
+	}, ""},
+	{"a damaged block is written anew", nil, readRepair},
+	{"a sync fails", []string{"TestFailedSyncIsNeverBelieved"}, ""},
+	{"a sync hangs", []string{"TestDiskThatHangsIsLeftBehind"}, ""},
+	{"disks are full", []string{"TestFullDiskRefusesWritesServesReadsAndComesBack"}, ""},
+	{"a slow copy", []string{"TestSilentMemberIsPutOutAndFilledAgainWhileWritesGoOn"}, ""},
+	{"a slow copy comes back only when it has been well", nil, hysteresis},
+	{"a member returns before its removal is decided", []string{"TestEvictionOfUnknownOutcomeIsSettled"}, ""},
+	{"the metadata store goes back to an old backup", nil, oldBackup},
+	{"a volume is deleted", []string{"TestDeletionWithANodeDownIsDoneWhenItReturns", "TestChangesWhoseNodeDiesLeaveNoDebris"}, ""},
+	{"a device sends its writes again", nil, holder},
+}
+
+// TestNothingWaitsForWhatExists holds the tables against the source: a bug or a
+// corner waits only while its feature does not exist, and every scenario that
+// is named is there.
+func TestNothingWaitsForWhatExists(t *testing.T) {
+	built := map[feature]bool{}
+	for f, sign := range signs {
+		built[f] = regexp.MustCompile(sign).MatchString(sourceOfCore(t))
+	}
+	waits := func(what string, f feature, shown bool) {
+		switch {
+		case f == "" && !shown:
+			t.Errorf("%q is neither shown nor waits", what)
+		case f != "" && shown:
+			t.Errorf("%q is shown and waits for %s", what, f)
+		case f != "" && signs[f] == "":
+			t.Errorf("%q waits for %s, whose coming nobody would notice", what, f)
+		case f != "" && built[f]:
+			t.Errorf("%q still waits for %s, which exists", what, f)
+		}
+	}
+	for _, m := range slices.Concat(mutants, harmless) {
+		waits(m.bug, m.waits, len(m.tags) > 0)
+		for _, tag := range m.tags {
+			if found, _ := filepath.Glob("../core/*/" + tag + "_on.go"); len(found) == 0 {
+				if found, _ = filepath.Glob("../core/*/*/" + tag + "_on.go"); len(found) == 0 {
+					t.Errorf("%q: no file of core is built with %s", m.bug, tag)
+				}
+			}
+		}
+	}
+	tests := testsHere(t)
+	for _, c := range corners {
+		waits(c.row, c.waits, len(c.tests) > 0)
+		for _, name := range c.tests {
+			if !tests[name] {
+				t.Errorf("%q: there is no %s", c.row, name)
+			}
+		}
+	}
+}
+
+func sourceOfCore(t *testing.T) string {
+	t.Helper()
+	var all strings.Builder
+	err := filepath.WalkDir("../core", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		all.Write(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all.String()
+}
+
+// testsHere returns the names of this package's tests.
+func testsHere(t *testing.T) map[string]bool {
+	t.Helper()
+	files, err := filepath.Glob("*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]bool{}
+	for _, name := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range file.Decls {
+			if f, ok := d.(*ast.FuncDecl); ok && f.Recv == nil {
+				names[f.Name.Name] = true
+			}
+		}
+	}
+	return names
+}

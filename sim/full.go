@@ -1,0 +1,111 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store/format"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// drawFull makes the disks of some runs so small that the clients fill them:
+// their one volume is larger than what it lies on.
+func (p *Plan) drawFull() {
+	s := newStream(p.Seed, "full", 0)
+	if (p.Profile != Swarm && p.Profile != DiskOnly) || p.BlockSize != 64 || !s.oneIn(16) {
+		return
+	}
+	p.makeFull(s.between(80, 112))
+}
+
+// makeFull makes disks of so many slots, and a volume of as many chunks.
+func (p *Plan) makeFull(slots int) {
+	p.Full = true
+	p.JournalBytes = p.leastJournal()
+	p.DiskSize = format.JournalOffset + p.JournalBytes + int64(slots)*format.PageSize
+	p.Volumes = p.Volumes[:1]
+	p.Volumes[0].Blocks = slots * block.PerChunk
+	p.Volumes[0].Hot = p.Volumes[0].Blocks
+	for i := range p.Clients {
+		p.Clients[i].Volume = 0
+	}
+	p.Faults = slices.DeleteFunc(p.Faults, func(f Fault) bool { return f.Kind == CreateTwice || f.Kind == DeleteAttached })
+}
+
+// noSpace takes the answer that no copy has room: definitely not done.
+func (w *World) noSpace(s *shard, q *request) {
+	if !w.plan.Full {
+		w.fail("space", "%s has no space for %v, its disks do", s, q.blocks)
+	}
+	w.counts.NoSpace++
+	q.client.volume.history.Fail(w.now, q.op)
+}
+
+// noteAccepted notes how far members in sync said that they are, by era.
+func (w *World) noteAccepted(s *shard, m *step.Send) {
+	c, _ := s.peer(m.Conn)
+	if c == nil {
+		return
+	}
+	v := w.volume(c.hello.Volume)
+	if listed := v.config.Member(c.hello.Replica); listed != nil && listed.State == volume.InSync {
+		v.accepted[m.Message.Era] = max(v.accepted[m.Message.Era], m.Message.Accepted)
+	}
+}
+
+// takenBack reports whether a record rightly became a NOP: no member in sync
+// had room for it, and none said that it has it.
+func (w *World) takenBack(key recordKey, r *message.Record) bool {
+	v := w.volume(key.volume)
+	return w.plan.Full && r.Op == message.OpNop && v.accepted[r.Position.Era] < r.Position.Seq
+}
+
+// freeSpace empties the volume of a healed world whose disks were filled.
+func (w *World) freeSpace() {
+	if !w.plan.Full {
+		return
+	}
+	v := w.volumes[0]
+	c := newClient(w, len(w.plan.Clients)+1, &ClientPlan{Depth: 1})
+	for range 8 { // until the operator leaves the volume where it is
+		w.run(w.now+int64(w.plan.Liveness), func() bool { return v.lost() || v.newest() != nil && v.newest().text == "" })
+		if v.lost() || w.tell(c, step.ZeroRequest, block.Range{Count: uint32(v.plan.Blocks)}) && w.tell(c, step.FlushRequest, block.Range{}) {
+			return
+		}
+	}
+	w.fail("space", "%s cannot be emptied: %s", v.name, w.missing())
+}
+
+// settleAfter is when a store without work has brought home what it has, and
+// freed what that left.
+const settleAfter = 40 * time.Second
+
+// useSpace writes to what was freed: it must be there again.
+func (w *World) useSpace() {
+	v := w.volumes[0]
+	if !w.plan.Full || v.lost() {
+		return
+	}
+	w.run(w.now+int64(settleAfter), nil)
+	c := newClient(w, len(w.plan.Clients)+2, &ClientPlan{Depth: 1})
+	for chunk := range v.plan.Blocks / block.PerChunk / 4 {
+		if !w.tell(c, step.WriteRequest, block.Range{First: block.Block(chunk * block.PerChunk), Count: 1}) {
+			w.fail("space", "chunk %d of %s cannot be written although all of it was freed", chunk, v.name)
+		}
+	}
+}
+
+// tell asks a volume for something and waits for it.
+func (w *World) tell(c *client, kind step.RequestKind, r block.Range) (ok bool) {
+	ended := false
+	if c.mount = c.volume.newest(); c.mount == nil {
+		return false
+	}
+	q := c.request(kind, false, r)
+	q.reader = func(how bool) { ended, ok = true, how }
+	w.run(w.now+int64(w.plan.Liveness), func() bool { return ended })
+	return ok
+}
