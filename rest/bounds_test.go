@@ -39,6 +39,11 @@ func (n *slow) wait(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// Volume, unlike the node's, notes nothing: many ask at once.
+func (n *slow) Volume(context.Context, string) (volume.Report, error) {
+	return volume.Report{}, &volume.Error{Kind: volume.ErrVolumeNotFound, What: "there is no volume"}
+}
+
 func (n *slow) Create(ctx context.Context, s volume.Spec, _ bool) (volume.Report, []string, error) {
 	return volume.Report{Spec: s}, nil, n.wait(ctx)
 }
