@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
@@ -83,12 +84,27 @@ func (b breakdown) tell(err error) {
 	}
 }
 
+// early is what runs before the graph is whole. What was not started fx does not
+// stop: if the node does not come up, early ends it.
+type early struct{ ends []func() }
+
+// add has end called, after those that are added later.
+func (e *early) add(end func()) { e.ends = append(e.ends, end) }
+
+// HandleError implements fx.ErrorHandler.
+func (e *early) HandleError(error) {
+	for _, end := range slices.Backward(e.ends) {
+		end()
+	}
+	e.ends = nil
+}
+
 // options is the graph.
 func options(ctx context.Context, c Config, failed breakdown, log *slog.Logger) fx.Option {
-	plugin := &volumePlugin{}
+	e := &early{}
 	return fx.Options(
-		fx.Supply(c, failed, log),
-		fx.ErrorHook(plugin), // what is not started is not stopped
+		fx.Supply(c, failed, log, e),
+		fx.ErrorHook(e),
 		fx.Provide(
 			func() context.Context { return ctx },
 			loadIdentity,
@@ -99,7 +115,7 @@ func options(ctx context.Context, c Config, failed breakdown, log *slog.Logger) 
 			openStore,
 			openBody,
 			openDevices,
-			plugin.open,
+			openPlugin,
 			newUseCases,
 			newMetrics,
 			newAPI,

@@ -41,7 +41,7 @@ type keeping struct {
 
 // openStore returns a client of the metadata store, and starts what keeps this
 // node's member of it and the list of voters. It waits for nobody.
-func openStore(ctx context.Context, life fx.Lifecycle, failed breakdown, c Config, d *datadir.Dir, log *slog.Logger) (k keeping, err error) {
+func openStore(ctx context.Context, life fx.Lifecycle, e *early, failed breakdown, c Config, d *datadir.Dir, log *slog.Logger) (k keeping, err error) {
 	member, external := memberParams(c, d, log), d.Cluster().External
 	own := member.TLS.Scheme() + "://" + member.AdvertiseClient
 	endpoints, secure := append([]string{own}, d.Cluster().Endpoints...), member.TLS
@@ -76,32 +76,40 @@ func openStore(ctx context.Context, life fx.Lifecycle, failed breakdown, c Confi
 		Failed: failed.tell, Log: log,
 	})
 	k.Keeper = keeper
-	life.Append(fx.StopHook(func(ctx context.Context) error {
+	closeMember := func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, memberWithin)
 		defer cancel()
 		return keeper.Close(ctx)
-	}))
-	life.Append(fx.StopHook(func(ctx context.Context) error {
+	}
+	closeStore := func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, storeWithin)
 		defer cancel()
 		return k.Store.Close(ctx)
-	}))
-	keep(ctx, life, keeper)
+	}
+	end := keep(ctx, keeper)
+	life.Append(fx.StopHook(closeMember))
+	life.Append(fx.StopHook(closeStore))
+	life.Append(fx.StopHook(end))
+	e.add(func() {
+		end()
+		ctx := context.WithoutCancel(ctx)
+		_ = errors.Join(closeStore(ctx), closeMember(ctx)) // what went wrong before is what matters
+	})
 	return k, nil
 }
 
-// keep runs the keeper until the stop comes to it.
-func keep(ctx context.Context, life fx.Lifecycle, keeper *cluster.Keeper) {
-	running, end := context.WithCancel(context.WithoutCancel(ctx))
+// keep runs the keeper until end is called.
+func keep(ctx context.Context, keeper *cluster.Keeper) (end func()) {
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	go func() {
 		keeper.Run(running)
 		close(ended)
 	}()
-	life.Append(fx.StopHook(func() {
-		end()
+	return func() {
+		cancel()
 		<-ended
-	}))
+	}
 }
 
 // memberParams describes the member of the metadata store that this node has or

@@ -47,9 +47,11 @@ type volumePlugin struct {
 	volumes lateVolumes
 }
 
-// open makes the plugin and serves it. Devices that a killed daemon left are gone
-// by then, and the data directory is this process's own.
-func (v *volumePlugin) open(ctx context.Context, c Config, d *datadir.Dir, _ *devices, log *slog.Logger) (*volumePlugin, error) {
+// openPlugin makes the plugin and serves it. Devices that a killed daemon left are
+// gone by then, and the data directory is this process's own. A node that does not
+// come up leaves no socket behind, on which the engine would wait.
+func openPlugin(ctx context.Context, e *early, c Config, d *datadir.Dir, _ *devices, log *slog.Logger) (*volumePlugin, error) {
+	v := &volumePlugin{}
 	log = log.With(slog.String("part", "docker"))
 	path := c.Plugin.Socket
 	if path == "" {
@@ -86,21 +88,19 @@ func (v *volumePlugin) open(ctx context.Context, c Config, d *datadir.Dir, _ *de
 		ErrorLog:       slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 		BaseContext:    func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
+	ended := make(chan struct{})
 	go func() {
+		defer close(ended)
 		if err := v.server.Serve(v.socket); !errors.Is(err, http.ErrServerClosed) {
 			log.Error("volume plugin is not served any more", slog.String("socket", path), slog.Any("error", err))
 		}
 	}()
+	e.add(func() {
+		_ = errors.Join(v.server.Close(), v.socket.Close()) // what went wrong before is what matters
+		<-ended
+	})
 	log.Info("volume plugin answers Docker", slog.String("socket", path))
 	return v, nil
-}
-
-// HandleError implements fx.ErrorHandler: a node that did not come up leaves no
-// socket behind, on which the engine would wait.
-func (v *volumePlugin) HandleError(error) {
-	if v.server != nil {
-		_ = errors.Join(v.server.Close(), v.socket.Close()) // what went wrong before is what matters
-	}
 }
 
 // defaultSocket returns where the plugin is by default: nowhere without Docker.

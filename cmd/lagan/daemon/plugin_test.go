@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,10 +49,28 @@ func TestOnlyAPluginSocketThatNobodyServesIsReplaced(t *testing.T) {
 	}
 }
 
+// shared is a log that the start of an etcd may outlive.
+type shared struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *shared) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
 func TestNodeThatDoesNotComeUpLeavesNoPluginSocket(t *testing.T) {
 	dir := socketDir(t)
 	socket := filepath.Join(dir, "plugin.sock")
-	var log bytes.Buffer
+	var log shared
 	c := Config{
 		Name: "a", Cluster: "lagan", Data: filepath.Join(dir, "data"), Run: filepath.Join(dir, "run"), Listen: "127.0.0.1:0",
 		Disks:  []datadir.Disk{{Path: filepath.Join(dir, "none", "disk"), Size: -1}},
