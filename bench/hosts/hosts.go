@@ -20,6 +20,7 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/host"
+	"github.com/lagan-storage/lagan/core/host/diskio"
 	"github.com/lagan-storage/lagan/core/orchestrator"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store"
@@ -67,7 +68,7 @@ type node struct {
 	transport *tcp.Transport
 	metadata  *etcd.Store
 	host      *host.Host
-	disk      *host.DiskFile
+	disk      *diskio.File
 }
 
 // Open starts a cluster and returns once its nodes know each other and their
@@ -180,7 +181,7 @@ func (c *Cluster) address(id block.NodeID) (string, bool) {
 // open formats the disk of n and starts it.
 func (c *Cluster) open(ctx context.Context, index int, n *node) (err error) {
 	seed := uint64(c.p.Clock()) + uint64(index)
-	n.disk, err = host.OpenDiskFile(filepath.Join(c.dir, n.record.Name+".disk"), c.p.Disk)
+	n.disk, err = diskio.Open(filepath.Join(c.dir, n.record.Name+".disk"), c.p.Disk)
 	if err != nil {
 		return err
 	}
@@ -196,7 +197,7 @@ func (c *Cluster) open(ctx context.Context, index int, n *node) (err error) {
 		return errors.Join(err, n.disk.Close())
 	}
 	n.host = host.Open(c.life, host.Params{
-		Node: n.record, Disks: []*host.DiskFile{n.disk}, Transport: n.transport, Metadata: n.metadata,
+		Node: n.record, Disks: []*diskio.File{n.disk}, Transport: n.transport, Metadata: n.metadata,
 		Clock: c.p.Clock, Now: func() time.Time { return c.p.Now }, Seed: seed, BlockSize: block.Size, Pool: n.pool, Limits: c.p.Limits,
 		Markers: noMarkers{}, Log: c.p.Log.With(slog.String("node", n.record.Name)),
 	})

@@ -8,7 +8,7 @@ import (
 
 	"github.com/lagan-storage/lagan/bench/reference"
 	"github.com/lagan-storage/lagan/core/block"
-	"github.com/lagan-storage/lagan/core/host"
+	"github.com/lagan-storage/lagan/core/host/diskio"
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store"
@@ -50,7 +50,7 @@ func journalPart(batch int) Part {
 
 // journal is a store with one replica, and its body.
 type journal struct {
-	disk     *host.DiskFile
+	disk     *diskio.File
 	clock    func() step.Time
 	store    *store.Store
 	handle   store.Handle
@@ -66,7 +66,7 @@ type journal struct {
 }
 
 func (j *journal) open(p *Params) (err error) {
-	if j.disk, err = host.OpenDiskFile(filepath.Join(p.Dir, "journal.disk"), diskBytes); err != nil {
+	if j.disk, err = diskio.Open(filepath.Join(p.Dir, "journal.disk"), diskBytes); err != nil {
 		return err
 	}
 	geometry := store.Geometry{Disk: block.DiskID{1}, Capacity: diskBytes, BlockSize: block.Size}

@@ -12,6 +12,7 @@ import (
 	"github.com/lagan-storage/lagan/bench/cluster"
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/host"
+	"github.com/lagan-storage/lagan/core/host/diskio"
 	"github.com/lagan-storage/lagan/core/metadata"
 	"github.com/lagan-storage/lagan/core/orchestrator"
 	"github.com/lagan-storage/lagan/core/volume"
@@ -162,13 +163,13 @@ func awaitOrder(t *testing.T, c *cluster.Cluster, s *etcd.Store) *records {
 func wantReplicas(t *testing.T, c *cluster.Cluster, n *cluster.Node, r *records) {
 	t.Helper()
 	disks := slices.DeleteFunc(slices.Collect(maps.Values(r.disks)), func(d volume.Disk) bool { return d.Node != r.nodes[n.Name] })
-	file, err := host.OpenDiskFile(n.Dir()+".disk", 0)
+	file, err := diskio.Open(n.Dir()+".disk", 0)
 	if err != nil || len(disks) != 1 {
 		t.Fatalf("%v, disks %v", err, disks)
 	}
 	file.ID = disks[0].ID
 	h := host.Open(t.Context(), host.Params{
-		Node: volume.Node{ID: r.nodes[n.Name], Name: n.Name}, Disks: []*host.DiskFile{file}, Metadata: noStore{}, Clock: host.Boottime,
+		Node: volume.Node{ID: r.nodes[n.Name], Name: n.Name}, Disks: []*diskio.File{file}, Metadata: noStore{}, Clock: host.Boottime,
 		BlockSize: block.Size, Pool: host.NewPool(), Markers: noMarkers{}, Log: slog.New(slog.DiscardHandler),
 	})
 	defer func() {

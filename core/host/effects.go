@@ -30,7 +30,7 @@ func (e *effects) reset() {
 // its lock.
 func (h *Host) perform(s *shard, out *effects) {
 	if s.disk != nil {
-		s.disk.submit(s, out.Disk)
+		s.disk.Submit(out.Disk)
 	}
 	for i := range out.Events {
 		h.logEvent(&out.Events[i])

@@ -23,6 +23,7 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/coordinator"
+	"github.com/lagan-storage/lagan/core/host/diskio"
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/metadata"
 	"github.com/lagan-storage/lagan/core/node"
@@ -49,7 +50,7 @@ type Metadata interface {
 // Params is what a node is opened with.
 type Params struct {
 	Node      volume.Node
-	Disks     []*DiskFile    // formatted; owned by the host from Open on
+	Disks     []*diskio.File // formatted; owned by the host from Open on
 	Unusable  []UnusableDisk // disks of this node that could not be opened at all
 	Transport transport.Transport
 	Metadata  Metadata
@@ -96,7 +97,7 @@ type Host struct {
 	running   sync.WaitGroup
 
 	orchestrator *shard
-	files        []*diskFile
+	files        []*diskio.Queue
 
 	mu      sync.Mutex // guards what follows
 	disks   map[block.DiskID]*shard
@@ -142,12 +143,13 @@ func Open(ctx context.Context, p Params) *Host {
 
 func (h *Host) start(s *shard) { s.deliver(&step.Event{Kind: step.EventStart}, nil) }
 
-func (h *Host) startDisk(index int, file *DiskFile) {
+func (h *Host) startDisk(index int, file *diskio.File) {
 	machine := node.NewDisk(h.machines, node.DiskParams{
 		Index: index, Disk: file.ID, Capacity: file.Size, Taint: h.params.Markers.Taint(file.Path),
 	})
 	s := newShard(h, slog.String("disk", file.Path), machine)
-	s.disk = startDisk(file, h.noteFailure)
+	s.disk = file.Start(diskio.Params{Deliver: s.deliverDone, Failed: h.noteFailure})
+	h.log.Debug("disk is worked on", slog.String("disk", file.Path), slog.Bool("io_uring", s.disk.Rings()), slog.Bool("direct", file.Direct))
 	h.files = append(h.files, s.disk)
 	machine.Opened = func(id block.DiskID) {
 		h.mu.Lock()
@@ -293,7 +295,7 @@ func (h *Host) Close() error {
 	}
 	var errs []error
 	for _, f := range h.files {
-		errs = append(errs, f.stop())
+		errs = append(errs, f.Stop())
 	}
 	h.running.Wait()
 	return errors.Join(errs...)

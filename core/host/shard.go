@@ -3,9 +3,9 @@ package host
 import (
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 
+	"github.com/lagan-storage/lagan/core/host/diskio"
 	"github.com/lagan-storage/lagan/core/invariant"
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/node"
@@ -25,8 +25,8 @@ const acceptedConn = step.Conn(1) << 63
 type shard struct {
 	host   *Host
 	name   slog.Attr
-	disk   *diskFile // of a disk's shard
-	volume *Volume   // of a coordinator's shard
+	disk   *diskio.Queue // of a disk's shard
+	volume *Volume       // of a coordinator's shard
 
 	mu       sync.Mutex // guards what follows
 	machine  node.Machine
@@ -50,20 +50,22 @@ func (s *shard) deliver(ev *step.Event, unflushed *[]transport.Conn) {
 	s.finish(out, unflushed)
 }
 
-// deliverDone is deliver for a worker of the shard's disk, to whom the first
-// operation on that disk that follows is left: to hand it over would wake
-// another worker for nothing.
-func (s *shard) deliverDone(ev *step.Event) (op step.DiskOp, kept bool) {
+// deliverDone is deliver for completions of the shard's disk. What the machine
+// asks of the disk after them is appended to next, and left to the caller.
+func (s *shard) deliverDone(done []step.Event, next []step.DiskOp) []step.DiskOp {
 	out := s.host.effects.Get().(*effects)
 	s.mu.Lock()
-	s.step(ev, out)
-	s.mu.Unlock()
-	if len(out.Disk) > 0 && s.disk.running() {
-		op, kept = out.Disk[0], true
-		out.Disk = slices.Delete(out.Disk, 0, 1)
+	for i := range done {
+		s.step(&done[i], out)
 	}
+	s.mu.Unlock()
+	if s.disk.Running() {
+		next = append(next, out.Disk...)
+	}
+	clear(out.Disk)
+	out.Disk = out.Disk[:0]
 	s.finish(out, nil)
-	return op, kept
+	return next
 }
 
 // deliverAll is deliver for several events under one hold of the lock. prepare

@@ -13,6 +13,7 @@ import (
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/host"
 	"github.com/lagan-storage/lagan/core/host/datadir"
+	"github.com/lagan-storage/lagan/core/host/diskio"
 	"github.com/lagan-storage/lagan/core/store"
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/transport/identity"
@@ -50,12 +51,12 @@ func openMarkers(life fx.Lifecycle, c Config, _ *datadir.Dir) (*datadir.Markers,
 
 // disks are the node's, those that can be used and those that cannot.
 type disks struct {
-	opened   []*host.DiskFile // owned by the host once it is opened
+	opened   []*diskio.File // owned by the host once it is opened
 	unusable []host.UnusableDisk
 }
 
 func openDisks(c Config, d *datadir.Dir, log *slog.Logger) (disks, error) {
-	opened, unusable, err := d.OpenDisks(c.Disks, func(file *host.DiskFile) error {
+	opened, unusable, err := d.OpenDisks(c.Disks, func(file *diskio.File) error {
 		seed, err := newSeed()
 		if err != nil {
 			return err

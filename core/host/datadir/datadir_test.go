@@ -9,6 +9,7 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/host"
+	"github.com/lagan-storage/lagan/core/host/diskio"
 )
 
 func open(t *testing.T, path string) *Dir {
@@ -82,12 +83,12 @@ type formats struct {
 	err   error
 }
 
-func (f *formats) format(file *host.DiskFile) error {
+func (f *formats) format(file *diskio.File) error {
 	f.files = append(f.files, file.Path)
 	return f.err
 }
 
-func openDisks(t *testing.T, d *Dir, f *formats, given ...Disk) ([]*host.DiskFile, []host.UnusableDisk, error) {
+func openDisks(t *testing.T, d *Dir, f *formats, given ...Disk) ([]*diskio.File, []host.UnusableDisk, error) {
 	t.Helper()
 	opened, unusable, err := d.OpenDisks(given, f.format)
 	for _, file := range opened {

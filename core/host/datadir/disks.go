@@ -13,6 +13,7 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/host"
+	"github.com/lagan-storage/lagan/core/host/diskio"
 )
 
 // blankBytes is how much of a disk must be zero for it to count as empty: all
@@ -28,7 +29,7 @@ type Disk struct {
 // OpenDisks opens the node's disks, and has those formatted that are new to it.
 // A disk that cannot be used is among unusable and the others serve; err is a
 // mistake in what was asked for.
-func (d *Dir) OpenDisks(given []Disk, formatDisk func(*host.DiskFile) error) (opened []*host.DiskFile, unusable []host.UnusableDisk, err error) {
+func (d *Dir) OpenDisks(given []Disk, formatDisk func(*diskio.File) error) (opened []*diskio.File, unusable []host.UnusableDisk, err error) {
 	defer func() {
 		if err != nil {
 			for _, file := range opened {
@@ -62,7 +63,7 @@ func (d *Dir) OpenDisks(given []Disk, formatDisk func(*host.DiskFile) error) (op
 	return opened, unusable, nil
 }
 
-func (d *Dir) openDisk(disk Disk, formatDisk func(*host.DiskFile) error) (*host.DiskFile, *host.UnusableDisk, error) {
+func (d *Dir) openDisk(disk Disk, formatDisk func(*diskio.File) error) (*diskio.File, *host.UnusableDisk, error) {
 	known := d.known(disk.Path)
 	if known == nil || !known.Formatted {
 		return d.addDisk(disk, known, formatDisk)
@@ -70,7 +71,7 @@ func (d *Dir) openDisk(disk Disk, formatDisk func(*host.DiskFile) error) (*host.
 	unusable := func(reason string) *host.UnusableDisk {
 		return &host.UnusableDisk{ID: known.ID, Path: disk.Path, Reason: reason}
 	}
-	file, err := host.OpenDiskFile(disk.Path, 0)
+	file, err := diskio.Open(disk.Path, 0)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, unusable("it is missing: mount or restore what it is on and start the node again"), nil
@@ -82,7 +83,7 @@ func (d *Dir) openDisk(disk Disk, formatDisk func(*host.DiskFile) error) (*host.
 }
 
 // addDisk formats a disk that is new, or whose formatting was interrupted.
-func (d *Dir) addDisk(disk Disk, known *diskRecord, formatDisk func(*host.DiskFile) error) (*host.DiskFile, *host.UnusableDisk, error) {
+func (d *Dir) addDisk(disk Disk, known *diskRecord, formatDisk func(*diskio.File) error) (*diskio.File, *host.UnusableDisk, error) {
 	if known == nil {
 		empty, err := isEmpty(disk)
 		switch {
@@ -101,7 +102,7 @@ func (d *Dir) addDisk(disk Disk, known *diskRecord, formatDisk func(*host.DiskFi
 			return nil, nil, err
 		}
 	}
-	file, err := host.OpenDiskFile(disk.Path, disk.Size)
+	file, err := diskio.Open(disk.Path, disk.Size)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/host"
+	"github.com/lagan-storage/lagan/core/host/diskio"
 	"github.com/lagan-storage/lagan/core/orchestrator"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store"
@@ -29,7 +30,7 @@ type node struct {
 	peers   *tcp.Transport
 	store   *etcd.Store
 	host    *host.Host
-	disk    *host.DiskFile
+	disk    *diskio.File
 	metrics *Metrics
 }
 
@@ -71,7 +72,7 @@ func openNodes(t *testing.T, count int) []*node {
 func (n *node) open(t *testing.T, index int, endpoint string, log *slog.Logger) {
 	t.Helper()
 	var err error
-	if n.disk, err = host.OpenDiskFile(filepath.Join(t.TempDir(), "disk"), diskBytes); err != nil {
+	if n.disk, err = diskio.Open(filepath.Join(t.TempDir(), "disk"), diskBytes); err != nil {
 		t.Fatal(err)
 	}
 	geometry := store.Geometry{Disk: block.DiskID{byte(index + 1), 0xd}, Capacity: diskBytes, BlockSize: block.Size}
@@ -83,7 +84,7 @@ func (n *node) open(t *testing.T, index int, endpoint string, log *slog.Logger) 
 		t.Fatal(err)
 	}
 	n.host = host.Open(t.Context(), host.Params{
-		Node: n.record, Disks: []*host.DiskFile{n.disk}, Transport: n.peers, Metadata: n.store, Clock: host.Boottime, Now: time.Now,
+		Node: n.record, Disks: []*diskio.File{n.disk}, Transport: n.peers, Metadata: n.store, Clock: host.Boottime, Now: time.Now,
 		Seed: uint64(index + 1), BlockSize: block.Size, Pool: n.pool, Markers: noMarkers{}, Log: log,
 		Unusable: []host.UnusableDisk{{Path: "/broken\xff", Reason: "it is broken"}},
 	})

@@ -23,6 +23,7 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/host"
+	"github.com/lagan-storage/lagan/core/host/diskio"
 	"github.com/lagan-storage/lagan/core/orchestrator"
 	"github.com/lagan-storage/lagan/core/volume"
 )
@@ -87,7 +88,7 @@ type Params struct {
 	Attacher   Attacher    // nil: this machine shows no devices, and NoDevices says why
 	NoDevices  string
 	Filesystem Filesystem
-	Disks      []*host.DiskFile // for their paths
+	Disks      []*diskio.File // for their paths
 	Unusable   []host.UnusableDisk
 	Pool       block.Pool
 	Reach      func() error     // returns why the metadata store does not answer now

@@ -1,4 +1,4 @@
-package host
+package diskio
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 )
 
 // Format writes an empty store over the disk.
-func (d *DiskFile) Format(g store.Geometry, pool block.Pool, seed uint64, clock func() step.Time) error {
+func (d *File) Format(g store.Geometry, pool block.Pool, seed uint64, clock func() step.Time) error {
 	s := store.New(store.Params{Pool: pool, Seed: seed})
 	var out step.Effects
 	s.Format(clock(), g, &out)

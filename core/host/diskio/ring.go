@@ -1,0 +1,201 @@
+package diskio
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/lagan-storage/lagan/core/host/uring"
+	"github.com/lagan-storage/lagan/core/step"
+)
+
+// ringDepth is how many operations one ring has under way.
+const ringDepth = 64
+
+// ringWorker performs reads and writes by a ring, as many at once as there are.
+type ringWorker struct {
+	queue    *Queue
+	ring     *uring.Ring
+	blocking blockingWorker // for a sync that nothing else waits beside
+	slots    [ringDepth]ringSlot
+	free     []uint64
+	events   []step.Event
+	next     []step.DiskOp
+}
+
+// ringSlot is one operation under way.
+type ringSlot struct {
+	op     step.DiskOp
+	offset int64
+	pieces []unix.Iovec // what is left to transfer; the kernel reads them
+	memory []unix.Iovec // under pieces
+}
+
+func newRingWorker(q *Queue, r *uring.Ring) *ringWorker {
+	w := &ringWorker{queue: q, ring: r, blocking: blockingWorker{queue: q}}
+	for i := range w.slots {
+		w.free = append(w.free, uint64(i))
+	}
+	return w
+}
+
+// run performs operations until the queue is closed and what was begun has ended.
+func (w *ringWorker) run() {
+	for w.begin() {
+		if w.busy() && len(w.events) == 0 {
+			if err := w.ring.Wait(); err != nil {
+				panic("diskio: " + err.Error()) // nobody knows what was done, and no argument of ours can be wrong
+			}
+		}
+		w.collect()
+		clear(w.next)
+		w.next = w.next[:0]
+		if len(w.events) > 0 {
+			w.next = w.queue.params.Deliver(w.events, w.next)
+			w.events = w.events[:0]
+		}
+	}
+	_ = w.ring.Close() // nothing is under way
+}
+
+func (w *ringWorker) busy() bool { return len(w.free) < ringDepth }
+
+// begin starts what follows from the last completions and what is queued. With
+// nothing else to do it waits for that, and reports false at the end.
+func (w *ringWorker) begin() bool {
+	w.follow()
+	for len(w.events) == 0 && len(w.free) > 0 {
+		if w.busy() {
+			if !w.more() {
+				return true
+			}
+			continue
+		}
+		op, open := <-w.queue.jobs
+		switch {
+		case !open:
+			return false
+		case len(w.queue.jobs) == 0:
+			w.block(&op)
+		default:
+			w.start(&op)
+		}
+	}
+	return true
+}
+
+// more starts the next operation that is queued, if there is one.
+func (w *ringWorker) more() bool {
+	select {
+	case op, open := <-w.queue.jobs:
+		if open {
+			w.start(&op)
+		}
+		return open
+	default:
+		return false
+	}
+}
+
+// follow starts what the machine asked for last. A sync is performed here only
+// if nothing waits for it to end.
+func (w *ringWorker) follow() {
+	if len(w.next) == 1 && !w.busy() && (w.next[0].Kind == step.DiskSync || len(w.queue.jobs) == 0) {
+		w.block(&w.next[0])
+		return
+	}
+	for i := range w.next {
+		if w.next[i].Kind == step.DiskSync || len(w.free) == 0 {
+			w.queue.Submit(w.next[i : i+1])
+		} else {
+			w.start(&w.next[i])
+		}
+	}
+}
+
+// block performs an operation that is alone by a blocking call, which costs less
+// than a ring's way there and back.
+func (w *ringWorker) block(op *step.DiskOp) {
+	w.events = append(w.events, w.queue.done(op, w.blocking.perform(op)))
+}
+
+// start prepares one read or write.
+func (w *ringWorker) start(op *step.DiskOp) {
+	if !w.queue.file.holds(op) {
+		w.events = append(w.events, w.queue.done(op, step.DiskShort))
+		return
+	}
+	last := len(w.free) - 1
+	i := w.free[last]
+	w.free = w.free[:last]
+	s := &w.slots[i]
+	s.op, s.offset, s.pieces = *op, op.Offset, s.memory[:0]
+	for _, b := range op.Pieces {
+		v := unix.Iovec{Base: &b.Bytes()[0]}
+		v.SetLen(b.Len())
+		s.pieces = append(s.pieces, v)
+	}
+	s.memory = s.pieces
+	w.transfer(i)
+}
+
+// transfer hands what is left of an operation to the ring.
+func (w *ringWorker) transfer(i uint64) {
+	s, fd := &w.slots[i], int(w.queue.file.file.Fd())
+	pieces := s.pieces[:min(len(s.pieces), iovMax)]
+	if s.op.Kind == step.DiskRead {
+		w.ring.Read(fd, pieces, s.offset, i)
+	} else {
+		w.ring.Write(fd, pieces, s.offset, i)
+	}
+}
+
+// collect turns what has ended into events. What was cut short goes on.
+func (w *ringWorker) collect() {
+	for {
+		i, result, ok := w.ring.Next()
+		if !ok {
+			return
+		}
+		s := &w.slots[i]
+		switch errno := syscall.Errno(-result); {
+		case result > 0:
+			if s.advance(result); len(s.pieces) > 0 {
+				w.transfer(i)
+			} else {
+				w.end(i, step.DiskOK)
+			}
+		case result == 0:
+			w.end(i, step.DiskShort)
+		case errno == unix.EINTR || errno == unix.EAGAIN:
+			w.transfer(i)
+		default:
+			w.end(i, step.DiskEIO)
+		}
+	}
+}
+
+func (w *ringWorker) end(i uint64, err step.DiskError) {
+	s := &w.slots[i]
+	w.events = append(w.events, w.queue.done(&s.op, err))
+	clear(s.memory)
+	s.op, s.pieces, s.memory = step.DiskOp{}, nil, s.memory[:0]
+	w.free = append(w.free, i)
+}
+
+// advance takes n transferred bytes off the front of pieces.
+func (s *ringSlot) advance(n int) {
+	s.offset += int64(n)
+	for n > 0 {
+		first := &s.pieces[0]
+		size := int(first.Len)
+		if n < size {
+			first.Base = (*byte)(unsafe.Add(unsafe.Pointer(first.Base), n))
+			first.SetLen(size - n)
+			return
+		}
+		n -= size
+		s.pieces = s.pieces[1:]
+	}
+}
