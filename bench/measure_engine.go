@@ -186,10 +186,12 @@ func (s *suite) engineContests(e *engine) []contest {
 	}
 	return []contest{
 		{name: "write-4k-qd1", against: "loopback", conditions: accepted, contenders: slices.Concat(
-			[]contender{{"loopback", s.network.Run}}, withRaw(rawWrite1, s.on(e, write1, more...)),
+			[]contender{{"loopback", s.network.Run}, {"raw-two-files", s.twinRun(rawWrite1)}}, withRaw(rawWrite1, s.on(e, write1, more...)),
 		)},
 		{name: "write-4k-qd32", against: "raw", conditions: accepted, contenders: withRaw(rawWrite32, s.on(e, write32, more...))},
-		{name: "flush-4k-qd1", against: "raw", conditions: flushed, contenders: withRaw(rawFlush1, s.on(e, flush1, all...))},
+		{name: "flush-4k-qd1", against: "raw", conditions: flushed, contenders: slices.Concat(
+			[]contender{{"raw-two-files", s.twinRun(rawFlush1)}}, withRaw(rawFlush1, s.on(e, flush1, all...)),
+		)},
 		{name: "write-128k-qd8", against: "raw", conditions: "sequential; " + accepted, contenders: withRaw(rawLarge, s.on(e, large, all...))},
 		{name: "read-4k-qd1", against: "raw", conditions: s.readConditions(), contenders: withRaw(rawRead1, s.on(e, read1, two...))},
 		{name: "read-4k-qd32", against: "raw", conditions: s.readConditions(), contenders: withRaw(rawRead32, s.on(e, read32, two...))},

@@ -190,6 +190,14 @@ func (s *suite) rawRun(p reference.Pattern) runner {
 	}
 }
 
+// twinRun returns a contender that is the bare disk with two files at once.
+func (s *suite) twinRun(p reference.Pattern) runner {
+	return func(ctx context.Context, warmUp, span time.Duration) (load.Figures, error) {
+		p.WarmUp, p.Span = warmUp, span
+		return reference.Twin(ctx, s.disk.Path, s.pool, s.Clock, p)
+	}
+}
+
 // fioRun returns a contender that is fio on the bare disk.
 func (s *suite) fioRun(p reference.Pattern) runner {
 	return func(ctx context.Context, warmUp, span time.Duration) (load.Figures, error) {
