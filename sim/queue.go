@@ -30,10 +30,15 @@ func (q *queue) push(at int64) *item {
 	return it
 }
 
-// again puts the item that pop returned back for a later time.
+// again puts the item that pop returned back for a later time. One that is put
+// back once more keeps its place before those that came meanwhile.
 func (q *queue) again(at int64, slot uint32) {
-	q.heap = append(q.heap, entry{at: at, order: q.order, slot: slot})
-	q.order++
+	it := q.items[slot]
+	if it.held == 0 {
+		it.held = q.order
+		q.order++
+	}
+	q.heap = append(q.heap, entry{at: at, order: it.held, slot: slot})
 	q.up(len(q.heap) - 1)
 }
 

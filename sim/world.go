@@ -65,7 +65,8 @@ type item struct {
 	label  uint32 // of an itemCall, for the hash
 	disk   uint32
 	handle disk.Handle
-	body   *body // whose pause holds it up
+	body   *body  // whose pause holds it up
+	held   uint64 // its place since it was held up first; 0: it was not
 	shard  *shard
 	conn   *conn
 	call   func()
