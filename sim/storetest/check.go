@@ -1,12 +1,14 @@
 package storetest
 
+import "github.com/lagan-storage/lagan/sim/fsck"
+
 // Check looks at what is on the disk from the outside: every slot and page of
 // the newest root has one owner.
 func (m *Machine) Check() {
 	if m.config.Make != nil || m.faulty || m.failure != nil {
 		return
 	}
-	if err := m.Fsck(); err != nil {
+	if err := fsck.Check(m.disk); err != nil {
 		m.fail("fsck: %w", err)
 	}
 }

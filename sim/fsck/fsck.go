@@ -1,17 +1,22 @@
-package storetest
+// Package fsck reads a disk from the outside, without a store: who owns what of
+// the newest root, and where that root's pages lie. The store's tests and the
+// simulated world hold the disks at rest against it, and draw from it what they
+// damage.
+package fsck
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/store/format"
 	"github.com/lagan-storage/lagan/sim/disk"
 )
 
-// fsck reads the newest root of a disk from the outside, without a store, and
-// checks that every slot and page has exactly one owner: a set comparison.
-type fsck struct {
+// reader follows the newest root and notes the owner of every slot and page.
+type reader struct {
 	disk   *disk.Disk
 	super  format.Superblock
 	base   int64
@@ -22,22 +27,46 @@ type fsck struct {
 	rooted []uint64
 }
 
-// Fsck checks the newest durable root of the machine's disk.
-func (m *Machine) Fsck() error {
-	c := m.disk.Clone(0)
-	c.SetFaults(disk.Faults{})
-	c.Restore(c.Snapshot())
-	f := &fsck{disk: c, owners: make(map[uint32]string), pages: make(map[uint64]string)}
-	if err := f.findSuper(); err != nil {
-		return err
-	}
-	if err := f.walkRoot(); err != nil {
+// Check reports whether every slot and page of the newest durable root of a disk
+// has exactly one owner: a set comparison (I12).
+func Check(d *disk.Disk) error {
+	f, err := read(durable(d))
+	if err != nil {
 		return err
 	}
 	return f.compare()
 }
 
-func (f *fsck) findSuper() error {
+// Pages returns where the pages of the newest durable root lie, from low to high.
+func Pages(d *disk.Disk) (list []int64) {
+	f, err := read(durable(d))
+	if err != nil {
+		return nil
+	}
+	for page := range f.pages { // any order: sorted below
+		list = append(list, int64(page)*format.PageSize)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// durable returns what would be left of a disk if nothing that is not synced were.
+func durable(d *disk.Disk) *disk.Disk {
+	c := d.Clone(0)
+	c.SetFaults(disk.Faults{})
+	c.Restore(c.Snapshot())
+	return c
+}
+
+func read(d *disk.Disk) (*reader, error) {
+	f := &reader{disk: d, owners: make(map[uint32]string), pages: make(map[uint64]string)}
+	if err := f.findSuper(); err != nil {
+		return nil, err
+	}
+	return f, f.walkRoot()
+}
+
+func (f *reader) findSuper() error {
 	for i := range int64(format.SuperblockCopies) {
 		s, err := format.DecodeSuperblock(f.read(i*format.SuperblockStride, format.PageSize), i*format.SuperblockStride)
 		if err == nil && s.Sequence >= f.super.Sequence {
@@ -54,14 +83,14 @@ func (f *fsck) findSuper() error {
 	return nil
 }
 
-func (f *fsck) read(at int64, n int) []byte {
+func (f *reader) read(at int64, n int) []byte {
 	data := make([]byte, n)
 	f.disk.Peek(at, data)
 	return data
 }
 
 // page reads a page, checks it and notes its owner.
-func (f *fsck) page(ref format.Child, kind format.PageKind, index uint64, name string) (body []byte, count int, err error) {
+func (f *reader) page(ref format.Child, kind format.PageKind, index uint64, name string) (body []byte, count int, err error) {
 	if was, used := f.pages[ref.Page]; used {
 		return nil, 0, fmt.Errorf("page %d belongs to %s and to %s", ref.Page, was, name)
 	}
@@ -75,7 +104,7 @@ func (f *fsck) page(ref format.Child, kind format.PageKind, index uint64, name s
 }
 
 // tree visits the pages under an interior page; leaf is called for each.
-func (f *fsck) tree(ref format.Child, height uint8, first uint64, name string, leaf func(index uint64, ref format.Child) error) error {
+func (f *reader) tree(ref format.Child, height uint8, first uint64, name string, leaf func(index uint64, ref format.Child) error) error {
 	if ref.Page == 0 {
 		return nil
 	}
@@ -102,7 +131,7 @@ func (f *fsck) tree(ref format.Child, height uint8, first uint64, name string, l
 	return err
 }
 
-func (f *fsck) walkRoot() error {
+func (f *reader) walkRoot() error {
 	if f.super.Root.Page == 0 {
 		return nil
 	}
@@ -136,7 +165,7 @@ func (f *fsck) walkRoot() error {
 	return err
 }
 
-func (f *fsck) volume(v *format.Volume) error {
+func (f *reader) volume(v *format.Volume) error {
 	name := fmt.Sprintf("replica %x (handle %d)", v.Replica[:8], v.Handle)
 	if v.Dead {
 		name = fmt.Sprintf("the dead tree at page %d", v.Root.Page)
@@ -168,7 +197,7 @@ func (f *fsck) volume(v *format.Volume) error {
 	return err
 }
 
-func (f *fsck) parked(ref format.Child, v *format.Volume, name string) (next format.Child, err error) {
+func (f *reader) parked(ref format.Child, v *format.Volume, name string) (next format.Child, err error) {
 	body, count, err := f.page(ref, format.PageParked, uint64(v.Handle), name)
 	if err != nil {
 		return next, err
@@ -185,7 +214,7 @@ func (f *fsck) parked(ref format.Child, v *format.Volume, name string) (next for
 	return next, errors.Join(err, bad)
 }
 
-func (f *fsck) own(slot uint32, name string) error {
+func (f *reader) own(slot uint32, name string) error {
 	if was, used := f.owners[slot]; used {
 		return fmt.Errorf("slot %d belongs to %s and to %s", slot, was, name)
 	}
@@ -194,7 +223,7 @@ func (f *fsck) own(slot uint32, name string) error {
 }
 
 // compare checks the bitmap against the owners found.
-func (f *fsck) compare() (err error) {
+func (f *reader) compare() (err error) {
 	for slot := uint32(1); int(slot) <= f.slots; slot++ {
 		rooted := f.rooted[(slot-1)/64]&(1<<((slot-1)%64)) != 0
 		switch name, owned := f.owners[slot]; {
@@ -211,4 +240,32 @@ func (f *fsck) compare() (err error) {
 		}
 	}
 	return err
+}
+
+// Batch is a batch of the journal, as it lies on the disk.
+type Batch struct {
+	Number         uint64
+	Offset, Length int64
+}
+
+// Batches returns the journal's batches that are whole in their headers and not
+// older than its tail, newest first: what an opening would read.
+func Batches(d *disk.Disk) (list []Batch) {
+	f := &reader{disk: d}
+	if f.findSuper() != nil {
+		return nil
+	}
+	end := format.JournalOffset + f.super.Journal.Length
+	for at := int64(format.JournalOffset); at < end; at += format.PageSize {
+		pages := int64(format.HeaderPages(f.read(at, format.PageSize)))
+		if pages == 0 || at+pages*format.PageSize > end {
+			continue
+		}
+		h, err := format.DecodeHeader(f.read(at, int(pages*format.PageSize)), f.super.Pool, at)
+		if err == nil && h.Batch >= f.super.Journal.TailBatch {
+			list = append(list, Batch{Number: h.Batch, Offset: at, Length: int64(h.Length)})
+		}
+	}
+	slices.SortFunc(list, func(a, b Batch) int { return cmp.Compare(b.Number, a.Number) })
+	return list
 }
