@@ -48,7 +48,10 @@ func (c *Coordinator) onConnected(conn step.Conn, out *step.Effects) {
 		out.Closes = append(out.Closes, conn)
 		return
 	}
-	m.link, m.refused, m.heardAt = linkPreparing, false, c.now
+	m.link, m.refused = linkPreparing, false
+	if !m.mute {
+		m.heardAt = c.now
+	}
 	out.Send(conn, message.Message{Kind: message.Prepare, Era: c.era})
 }
 
@@ -85,11 +88,14 @@ func (c *Coordinator) hangUp(m *member, out *step.Effects) {
 	}
 }
 
-// lost forgets what belonged to m's connection.
+// lost forgets what belonged to m's connection. A node whose disk is not open
+// takes connections and closes them: that they come about is no sign of life of
+// the replica.
 func (c *Coordinator) lost(m *member) {
-	if m.link == linkPrepared || m.link == linkPreparing {
+	if m.link == linkPrepared {
 		m.downSince = c.now
 	}
+	m.mute = m.mute || m.link == linkPreparing
 	m.link, m.streaming, m.joining, m.repairing = linkDown, false, false, false
 	m.syncAsked, m.refusedAt, m.reading = 0, 0, 0
 }
@@ -100,7 +106,7 @@ func (c *Coordinator) onMessage(conn step.Conn, msg *message.Message, out *step.
 		msg.Payload.Release()
 		return
 	}
-	m.heardAt = c.now
+	m.heardAt, m.mute = c.now, false
 	switch msg.Kind {
 	case message.Promise:
 		c.onPromise(m, msg, out)

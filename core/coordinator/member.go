@@ -24,9 +24,10 @@ type member struct {
 
 	link       linkState
 	conn       step.Conn
-	downSince  step.Time // when the last connection was lost
+	downSince  step.Time // when the last connection on which it had promised was lost
 	dialAt     step.Time // not dialled again before
 	refused    bool      // the last dial was refused: nobody listens there
+	mute       bool      // it closed a connection without a word and has said none since
 	heardAt    step.Time
 	preparedAt step.Time
 	promise    message.PromiseInfo
