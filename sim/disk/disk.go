@@ -199,6 +199,10 @@ func (d *Disk) write(f *flight, length int64) step.DiskError {
 		}
 		return step.DiskEIO
 	}
+	if f.fault == LostWrite {
+		d.record(f, f.op.Offset, length)
+		return step.DiskOK
+	}
 	d.unsynced.stamp(f.number, f.logged, d.written)
 	d.apply(f, f.early.rest(), d.written)
 	switch f.fault {

@@ -24,13 +24,14 @@ const (
 	MisdirectedWrite      // a write goes to another place
 	SlowOp                // an operation takes 10 to 100 times its time
 	Stall                 // an operation takes Faults.StallTime more
+	LostWrite             // a write is acknowledged and never arrives
 	Full                  // not drawn: a write found no space (Faults.SpaceMax)
 	KindCount             // how many kinds there are, not a kind
 )
 
 var kindNames = [KindCount]string{ // constant table: never written
 	"none", "read error", "write error", "sync fails", "sync swallows", "sync drops", "latent error", "bit rot",
-	"misdirected read", "misdirected write", "slow", "stall", "full",
+	"misdirected read", "misdirected write", "slow", "stall", "lost write", "full",
 }
 
 func (k Kind) String() string { return kindNames[k] }
@@ -46,6 +47,7 @@ var strikes = [KindCount]struct{ read, write, sync bool }{ // constant table: ne
 	BitRot:           {read: true, write: true},
 	MisdirectedRead:  {read: true},
 	MisdirectedWrite: {write: true},
+	LostWrite:        {write: true},
 	SlowOp:           {read: true, write: true, sync: true},
 	Stall:            {read: true, write: true, sync: true},
 }
@@ -210,7 +212,7 @@ func (d *Disk) serviceTime(f *flight, length int64) time.Duration {
 func (d *Disk) Touched(offset, length int64) bool {
 	return slices.ContainsFunc(d.incidents, func(i Incident) bool {
 		switch i.Fault {
-		case LatentError, BitRot, MisdirectedWrite:
+		case LatentError, BitRot, MisdirectedWrite, LostWrite:
 			return i.Offset < offset+length && offset < i.Offset+i.Length
 		default:
 			return false
