@@ -127,6 +127,8 @@ func (r *Replica) Result(now step.Time, res *store.Result, out *step.Effects) {
 		invariant.That(res.Position.Seq <= r.appended, "accepted is at most what was appended")
 		r.accepted = max(r.accepted, res.Position.Seq)
 		r.ackDue = true
+	case store.Refused:
+		r.onRefused(res, out)
 	case store.Durable:
 		r.durable = max(r.durable, res.Position.Seq)
 		r.ackDue = true

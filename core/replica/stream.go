@@ -53,6 +53,15 @@ func (r *Replica) refuse(l *link, seq block.Seq, status message.Status, out *ste
 	})
 }
 
+// onRefused takes back what the store took and had no room for after all.
+func (r *Replica) onRefused(res *store.Result, out *step.Effects) {
+	out.Marks.Hit("replica: append refused late")
+	r.appended = res.Position.Seq - 1
+	if l := r.stream(); l != nil {
+		r.refuse(l, res.Position.Seq, res.Status, out)
+	}
+}
+
 func (r *Replica) onSync(now step.Time, m *message.Message, out *step.Effects) {
 	r.store.SetStable(now, r.handle, m.Stable, out)
 	if r.durable >= m.Seq {

@@ -19,6 +19,10 @@ func (s *Store) gather(b *batch, out *step.Effects) {
 				room = dataRoom
 			}
 			if !s.mayEnter(r, o, out) {
+				if o.soft && s.waitedInVain(o) && s.refuseLate(r) {
+					out.Marks.Hit("store: append waited in vain for freed space")
+					continue
+				}
 				break
 			}
 			switch s.fitsBatch(b, o, room) {

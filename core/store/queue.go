@@ -17,9 +17,10 @@ type op struct {
 	payload block.Buffer
 	token   uint64
 	next    int32
-	ready   bool // false: its data is still being written to its slot
-	reserve bool // it may need a slot of its own when it goes home
-	soft    bool // it waits for a checkpoint to free the space it was promised
+	ready   bool   // false: its data is still being written to its slot
+	reserve bool   // it may need a slot of its own when it goes home
+	soft    bool   // it waits for a checkpoint to free the space it was promised
+	until   uint64 // of soft: as many checkpoints must have ended for the wait to be in vain
 }
 
 // opList is a replica's operations in order.
@@ -88,6 +89,17 @@ func (q *queue) count(o *op, blockSize, sign int) {
 	if o.reserve {
 		q.reserve += sign
 	}
+}
+
+// await makes an operation wait for the space that a checkpoint will free.
+func (s *Store) await(i int32) {
+	o := &s.queue.ops[i]
+	s.queue.soften(o, true)
+	o.until = s.ckpt.done + 1
+	if s.ckpt.phase != ckptIdle {
+		o.until++ // the one that is running may have made its cut
+	}
+	s.ckpt.wanted = true
 }
 
 // soften makes o wait for space that a checkpoint will free, or ends that.
@@ -240,8 +252,7 @@ func (s *Store) appendWrite(r *replica, rec format.Record, payload block.Buffer,
 	switch s.admit(reserve) {
 	case admitNow:
 	case admitSoft:
-		s.queue.soften(&s.queue.ops[i], true)
-		s.ckpt.wanted = true
+		s.await(i)
 		out.Marks.Hit("store: append waits for freed space")
 	case admitNever:
 		out.Marks.Hit("store: no space")

@@ -99,6 +99,7 @@ const (
 	Failed                   // Status, Text: the store stopped (bad superblock, write or sync error); open it anew
 	Closed                   // everything is durable and the superblock says so
 	Accepted                 // Handle, Position: every record up to it has its journal write completed
+	Refused                  // Handle, Position, Status: an append that was taken found no room after all; nothing from it on counts
 	Durable                  // Handle, Position.Seq: every record up to it is covered by a completed sync
 	RecordDone               // Handle, Token: a Create, Delete, SetMeta, Reset or Truncate is durable
 	ReadDone                 // Handle, Token, Status, Checksums, Payload

@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"slices"
+
 	"encoding/binary"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -302,6 +304,10 @@ func (m *Machine) Push(slot int, c block.Chunk, apply, present, zero uint16) mes
 }
 
 func (m *Machine) pushed(r *replica, s uint64, res *store.Result) {
+	if res.Kind == store.PushDone && res.Status == message.NoSpace {
+		r.log = slices.DeleteFunc(r.log, func(a act) bool { return a.kind == actPush && a.stamp == s })
+		return
+	}
 	if res.Kind != store.PushDone || !good(res.Status) {
 		if !m.faulty {
 			m.fail("push ended with result %d, status %d", res.Kind, res.Status)

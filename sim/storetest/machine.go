@@ -288,6 +288,8 @@ func (m *Machine) onResult(r *store.Result) {
 		m.closed = true
 	case store.Accepted:
 		m.onAccepted(r)
+	case store.Refused:
+		m.onRefused(r)
 	case store.Durable:
 		m.onDurable(r)
 	case store.RecordDone, store.ReadDone, store.TailRecord, store.TailDone, store.ChangesDone, store.PullDone, store.PushDone:
@@ -318,6 +320,29 @@ func (m *Machine) onAccepted(r *store.Result) {
 	}
 	m.log("  accepted %v", r.Position)
 	rep.accepted = max(rep.accepted, n)
+}
+
+// onRefused forgets an append that was taken and found no room after all, and
+// those behind it.
+func (m *Machine) onRefused(r *store.Result) {
+	rep := m.byHandle(r.Handle)
+	if rep == nil {
+		m.fail("refused %v for handle %d, which is no replica", r.Position, r.Handle)
+		return
+	}
+	n, ok := rep.find(r.Position)
+	if !ok || n <= rep.accepted {
+		m.fail("refused %v of replica %x, which was never appended, or accepted", r.Position, rep.id[:2])
+		return
+	}
+	m.log("  refused %v", r.Position)
+	kept, anew := rep.log[:n-1:n-1], false
+	for _, a := range rep.log[n-1:] {
+		if anew = anew || a.kind == actReset || a.kind == actContinue; anew || a.kind != actRecord {
+			kept = append(kept, a)
+		}
+	}
+	rep.log = kept
 }
 
 func (m *Machine) onDurable(r *store.Result) {
