@@ -72,8 +72,8 @@ func (w *World) acknowledged(q *request) {
 		v.acked = max(v.acked, q.at.Seq)
 		floor = q.at.Seq
 	}
-	if q.kind == step.FlushRequest {
-		v.lossEpoch = 0 // everything is durable on a copy again: there was nothing to lose
+	if q.kind == step.FlushRequest && v.whole(nil, 0) {
+		v.lossEpoch = 0 // everything is durable on a copy recorded since: there was nothing to lose
 	}
 	if q.kind != step.FlushRequest && !q.fua || floor == 0 {
 		return
