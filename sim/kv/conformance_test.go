@@ -3,6 +3,7 @@ package kv_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -18,32 +19,59 @@ import (
 	"github.com/lagan-storage/lagan/transport/etcd"
 )
 
+var (
+	seedsFlag      = flag.Int("seeds", 20, "how many scripts TestModelAnswersAsEtcdDoes compares")
+	operationsFlag = flag.Int("operations", 300, "how many operations each of them has")
+)
+
 const (
-	scriptSeeds = 20
-	scriptOps   = 300
-	scriptNodes = 3
-	everything  = "/k/"
-	patience    = 50 * time.Second // no assertion depends on it
+	scriptNodes   = 3
+	scriptWatches = 5 // at a time
+	members       = 2 // that scripts run against side by side
+	everything    = "/k/"
+	patience      = 5 * time.Minute // no assertion depends on it
 )
 
 // counts is what the scripts of all seeds did: a suite that never refuses or
 // never forgets compares nothing.
-type counts struct{ applied, refused, emptied, forgotten, resumed int }
+type counts struct{ applied, refused, emptied, forgotten, resumed, compacted int }
 
+func (c *counts) add(o *counts) {
+	c.applied += o.applied
+	c.refused += o.refused
+	c.emptied += o.emptied
+	c.forgotten += o.forgotten
+	c.resumed += o.resumed
+	c.compacted += o.compacted
+}
+
+// TestModelAnswersAsEtcdDoes runs the same scripts in both worlds. Those of one
+// member share its revisions, so they run one after the other.
 func TestModelAnswersAsEtcdDoes(t *testing.T) {
-	endpoint := startEtcd(t)
-	var did counts
-	for seed := range uint64(scriptSeeds) {
-		same := t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			newScript(t, endpoint, seed, &did).run()
-		})
-		if !same {
-			return
+	var did [members]counts
+	t.Run("members", func(t *testing.T) {
+		for n := range members {
+			t.Run(fmt.Sprint(n), func(t *testing.T) {
+				t.Parallel()
+				endpoint := startEtcd(t)
+				for seed := n; seed < *seedsFlag; seed += members {
+					same := t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
+						newScript(t, endpoint, uint64(seed), &did[n]).run()
+					})
+					if !same {
+						return
+					}
+				}
+			})
 		}
+	})
+	for n := range did[1:] {
+		did[0].add(&did[n+1])
 	}
-	t.Logf("%+v", did)
-	if floor := scriptSeeds / 2; min(did.applied, did.refused, did.emptied, did.forgotten, did.resumed) < floor {
-		t.Errorf("the scripts did too little of something: %+v, want at least %d of each", did, floor)
+	all := did[0]
+	t.Logf("%+v", all)
+	if floor := *seedsFlag / 2; min(all.applied, all.refused, all.emptied, all.forgotten, all.resumed, all.compacted) < floor {
+		t.Errorf("the scripts did too little of something: %+v, want at least %d of each", all, floor)
 	}
 }
 
@@ -88,6 +116,7 @@ func freeAddress(t *testing.T) string {
 type pair struct {
 	model *kv.Watcher
 	saw   []string // by the model
+	stop  func()   // ends the real one, once
 
 	mu   sync.Mutex
 	real []string      // by etcd
@@ -159,13 +188,18 @@ func (s *script) close(store *etcd.Store) {
 
 func (s *script) run() {
 	s.watch()
-	for range scriptOps {
+	for range *operationsFlag {
 		switch draw := s.random.IntN(100); {
 		case draw < 2:
 			s.silence(s.random.IntN(scriptNodes))
 		case draw < 4:
 			s.compact()
-		case draw < 6 && len(s.pairs) < 5:
+		case draw < 6:
+			if len(s.pairs) == scriptWatches {
+				s.pull(true)
+				s.end(s.pairs[0])
+				s.pairs = s.pairs[1:]
+			}
 			s.watch()
 		default:
 			s.transact(s.random.IntN(scriptNodes), s.txn())
@@ -174,11 +208,18 @@ func (s *script) run() {
 	}
 	s.transact(0, everywhere())
 	s.pull(true)
-	for i, p := range s.pairs {
-		p.await(s.t, len(p.saw))
-		if diff := cmp.Diff(p.saw, p.real); diff != "" {
-			s.t.Errorf("watch %d: model (-) and etcd (+):\n%s", i, diff)
-		}
+	for _, p := range s.pairs {
+		s.end(p)
+	}
+}
+
+// end compares what a watch delivered in both worlds, and ends it.
+func (s *script) end(p *pair) {
+	s.t.Helper()
+	p.await(s.t, len(p.saw))
+	p.stop()
+	if diff := cmp.Diff(p.saw, p.real); diff != "" {
+		s.t.Errorf("a watch: model (-) and etcd (+):\n%s", diff)
 	}
 }
 
@@ -250,6 +291,7 @@ func (s *script) compact() {
 	s.pull(true)
 	s.floor += 1 + metadata.Revision(s.random.IntN(int(s.model.Revision()-s.floor)))
 	s.model.Compact(s.floor)
+	s.did.compacted++
 	if err := s.reader.Compact(s.t.Context(), s.floor); err != nil {
 		s.t.Fatal(err)
 	}
@@ -281,7 +323,8 @@ func (s *script) watch() {
 			s.t.Errorf("the watch ended with %v", err)
 		}
 	})
-	s.t.Cleanup(func() { cancel(); done.Wait() })
+	p.stop = func() { cancel(); done.Wait() }
+	s.t.Cleanup(p.stop)
 	s.pairs = append(s.pairs, p)
 	p.pull(s.model, 1<<30)
 	p.await(s.t, len(p.saw))
