@@ -41,16 +41,21 @@ type body struct {
 
 // drive is a device of a host.
 type drive struct {
-	id       block.DiskID
-	device   *disk.Disk
-	taint    uint32 // the marker of the last failed write or sync: outlives the process, gone with the boot
-	taints   uint32 // numbers them
-	old      disk.Image
-	hasOld   bool
-	restored bool      // it went back to an older image
-	damaged  bool      // it does not give back all that was written
-	misread  disk.Kind // what happens to the next read
-	lives    int       // disks that were put into this slot
+	id        block.DiskID
+	device    *disk.Disk
+	taint     uint32 // the marker of the last failed write or sync: outlives the process, gone with the boot
+	taints    uint32 // numbers them
+	old       disk.Image
+	hasOld    bool
+	restored  bool      // it went back to an older image
+	damaged   bool      // it does not give back all that was written
+	misread   disk.Kind // what happens to the next read
+	misreadAt int64     // where the last read went wrong
+	miswrite  disk.Kind // what happens to the next write
+	unsound   bool      // its journal or metadata are not what was written
+	refused   bool      // it is unsound, and its store does not open
+	expected  []recovered
+	lives     int // disks that were put into this slot
 }
 
 type shardKind uint8
@@ -237,6 +242,7 @@ func (b *body) powerLoss(how disk.Loss) {
 	for i, d := range b.drives {
 		lost := d.device.PowerLoss(how)
 		d.taint = 0
+		d.expectDurable()
 		w.tracef(b, "power loss: disk %d %v", i, lost)
 	}
 	w.network.died(b, false)
@@ -249,8 +255,9 @@ func (b *body) die() {
 		s.gone = true
 		b.world.abandon(s)
 	}
-	for _, d := range b.drives {
-		d.readsRight()
+	for i, d := range b.drives {
+		d.worksRight()
+		b.expect(i)
 	}
 	b.life, b.pausedUntil, b.armed = 0, 0, nil
 	b.coordinators, b.disks, b.orchestrator = nil, nil, nil
@@ -305,11 +312,12 @@ func (b *body) complete(it *item) {
 }
 
 // revive restarts a process some time after one of its disks stopped, as the
-// supervisor of a node would.
+// supervisor of a node would. In a healed world somebody has seen that it does
+// not help where the disk is refused.
 func (w *World) revive(s *shard) {
 	b, life := s.body, s.body.life
 	w.after(w.plan.ReviveAfter, callStart, func() {
-		if b.life == life && !s.ready {
+		if b.life == life && !s.ready && !(w.healed && b.drives[s.disk].refused) {
 			b.kill()
 			b.up()
 		}

@@ -34,6 +34,9 @@ type Counts struct {
 	Reattached          int // volumes that said they stopped, and were attached anew
 	NoSpace             int // requests refused since the disks are full
 	Unreadable          int // reads that no copy could answer any more
+	Unsound             int // disks whose journal or metadata were damaged
+	DisksRefused        int // of them, stores that ended or were refused
+	Beyond              int // volumes that lost more than the protocol promises to survive
 	Faults              [FaultCount]int
 }
 
@@ -71,6 +74,9 @@ func (c *Counts) Add(o *Counts) {
 	c.Reattached += o.Reattached
 	c.NoSpace += o.NoSpace
 	c.Unreadable += o.Unreadable
+	c.Unsound += o.Unsound
+	c.DisksRefused += o.DisksRefused
+	c.Beyond += o.Beyond
 	for i := range c.Faults {
 		c.Faults[i] += o.Faults[i]
 	}
@@ -83,6 +89,7 @@ func (c *Counts) Shown() map[string]int {
 		"unknown transaction": c.UnknownTransactions, "loss of every copy": c.TotalLosses, "partition or cut": c.Cuts,
 		"fenced coordinator": c.Fenced, "volume handed over": c.HandedOver,
 		"full disk": c.NoSpace, "damaged disk": c.Faults[RotBit] + c.Faults[SpoilSector],
+		"unsound disk": c.Unsound, "refused disk": c.DisksRefused, "loss beyond what is promised": c.Beyond,
 		"read gone wrong": c.Faults[FailRead] + c.Faults[MisdirectRead], "short-lived volume": c.Faults[CreateTwice] + c.Faults[DeleteAttached],
 	}
 }

@@ -53,22 +53,29 @@ const resetsUnderStall = 6
 // the journal's un-synced end cannot know.
 func (w *World) misread(d *drive, k disk.Kind) { d.misread = k }
 
-// submit hands an operation to the device, with the fault that waits for it.
+// submit hands an operation to the device, with the fault that waits for it. A
+// read that is repeated goes right: what goes wrong twice is damage.
 func (d *drive) submit(op *step.DiskOp) (disk.Handle, time.Duration) {
-	if d.misread == disk.None || op.Kind != step.DiskRead {
+	waiting := &d.misread
+	if op.Kind == step.DiskWrite {
+		waiting = &d.miswrite
+	}
+	if *waiting == disk.None || op.Kind == step.DiskSync || op.Kind == step.DiskRead && op.Offset == d.misreadAt {
 		return d.device.Submit(op)
+	}
+	if op.Kind == step.DiskRead {
+		d.misreadAt = op.Offset
 	}
 	before := d.device.Faults()
 	once := before
-	once.Plan = []disk.Planned{{Op: d.device.Ops() + 1, Fault: d.misread}}
-	d.misread = disk.None
+	once.Plan = []disk.Planned{{Op: d.device.Ops() + 1, Fault: *waiting}}
+	*waiting = disk.None
 	d.device.SetFaults(once)
 	defer d.device.SetFaults(before)
 	return d.device.Submit(op)
 }
 
-// homeBlock draws a block of a client's data that went home. Metadata and the
-// journal have redundancy, or none, of their own: the store's tests harm those.
+// homeBlock draws a block of a client's data that went home.
 func (w *World) homeBlock(d *drive, pick uint64) (at int64, found bool) {
 	list := w.homeBlocks(d)
 	if len(list) == 0 {
@@ -129,8 +136,8 @@ func (v *volumeState) missed(r block.Range) {
 	}
 }
 
-// readsRight takes back what misread began.
-func (d *drive) readsRight() { d.misread = disk.None }
+// worksRight takes back what waits for the next read or write.
+func (d *drive) worksRight() { d.misread, d.miswrite = disk.None, disk.None }
 
 // leastJournal is how long a store makes its journal if it is asked for less.
 func (p *Plan) leastJournal() int64 {

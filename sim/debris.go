@@ -88,11 +88,11 @@ func (w *World) shortLivedText() string {
 }
 
 // waitsForLostDisks reports whether a deleted volume has no copy left but on
-// disks that do not exist any more.
+// disks that do not exist any more, or that cannot be opened.
 func (w *World) waitsForLostDisks(c *volume.Config) bool {
 	return c.Tombstone && !slices.ContainsFunc(c.Members, func(m volume.Member) bool {
 		b := w.bodyOf(m.Node)
-		return b != nil && slices.ContainsFunc(b.drives, func(d *drive) bool { return d.id == m.Disk })
+		return b != nil && slices.ContainsFunc(b.drives, func(d *drive) bool { return d.id == m.Disk && !d.refused })
 	})
 }
 
@@ -163,12 +163,12 @@ func (w *World) checkPromises(records []metadata.Item, configs map[block.VolumeI
 }
 
 // checkReplicas looks at what the disks hold. One that went back to an older image
-// may hold again what was freed.
+// may hold again what was freed; so may one that lost part of its journal.
 func (w *World) checkReplicas(configs map[block.VolumeID]*volume.Config) {
 	for _, b := range w.bodies {
 		for i, s := range b.disks {
 			disk, ours := s.machine.(*node.Disk)
-			if !ours || !s.ready || b.drives[i].restored {
+			if !ours || !s.ready || b.drives[i].restored || b.drives[i].unsound {
 				continue
 			}
 			for _, info := range disk.Store().Replicas(nil) {

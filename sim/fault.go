@@ -48,6 +48,13 @@ const (
 	RotBit                    // a bit of a client's data on Node's disk flips for good
 	SpoilSector               // a sector of it becomes unreadable until it is written
 	ResetStalled              // the connections to Node break while its disk stalls
+	MisdirectWrite            // a write of Node's disk goes to another place, once
+	LoseWrite                 // a write of Node's disk is acknowledged and never arrives, once
+	RotJournal                // a bit of the journal on Node's disk flips for good, mostly near its end
+	SpoilJournal              // a sector of it becomes unreadable until it is written
+	RotPage                   // a bit of a page of metadata on Node's disk flips for good
+	SpoilPage                 // a sector of one becomes unreadable
+	HarmSuperblocks           // some of the four superblocks of Node's disk rot or become unreadable
 	FaultCount
 )
 
@@ -57,9 +64,14 @@ func (k FaultKind) String() string {
 		"failing sync", "failing write", "one-way cut", "partition", "clog", "flapping link", "isolated holder", "paused holder", "reset", "bit flip", "metadata outage",
 		"metadata cut", "unknown transactions", "watch lag", "compaction", "early lease end", "forced move", "detach and attach", "attach again",
 		"hand over", "creation twice", "deletion under attachment", "failing read", "misdirected read", "bit rot", "unreadable sector",
-		"reset under a stall",
+		"reset under a stall", "misdirected write", "lost write", "rot of the journal", "unreadable journal", "rot of a page", "unreadable page",
+		"harmed superblocks",
 	}[k]
 }
+
+// unsettles reports whether a fault makes a disk lose, unnoticed, what lets a store
+// be opened: its journal, its metadata.
+func (k FaultKind) unsettles() bool { return k >= MisdirectWrite && k <= HarmSuperblocks }
 
 // Fault is one thing that goes wrong at a certain time.
 type Fault struct {
@@ -84,17 +96,18 @@ func family(p Profile) []FaultKind {
 	later := []FaultKind{HandOverVolume} // at the end: the others stay what they were
 	races := []FaultKind{CreateTwice, DeleteAttached}
 	damage := []FaultKind{FailRead, MisdirectRead, RotBit, SpoilSector, ResetStalled}
+	deep := []FaultKind{MisdirectWrite, LoseWrite, RotJournal, SpoilJournal, RotPage, SpoilPage, HarmSuperblocks}
 	switch p {
 	case Quiet:
 		return nil
 	case NetworkOnly:
 		return slices.Concat(network, operations, later)
 	case DiskOnly:
-		return slices.Concat(disks, operations, later, damage)
+		return slices.Concat(disks, operations, later, damage, deep)
 	case MetadataOnly:
 		return slices.Concat(stores, operations, later, races)
 	case Swarm:
-		return slices.Concat(network, disks, stores, operations, processes, later, races, damage)
+		return slices.Concat(network, disks, stores, operations, processes, later, races, damage, deep)
 	}
 	return nil
 }
@@ -104,13 +117,15 @@ func family(p Profile) []FaultKind {
 // others where they were.
 func (p *Plan) drawFaults() {
 	s := newStream(p.Seed, "faults", 0)
+	rare := newStream(p.Seed, "deep", 0)
+	deep := rare.oneIn(3) // the rest of the runs are judged without any doubt about what a disk lost
 	for _, k := range family(p.Profile) {
 		in := s.oneIn(3) || p.Profile != Swarm && s.oneIn(2) || (k == IsolateHolder || k == LosePowerAll) && s.oneIn(3)
 		many := s.logBetween(1, 8)
-		if !in {
+		if !in || k.unsettles() && !deep {
 			continue
 		}
-		if k == EmptyDisk || k == OldDisk || k == LosePowerAll {
+		if k == EmptyDisk || k == OldDisk || k == LosePowerAll || k.unsettles() {
 			many = min(many, 2)
 		}
 		own := newStream(p.Seed, "fault", int(k))

@@ -33,7 +33,7 @@ func (w *World) recoverAll() {
 func (w *World) recovered() bool {
 	for _, b := range w.bodies {
 		for _, s := range b.disks {
-			if !s.ready {
+			if !s.ready && !b.drives[s.disk].refused {
 				return false
 			}
 		}
@@ -60,7 +60,8 @@ func (w *World) volumeRecovered(v *volumeState) bool {
 		return false
 	}
 	for i := range v.config.Members {
-		if m := &v.config.Members[i]; m.State != volume.InSync && !v.member(m.Replica).gone && v.readable(w) {
+		m := &v.config.Members[i]
+		if state := v.member(m.Replica); m.State != volume.InSync && !state.gone && !state.refused && v.readable(w) {
 			return false
 		}
 	}
@@ -86,7 +87,7 @@ func (w *World) missing() string {
 	var b strings.Builder
 	for _, n := range w.bodies {
 		for _, s := range n.disks {
-			if !s.ready {
+			if !s.ready && !n.drives[s.disk].refused {
 				fmt.Fprintf(&b, "%s is not open; ", s)
 			}
 		}
@@ -165,10 +166,13 @@ func (w *World) compareMembers() {
 		for i := range v.config.Members {
 			m := &v.config.Members[i]
 			b := w.bodyOf(m.Node)
-			if m.State != volume.InSync || v.member(m.Replica).gone {
+			if state := v.member(m.Replica); m.State != volume.InSync || state.gone || state.refused {
 				continue
 			}
 			image, holes := w.readDisk(b.drives[0], m.Replica, v.plan.Blocks)
+			if image == nil {
+				continue // an unsound disk that does not tell any more
+			}
 			n := w.differ(image, v.image, func(n int) bool { return holes[n] || v.unread != nil && v.unread[n] })
 			if n < 0 {
 				continue

@@ -151,6 +151,9 @@ func (b *body) submit(s *shard, op *step.DiskOp) {
 	if s.kind != diskShard {
 		w.fail("effects", "%s asked for a disk operation", s)
 	}
+	if op.Kind == step.DiskWrite {
+		w.miswritten(b, s.disk)
+	}
 	h, took := b.drives[s.disk].submit(op)
 	it := w.queue.push(w.now + int64(took))
 	it.kind, it.body, it.life, it.shard = itemDisk, b, b.life, s

@@ -76,6 +76,9 @@ func (w *World) report() *Report {
 	}
 	var histories []*linearizability.History
 	for _, v := range w.volumes {
+		if v.beyond {
+			w.counts.Beyond++
+		}
 		histories = append(histories, v.history)
 	}
 	return &Report{

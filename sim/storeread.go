@@ -18,6 +18,8 @@ type bareStore struct {
 	out    step.Effects
 	now    step.Time
 	timers []step.Timer
+
+	mayFail bool // its disk is unsound
 }
 
 func (w *World) bare(d *disk.Disk, seed uint64) *bareStore {
@@ -25,12 +27,15 @@ func (w *World) bare(d *disk.Disk, seed uint64) *bareStore {
 }
 
 // until performs what the store wants until it gives a result of a kind; other
-// results are handed to each.
+// results are handed to each. It returns nil if an unsound disk is refused.
 func (b *bareStore) until(kind store.ResultKind, each func(*store.Result)) *store.Result {
 	for range 1 << 20 {
 		for _, r := range b.store.Results() {
 			if r.Kind == kind {
 				return &r
+			}
+			if r.Kind == store.Failed && b.mayFail {
+				return nil
 			}
 			if r.Kind == store.Failed {
 				b.world.fail("store", "a store by itself fails: %s", r.Text)
@@ -80,14 +85,18 @@ func (w *World) format(d *drive) {
 	b.until(store.Formatted, nil)
 }
 
-// afterLoss opens a copy of a disk that lost power at this moment.
+// afterLoss opens a copy of a disk that lost power at this moment. It returns nil
+// if that is refused, as it may be of an unsound disk.
 func (w *World) afterLoss(d *drive, how disk.Loss) *bareStore {
 	device := d.device.Clone(w.plan.Seed ^ w.steps)
 	device.SetFaults(disk.Faults{})
 	device.PowerLoss(how)
 	b := w.bare(device, 1)
+	b.mayFail = d.unsound
 	b.store.Open(0, device.Size(), &b.out)
-	b.until(store.Opened, nil)
+	if b.until(store.Opened, nil) == nil {
+		return nil
+	}
 	return b
 }
 
@@ -122,6 +131,9 @@ func (w *World) durableOf(m *volume.Member) (last block.Position, complete bool)
 	b := w.bodyOf(m.Node)
 	for _, d := range b.drives {
 		if d.id == m.Disk {
+			if d.unsound {
+				return block.Position{}, false
+			}
 			info, found := w.afterLoss(d, disk.LoseAll).find(m.Replica)
 			return info.LastAccepted, found && info.Meta.Complete
 		}
@@ -131,9 +143,12 @@ func (w *World) durableOf(m *volume.Member) (last block.Position, complete bool)
 
 // readDisk returns what a copy of a replica's disk, which lost power at this
 // moment, holds of it after recovery, and which blocks cannot be read: none but
-// on a damaged disk.
+// on a damaged disk. Of an unsound one that lacks records it returns nil.
 func (w *World) readDisk(d *drive, replica block.ReplicaID, blocks int) (image []byte, holes []bool) {
 	b := w.afterLoss(d, disk.LoseAll)
+	if d.unsound && !b.holdsAll(d, replica) {
+		return nil, nil
+	}
 	info := b.mustFind(replica)
 	image, holes = make([]byte, blocks*w.plan.BlockSize), make([]bool, blocks)
 	step := block.PerChunk

@@ -52,6 +52,8 @@ func (w *World) strike(f *Fault) {
 		w.strikeShortLived(f, b, peer)
 	case FailRead, MisdirectRead, RotBit, SpoilSector, ResetStalled:
 		w.strikeDamage(f, b)
+	case MisdirectWrite, LoseWrite, RotJournal, SpoilJournal, RotPage, SpoilPage, HarmSuperblocks:
+		w.strikeDeep(f, b)
 	case FaultNone, FaultCount:
 	}
 }
@@ -267,5 +269,6 @@ func (w *World) insertDisk(b *body, slot int) {
 		Size: w.plan.DiskSize, Seed: scramble(w.plan.Seed ^ uint64(b.index)<<16 ^ uint64(d.lives)), Faults: w.plan.DiskFaults,
 	})
 	d.taint, d.hasOld, d.restored, d.damaged, d.misread = 0, false, false, false, disk.None
+	d.unsound, d.refused, d.miswrite, d.expected = false, false, disk.None, nil
 	w.makers.format(w, d)
 }

@@ -41,6 +41,9 @@ type memberState struct {
 	since   int64
 	old     bool // its disk went back to an older image
 	gone    bool // its disk does not exist any more
+	unsound bool // its disk's journal or metadata were damaged
+	refused bool // its disk is unsound and does not open
+	silent  bool // it lacks records, and its store does not know
 }
 
 // serving is one coordinator as clients see it.
@@ -78,7 +81,7 @@ func (v *volumeState) member(r block.ReplicaID) *memberState {
 func (v *volumeState) whole(without *body, drive int) bool {
 	for i := range v.config.Members {
 		m := &v.config.Members[i]
-		if m.State != volume.InSync || v.member(m.Replica).wounded || v.member(m.Replica).gone {
+		if state := v.member(m.Replica); m.State != volume.InSync || state.wounded || state.gone || state.refused {
 			continue
 		}
 		if without != nil && m.Node == without.id && (drive < 0 || without.drives[drive].id == m.Disk) {
@@ -94,7 +97,7 @@ func (v *volumeState) whole(without *body, drive int) bool {
 func (v *volumeState) undamaged() bool {
 	for i := range v.config.Members {
 		m := &v.config.Members[i]
-		if state := v.member(m.Replica); m.State == volume.InSync && !state.old && !state.gone {
+		if state := v.member(m.Replica); m.State == volume.InSync && !state.old && !state.gone && !state.refused {
 			return true
 		}
 	}
@@ -107,8 +110,11 @@ func (v *volumeState) lost() bool {
 	if v.whole(nil, 0) {
 		return false
 	}
+	serves := v.newest() != nil && v.newest().text == ""
 	for i := range v.config.Members {
-		if m := &v.config.Members[i]; m.State == volume.InSync && v.member(m.Replica).gone {
+		m := &v.config.Members[i]
+		state := v.member(m.Replica)
+		if m.State == volume.InSync && (state.gone || state.unsound && (state.old || state.refused) && !serves) {
 			return true
 		}
 	}
@@ -257,7 +263,7 @@ func (w *World) mayPutOut(v *volumeState, next *volume.Config) {
 	for i := range next.Members {
 		m := &next.Members[i]
 		state := v.member(m.Replica)
-		if m.State == volume.InSync && proposed.at-state.since < int64(noticeAfter)+proposed.stood {
+		if m.State == volume.InSync && (state.silent || proposed.at-state.since < int64(noticeAfter)+proposed.stood) {
 			w.counts.BlindEvictions++
 			v.beyond = v.beyond || state.old
 			w.checkLoss(v, "the last valid copy lost power unnoticed while another was put out")
@@ -305,7 +311,7 @@ func (w *World) memberChanged(v *volumeState, before *volume.Config, m *volume.M
 	fresh := m.BootID == b.boot && b.powered && m.BootID != block.BootID{}
 	switch {
 	case fresh && (old == nil || old.State != volume.InSync || old.BootID != m.BootID || old.Incarnation != m.Incarnation):
-		*state = memberState{} // recorded after a sync covered everything
+		*state = memberState{unsound: state.unsound} // recorded after a sync covered everything
 	case old == nil || old.State != volume.InSync:
 		// It lost power after it was filled and before this was decided.
 		if v.config.CleanAt == nil {
@@ -360,9 +366,11 @@ func (w *World) hear(s *shard, c *step.Control) {
 	switch c.Kind {
 	case step.DiskReady:
 		s.ready = true
+		w.reopened(s)
 	case step.DiskUnusable:
+		s.body.expect(s.disk)
 		s.ready = false
-		s.body.drives[s.disk].readsRight()
+		w.refuses(s)
 		w.counts.DisksStopped++
 		w.revive(s)
 	case step.VolumeServing:

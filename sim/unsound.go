@@ -1,0 +1,230 @@
+package sim
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/node"
+	"github.com/lagan-storage/lagan/core/store"
+	"github.com/lagan-storage/lagan/core/store/format"
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/sim/disk"
+	"github.com/lagan-storage/lagan/sim/fsck"
+)
+
+// A disk is unsound once its journal or its metadata are not what was written.
+// Nobody notices before its store is opened anew. Then it does one of four
+// things: it comes back whole, since what is lost was not needed; it says what
+// it lost, and its copies are filled anew; it is refused, and its volumes go on
+// elsewhere; or, where what was lost looks like an end that a power loss tore,
+// its copies come back shorter than they were and do not know it. That one the
+// protocol survives as long as another copy in sync is asked.
+
+// strikeDeep makes a disk unsound. Copies elsewhere are whole at that moment.
+func (w *World) strikeDeep(f *Fault, b *body) {
+	d := b.drives[0]
+	if b.life == 0 || !b.disks[0].ready || !w.sparable(b, 0) {
+		w.counts.Faults[f.Kind]--
+		return
+	}
+	found := true
+	switch f.Kind {
+	case MisdirectWrite:
+		d.miswrite = disk.MisdirectedWrite
+		return // unsound once it happens
+	case LoseWrite:
+		d.miswrite = disk.LostWrite
+		return
+	case RotJournal, SpoilJournal:
+		found = w.harmJournal(d, f)
+	case RotPage, SpoilPage:
+		found = w.harmPage(d, f)
+	case HarmSuperblocks:
+		for i := range int64(format.SuperblockCopies) {
+			if i < int64(1+f.Pick%format.SuperblockCopies) {
+				d.harm((i+int64(f.Pick>>8))%format.SuperblockCopies*format.SuperblockStride, f.Pick>>16^uint64(i), f.Pick>>(32+i)&1 != 0)
+			}
+		}
+	default:
+	}
+	if !found {
+		w.counts.Faults[f.Kind]--
+		return
+	}
+	w.unsettle(b, 0)
+}
+
+// harmJournal damages a batch of the journal: mostly one near the end, where a
+// loss looks most like something else.
+func (w *World) harmJournal(d *drive, f *Fault) bool {
+	list := fsck.Batches(d.device)
+	if len(list) == 0 {
+		return false
+	}
+	back := f.Pick % uint64(len(list))
+	if f.Pick>>60 != 0 {
+		back %= 1 + f.Pick>>56&7
+	}
+	b := list[back]
+	d.harm(b.Offset+int64(f.Pick>>8%uint64(b.Length/format.PageSize))*format.PageSize, f.Pick>>32, f.Kind == SpoilJournal)
+	return true
+}
+
+// harmPage damages a page of the newest root.
+func (w *World) harmPage(d *drive, f *Fault) bool {
+	list := fsck.Pages(d.device)
+	if len(list) == 0 {
+		return false
+	}
+	d.harm(list[f.Pick%uint64(len(list))], f.Pick>>32, f.Kind == SpoilPage)
+	return true
+}
+
+// harm damages a page of a disk: one of its bits, or one of its sectors.
+func (d *drive) harm(page int64, pick uint64, spoil bool) {
+	at := page + int64(pick>>3%format.PageSize)
+	if spoil {
+		d.device.Spoil(at)
+	} else {
+		d.device.Rot(at, uint(pick&7))
+	}
+}
+
+// miswritten takes the write that is about to go wrong: only now it is known
+// whether another copy may be relied on.
+func (w *World) miswritten(b *body, drive int) {
+	d := b.drives[drive]
+	if d.miswrite == disk.None {
+		return
+	}
+	if !w.sparable(b, drive) {
+		d.miswrite = disk.None
+		return
+	}
+	w.unsettle(b, drive)
+}
+
+// unsettle notes that a disk is unsound from now on.
+func (w *World) unsettle(b *body, drive int) {
+	d := b.drives[drive]
+	d.unsound, d.damaged = true, true
+	w.counts.Unsound++
+	w.tracef(b, "disk %d is unsound", drive)
+	w.eachCopy(d, func(_ *volumeState, m *volume.Member, state *memberState) { state.unsound = true })
+}
+
+// eachCopy visits the copies that lie on a disk.
+func (w *World) eachCopy(d *drive, visit func(*volumeState, *volume.Member, *memberState)) {
+	for _, v := range w.volumes {
+		for i := range v.config.Members {
+			if m := &v.config.Members[i]; m.Disk == d.id {
+				visit(v, m, v.member(m.Replica))
+			}
+		}
+	}
+}
+
+// recovered is what a copy of an unsound disk should come back with.
+type recovered struct {
+	replica       block.ReplicaID
+	last, durable block.Seq
+}
+
+// expect notes what an unsound disk would give back if it were sound.
+func (b *body) expect(drive int) {
+	d := b.drives[drive]
+	if !d.unsound || drive >= len(b.disks) || !b.disks[drive].ready {
+		return
+	}
+	shard, ours := b.disks[drive].machine.(*node.Disk)
+	if !ours {
+		return
+	}
+	d.expected = d.expected[:0]
+	for _, info := range shard.Store().Replicas(nil) {
+		d.expected = append(d.expected, recovered{replica: info.Replica, last: info.LastAccepted.Seq, durable: info.Durable})
+	}
+}
+
+// expectDurable takes the power from what an unsound disk would give back.
+func (d *drive) expectDurable() {
+	for i := range d.expected {
+		d.expected[i].last = d.expected[i].durable
+	}
+}
+
+// reopened looks at what an unsound disk came back with.
+func (w *World) reopened(s *shard) {
+	d := s.body.drives[s.disk]
+	shard, ours := s.machine.(*node.Disk)
+	if !d.unsound || !ours {
+		return
+	}
+	d.refused = false
+	found := shard.Store().Replicas(nil)
+	w.eachCopy(d, func(v *volumeState, m *volume.Member, state *memberState) {
+		state.refused = false
+		if short, silent := d.short(found, m.Replica); short && m.State == volume.InSync {
+			w.tracef(s.body, "its copy of %s lacks records; its store knows: %v", v.name, !silent)
+			w.lacks(v, state, silent)
+		}
+	})
+	d.expected = nil
+}
+
+// short reports whether a copy lacks records that it had, and whether its store
+// does not say so.
+func (d *drive) short(found []store.ReplicaInfo, replica block.ReplicaID) (short, silent bool) {
+	for _, info := range found {
+		if info.Replica != replica {
+			continue
+		}
+		for i := range d.expected {
+			if e := &d.expected[i]; e.replica == replica {
+				short = info.LastAccepted.Seq < e.last
+			}
+		}
+		return short || info.Damaged, short && !info.Damaged
+	}
+	return true, false
+}
+
+// lacks notes that a copy lost what even a flush promised.
+func (w *World) lacks(v *volumeState, state *memberState, silent bool) {
+	state.wounded, state.old, state.silent, state.since = true, true, silent, w.now
+	if !v.undamaged() {
+		v.beyond = true
+	}
+	w.checkLoss(v, "an unsound disk lost records")
+}
+
+// refuses takes the end of a store, or its refusal to open an unsound disk.
+func (w *World) refuses(s *shard) {
+	d := s.body.drives[s.disk]
+	d.worksRight()
+	if !d.unsound {
+		return
+	}
+	d.refused = true
+	w.counts.DisksRefused++
+	w.eachCopy(d, func(_ *volumeState, _ *volume.Member, state *memberState) { state.refused, state.since = true, w.now })
+}
+
+// holdsAll reports whether a store opened from a copy of an unsound disk has what
+// the disk's own store has of a replica.
+func (b *bareStore) holdsAll(d *drive, replica block.ReplicaID) bool {
+	if b == nil {
+		return false
+	}
+	now, found := b.find(replica)
+	for _, o := range b.world.bodies {
+		for i, s := range o.disks {
+			if shard, ours := s.machine.(*node.Disk); ours && s.ready && o.drives[i] == d {
+				for _, info := range shard.Store().Replicas(nil) {
+					if info.Replica == replica {
+						return found && !now.Damaged && !info.Damaged && now.LastAccepted == info.LastAccepted
+					}
+				}
+			}
+		}
+	}
+	return false
+}
