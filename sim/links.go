@@ -115,6 +115,9 @@ func (n *network) flip(pick uint64) {
 		return
 	}
 	to := int(pick>>32) & 1
+	if e := &c.ends[to]; e.first < len(e.frames) {
+		n.spoil(e, &e.frames[e.first], scramble(pick))
+	}
 	n.truncate(c, to, step.ConnReset)
 	n.truncate(c, 1-to, step.ConnReset)
 }

@@ -1,13 +1,11 @@
 package sim
 
 import (
-	"bytes"
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/step"
-	"github.com/lagan-storage/lagan/transport"
 )
 
 // network joins the bodies by streams like TCP's: what arrives does so in
@@ -20,7 +18,8 @@ type network struct {
 	world *World
 	rand  stream
 	links [][]link // [from][to], one direction each
-	wire  []byte   // one frame, in runs that use frames
+	wire  []byte   // one frame of the production network
+	tears stream   // where a frame breaks
 	conns []*conn  // oldest first; those with an open end
 	made  uint64
 }
@@ -74,7 +73,7 @@ type frame struct {
 }
 
 func newNetwork(w *World, nodes int) network {
-	n := network{world: w, rand: newStream(w.plan.Seed, "net", 0)}
+	n := network{world: w, rand: newStream(w.plan.Seed, "net", 0), tears: newStream(w.plan.Seed, "tears", 0)}
 	n.links = make([][]link, nodes)
 	for from := range n.links {
 		n.links[from] = make([]link, nodes)
@@ -190,22 +189,6 @@ func (n *network) handOver(c *conn, e *end, f *frame) block.Buffer {
 	return mine
 }
 
-// overWire sends a message through the frames of the production network: what
-// machines say must be what peers read.
-func (n *network) overWire(e *end, m *message.Message) (read message.Message) {
-	var err error
-	n.wire, err = transport.Append(n.wire[:0], m)
-	if err != nil {
-		n.world.fail("wire", "%s cannot be sent: %v", messageText(m), err)
-	}
-	n.wire = append(n.wire, m.Payload.Bytes()...)
-	m.Payload.Release()
-	if err := transport.NewReader(bytes.NewReader(n.wire), e.body.pool, n.world.plan.BlockSize).Next(&read); err != nil {
-		n.world.fail("wire", "%s cannot be read: %v", messageText(m), err)
-	}
-	return read
-}
-
 // resetFromDead answers a frame for a connection that this host does not know
 // any more: the sender learns that it is broken.
 func (n *network) resetFromDead(c *conn, to int) {
@@ -279,7 +262,11 @@ func (n *network) truncate(c *conn, to int, reason step.ConnError) {
 	if !e.open {
 		return
 	}
-	n.lose(c, to, n.rand.below(len(e.frames)-e.first+1))
+	keep := n.rand.below(len(e.frames) - e.first + 1)
+	if e.first+keep < len(e.frames) {
+		n.tear(e, &e.frames[e.first+keep])
+	}
+	n.lose(c, to, keep)
 	n.put(c, to, frame{kind: frameClosed, reason: reason})
 }
 
