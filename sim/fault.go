@@ -55,6 +55,7 @@ const (
 	RotPage                   // a bit of a page of metadata on Node's disk flips for good
 	SpoilPage                 // a sector of one becomes unreadable
 	HarmSuperblocks           // some of the four superblocks of Node's disk rot or become unreadable
+	LateLease                 // leases that run out are kept for For longer, or until everything heals
 	FaultCount
 )
 
@@ -65,7 +66,7 @@ func (k FaultKind) String() string {
 		"metadata cut", "unknown transactions", "watch lag", "compaction", "early lease end", "forced move", "detach and attach", "attach again",
 		"hand over", "creation twice", "deletion under attachment", "failing read", "misdirected read", "bit rot", "unreadable sector",
 		"reset under a stall", "misdirected write", "lost write", "rot of the journal", "unreadable journal", "rot of a page", "unreadable page",
-		"harmed superblocks",
+		"harmed superblocks", "late lease end",
 	}[k]
 }
 
@@ -96,6 +97,7 @@ func family(p Profile) []FaultKind {
 	later := []FaultKind{HandOverVolume} // at the end: the others stay what they were
 	races := []FaultKind{CreateTwice, DeleteAttached}
 	damage := []FaultKind{FailRead, MisdirectRead, RotBit, SpoilSector, ResetStalled}
+	leases := []FaultKind{LateLease}
 	deep := []FaultKind{MisdirectWrite, LoseWrite, RotJournal, SpoilJournal, RotPage, SpoilPage, HarmSuperblocks}
 	switch p {
 	case Quiet:
@@ -105,9 +107,9 @@ func family(p Profile) []FaultKind {
 	case DiskOnly:
 		return slices.Concat(disks, operations, later, damage, deep)
 	case MetadataOnly:
-		return slices.Concat(stores, operations, later, races)
+		return slices.Concat(stores, operations, later, races, leases)
 	case Swarm:
-		return slices.Concat(network, disks, stores, operations, processes, later, races, damage, deep)
+		return slices.Concat(network, disks, stores, operations, processes, later, races, damage, deep, leases)
 	}
 	return nil
 }
@@ -148,7 +150,7 @@ func (p *Plan) drawFault(s *stream, k FaultKind) Fault {
 	switch k {
 	case LosePowerAll:
 		f.For = s.logSpan(time.Microsecond, time.Second)
-	case CutOneWay, PartitionNodes, MetadataCut, MetadataOutage, WatchLags:
+	case CutOneWay, PartitionNodes, MetadataCut, MetadataOutage, WatchLags, LateLease:
 		f.For = s.logSpan(20*time.Millisecond, 12*time.Second)
 	case IsolateHolder: // longer than a grant and the taking over together
 		f.For = s.span(2*time.Second, 20*time.Second)

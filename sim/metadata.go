@@ -20,6 +20,7 @@ type metadataService struct {
 	down    int         // outages that hold now
 	unknown int         // of a million transactions, how many end unknown
 	lag     time.Duration
+	held    int64 // no lease runs out before
 }
 
 // view is one node's way to the store.
@@ -183,12 +184,29 @@ func (m *metadataService) endLease(b *body, silent func() bool) {
 	if client == nil {
 		return
 	}
-	m.world.after(leaseTime, callLease, func() {
-		if silent() {
+	m.runOut(client, leaseTime, silent)
+}
+
+// runOut revokes a lease after a while, later if leases are held.
+func (m *metadataService) runOut(client *kv.Node, after time.Duration, silent func() bool) {
+	m.world.after(after, callLease, func() {
+		switch {
+		case !silent():
+		case m.world.now < m.held:
+			m.runOut(client, time.Duration(m.held-m.world.now), silent)
+		default:
 			m.store.Revoke(client.Lease())
 			m.changed()
 		}
 	})
+}
+
+// holdLeases lets no lease run out for a while, or until everything heals: a new
+// leader of the store counts their time anew.
+func (m *metadataService) holdLeases(d time.Duration, never bool) {
+	if m.held = max(m.held, m.world.now+int64(d)); never {
+		m.held = max(m.held, int64(m.world.plan.Safety))
+	}
 }
 
 // expire ends a node's lease early, while the node is alive and well.
@@ -232,7 +250,7 @@ func (m *metadataService) compact() {
 
 // heal makes the store reachable and prompt.
 func (m *metadataService) heal() {
-	m.down, m.unknown, m.lag = 0, 0, time.Millisecond
+	m.down, m.unknown, m.lag, m.held = 0, 0, time.Millisecond, 0
 	for i, b := range m.world.bodies {
 		m.views[i].cuts = 0
 		m.notify(b)

@@ -44,7 +44,7 @@ func (w *World) strike(f *Fault) {
 		w.strikeDisk(f, b)
 	case CutOneWay, PartitionNodes, ClogLink, FlapLink, IsolateHolder, ResetConnection, FlipBit:
 		w.strikeNetwork(f, b, peer)
-	case MetadataOutage, MetadataCut, MetadataUnknown, WatchLags, CompactWatches, ExpireLease:
+	case MetadataOutage, MetadataCut, MetadataUnknown, WatchLags, CompactWatches, ExpireLease, LateLease:
 		w.strikeMetadata(f, b)
 	case MoveVolume, DetachVolume, AttachAgain, HandOverVolume:
 		w.strikeVolume(f)
@@ -236,6 +236,8 @@ func (w *World) strikeMetadata(f *Fault, b *body) {
 		m.compact()
 	case ExpireLease:
 		m.expire(b)
+	case LateLease:
+		m.holdLeases(f.For, f.Pick&3 == 0)
 	default:
 	}
 }
