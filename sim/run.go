@@ -62,6 +62,7 @@ func Run(p *Plan, o Options) (r *Report) {
 	w.useSpace()
 	w.readBack()
 	w.compareMembers()
+	w.checkDisks()
 	w.checkDebris()
 	w.judge(o.Checker)
 	return w.report()
