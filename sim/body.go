@@ -47,15 +47,16 @@ type drive struct {
 	taints    uint32 // numbers them
 	old       disk.Image
 	hasOld    bool
-	restored  bool      // it went back to an older image
-	damaged   bool      // it does not give back all that was written
-	misread   disk.Kind // what happens to the next read
-	misreadAt int64     // where the last read went wrong
-	miswrite  disk.Kind // what happens to the next write
-	unsound   bool      // its journal or metadata are not what was written
-	refused   bool      // it is unsound, and its store does not open
-	expected  []recovered
-	lives     int // disks that were put into this slot
+	restored  bool        // it went back to an older image
+	damaged   bool        // it does not give back all that was written
+	misread   disk.Kind   // what happens to the next read
+	misreadAt int64       // where the last read went wrong
+	miswrite  disk.Kind   // what happens to the next write
+	unsound   bool        // its journal or metadata are not what was written
+	refused   bool        // it is unsound, and its store does not open
+	hides     bool        // what it lost may look like an end that a power loss tore
+	expected  []recovered // what its copies should come back with
+	lives     int         // disks that were put into this slot
 }
 
 type shardKind uint8

@@ -271,6 +271,6 @@ func (w *World) insertDisk(b *body, slot int) {
 		Size: w.plan.DiskSize, Seed: scramble(w.plan.Seed ^ uint64(b.index)<<16 ^ uint64(d.lives)), Faults: w.plan.DiskFaults,
 	})
 	d.taint, d.hasOld, d.restored, d.damaged, d.misread = 0, false, false, false, disk.None
-	d.unsound, d.refused, d.miswrite, d.expected = false, false, disk.None, nil
+	d.unsound, d.refused, d.hides, d.miswrite, d.expected = false, false, false, disk.None, nil
 	w.makers.format(w, d)
 }

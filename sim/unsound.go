@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/node"
 	"github.com/lagan-storage/lagan/core/store"
@@ -64,8 +66,15 @@ func (w *World) harmJournal(d *drive, f *Fault) bool {
 		back %= 1 + f.Pick>>56&7
 	}
 	b := list[back]
+	d.hides = d.hides || d.unsound || !proven(d, b.Number)
 	d.harm(b.Offset+int64(f.Pick>>8%uint64(b.Length/format.PageSize))*format.PageSize, f.Pick>>32, f.Kind == SpoilJournal)
 	return true
+}
+
+// proven reports whether the disk itself says that a batch was durable: its loss
+// is no torn end then (rule 10 of the store).
+func proven(d *drive, batch uint64) bool {
+	return slices.ContainsFunc(fsck.Batches(fsck.Durable(d.device)), func(b fsck.Batch) bool { return b.Number > batch && b.Durable >= batch })
 }
 
 // harmPage damages a page of the newest root.
@@ -99,6 +108,7 @@ func (w *World) miswritten(b *body, drive int) {
 		d.miswrite = disk.None
 		return
 	}
+	d.hides = true // where the write went, or was to go, may be the journal's end
 	w.unsettle(b, drive)
 }
 
@@ -164,6 +174,9 @@ func (w *World) reopened(s *shard) {
 		state.refused = false
 		if short, silent := d.short(found, m.Replica); short && m.State == volume.InSync {
 			w.tracef(s.body, "its copy of %s lacks records; its store knows: %v", v.name, !silent)
+			if silent && !d.hides {
+				w.fail("I1", "the copy of %s on %s came back without records that its disk proves, and does not say so", v.name, s)
+			}
 			w.lacks(v, state, silent)
 		}
 	})

@@ -30,7 +30,7 @@ type reader struct {
 // Check reports whether every slot and page of the newest durable root of a disk
 // has exactly one owner: a set comparison (I12).
 func Check(d *disk.Disk) error {
-	f, err := read(durable(d))
+	f, err := read(Durable(d))
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func Check(d *disk.Disk) error {
 
 // Pages returns where the pages of the newest durable root lie, from low to high.
 func Pages(d *disk.Disk) (list []int64) {
-	f, err := read(durable(d))
+	f, err := read(Durable(d))
 	if err != nil {
 		return nil
 	}
@@ -48,14 +48,6 @@ func Pages(d *disk.Disk) (list []int64) {
 	}
 	slices.Sort(list)
 	return list
-}
-
-// durable returns what would be left of a disk if nothing that is not synced were.
-func durable(d *disk.Disk) *disk.Disk {
-	c := d.Clone(0)
-	c.SetFaults(disk.Faults{})
-	c.Restore(c.Snapshot())
-	return c
 }
 
 func read(d *disk.Disk) (*reader, error) {
@@ -245,7 +237,16 @@ func (f *reader) compare() (err error) {
 // Batch is a batch of the journal, as it lies on the disk.
 type Batch struct {
 	Number         uint64
+	Durable        uint64 // a batch that this one calls durable
 	Offset, Length int64
+}
+
+// Durable returns what would be left of a disk if nothing that is not synced were.
+func Durable(d *disk.Disk) *disk.Disk {
+	c := d.Clone(0)
+	c.SetFaults(disk.Faults{})
+	c.Restore(c.Snapshot())
+	return c
 }
 
 // Batches returns the journal's batches that are whole in their headers and not
@@ -263,7 +264,7 @@ func Batches(d *disk.Disk) (list []Batch) {
 		}
 		h, err := format.DecodeHeader(f.read(at, int(pages*format.PageSize)), f.super.Pool, at)
 		if err == nil && h.Batch >= f.super.Journal.TailBatch {
-			list = append(list, Batch{Number: h.Batch, Offset: at, Length: int64(h.Length)})
+			list = append(list, Batch{Number: h.Batch, Durable: h.Durable, Offset: at, Length: int64(h.Length)})
 		}
 	}
 	slices.SortFunc(list, func(a, b Batch) int { return cmp.Compare(b.Number, a.Number) })
