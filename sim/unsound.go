@@ -154,7 +154,8 @@ func (b *body) expect(drive int) {
 	}
 }
 
-// expectDurable takes the power from what an unsound disk would give back.
+// expectDurable expects no more of an unsound disk than what was durable: its host
+// lost power, or a sync failed.
 func (d *drive) expectDurable() {
 	for i := range d.expected {
 		d.expected[i].last = d.expected[i].durable

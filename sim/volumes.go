@@ -369,6 +369,7 @@ func (w *World) hear(s *shard, c *step.Control) {
 		w.reopened(s)
 	case step.DiskUnusable:
 		s.body.expect(s.disk)
+		s.body.drives[s.disk].expectDurable() // a failed sync takes the rest
 		s.ready = false
 		w.refuses(s)
 		w.counts.DisksStopped++
