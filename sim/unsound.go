@@ -52,6 +52,9 @@ func (w *World) strikeDeep(f *Fault, b *body) {
 		return
 	}
 	w.unsettle(b, 0)
+	if f.Pick>>63 != 0 { // an opening is what reads all of it
+		w.stop(b, f.Pick>>62&1 != 0, f.For)
+	}
 }
 
 // harmJournal damages a batch of the journal: mostly one near the end, where a
@@ -62,7 +65,7 @@ func (w *World) harmJournal(d *drive, f *Fault) bool {
 		return false
 	}
 	back := f.Pick % uint64(len(list))
-	if f.Pick>>60 != 0 {
+	if f.Pick>>52&15 != 0 {
 		back %= 1 + f.Pick>>56&7
 	}
 	b := list[back]
@@ -87,9 +90,18 @@ func (w *World) harmPage(d *drive, f *Fault) bool {
 	return true
 }
 
-// harm damages a page of a disk: one of its bits, or one of its sectors.
+// harm damages a page of a disk: one of the bits where it is not empty, or one of
+// its sectors.
 func (d *drive) harm(page int64, pick uint64, spoil bool) {
+	var content [format.PageSize]byte
+	d.device.Peek(page, content[:])
 	at := page + int64(pick>>3%format.PageSize)
+	for n := range int64(format.PageSize) {
+		if next := (at - page + n) % format.PageSize; content[next] != 0 {
+			at = page + next
+			break
+		}
+	}
 	if spoil {
 		d.device.Spoil(at)
 	} else {
