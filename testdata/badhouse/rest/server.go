@@ -10,6 +10,7 @@ import (
 	_ "example.com/badhouse/core/volume"    // a face knows the nouns
 	_ "example.com/badhouse/plugin/docker"  // want "rest may not import plugin/docker"
 	_ "example.com/badhouse/plugin/require" // want "rest may not import plugin/require"
+	_ "example.com/badhouse/sim"            // want "rest may not import sim"
 )
 
 func fits() int {

@@ -6,5 +6,5 @@ import (
 	_ "go.uber.org/fx/fxevent"
 
 	_ "example.com/badhouse/rest"
-	_ "example.com/badhouse/sim" // want "cmd/lagan/wiring may not import sim"
+	_ "example.com/badhouse/sim"
 )
