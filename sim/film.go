@@ -3,9 +3,11 @@ package sim
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/metadata"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/linearizability"
@@ -39,6 +41,8 @@ type Shot struct {
 	States []string `json:"g,omitempty"` // of a configuration: "n1 in-sync"
 	Blamed bool     `json:"a,omitempty"` // of a request: it is part of the contradiction
 	op     linearizability.Op
+	shard  string // that did it; of a message: that sends it
+	peer   string // the shard that a message is for
 }
 
 // The kinds of shot.
@@ -57,6 +61,8 @@ const (
 	shotConfig   = "config" // a volume's configuration changes
 	shotServe    = "serve"  // a coordinator answers requests from now on
 	shotUnsynced = "disk"   // un-synced writes of a disk
+	shotTransfer = "io"     // a disk reads, writes or syncs until Until
+	shotDecision = "txn"    // the metadata store decides a transaction
 	shotBroken   = "broken" // what must hold does not
 	shotHeal     = "heal"   // the safety phase is over
 )
@@ -125,6 +131,7 @@ func (w *World) shootFrame(c *conn, to int, f *frame, arrived bool) {
 	if arrived {
 		s.Until = w.now
 	}
+	s.shard, s.peer = shardName(c.ends[1-to].shard), shardName(c.ends[to].shard)
 	s.At, s.Step = f.sent, f.sentStep
 	w.film.Shots = append(w.film.Shots, s)
 }
@@ -212,8 +219,45 @@ func (w *World) shootConfig(v *volumeState, c *volume.Config) {
 // shootControl records what a coordinator says about its volume.
 func (w *World) shootControl(s *shard, c *step.Control) {
 	if w.film != nil && c.Kind == step.VolumeServing {
-		w.shoot(Shot{Kind: shotServe, Node: s.body.index, Volume: w.volumeIndex(c.Volume)})
+		w.shoot(Shot{Kind: shotServe, Node: s.body.index, Volume: w.volumeIndex(c.Volume), shard: shardName(s)})
 	}
+}
+
+// shootTransfer records a disk operation, which takes so long if the process lives.
+func (w *World) shootTransfer(s *shard, op *step.DiskOp, took time.Duration) {
+	if w.film == nil {
+		return
+	}
+	length := 0
+	for _, p := range op.Pieces {
+		length += p.Len()
+	}
+	w.shoot(Shot{
+		Kind: shotTransfer, Node: s.body.index, Volume: -1, Type: diskText(op.Kind), Text: fmt.Sprintf("%d bytes at %d", length, op.Offset),
+		Until: w.now + int64(took), shard: shardName(s),
+	})
+}
+
+// shootDecision records what the metadata store makes of a transaction.
+func (w *World) shootDecision(s *shard, t *metadata.Txn, r *metadata.Result) {
+	if w.film != nil {
+		w.shoot(Shot{Kind: shotDecision, Node: s.body.index, Volume: -1, Text: resultText(t, r), shard: shardName(s)})
+	}
+}
+
+// shardName names a machine of a node for people.
+func shardName(s *shard) string {
+	switch s.kind {
+	case diskShard:
+		return fmt.Sprintf("disk %d", s.disk)
+	case coordinatorShard:
+		if i := s.body.world.volumeIndex(s.volume); i >= 0 {
+			return fmt.Sprintf("coordinator v%d", i)
+		}
+		return "coordinator of a short-lived volume"
+	case orchestratorShard:
+	}
+	return "orchestrator"
 }
 
 // shootDisk records how much a disk could lose.

@@ -65,14 +65,14 @@ func (m *metadataService) submit(s *shard, t *step.Transaction) {
 	deadline := m.deadline()
 	if late {
 		m.answer(s, life, tag, deadline, metadata.Result{})
-		w.after(deadline+m.rand.logSpan(time.Millisecond, lateMax), callApply, func() { m.decide(b, client, &txn, fate) })
+		w.after(deadline+m.rand.logSpan(time.Millisecond, lateMax), callApply, func() { m.decide(s, client, &txn, fate) })
 		return
 	}
 	w.after(way, callApply, func() {
 		if m.down > 0 || m.views[b.index].cuts > 0 {
 			fate = kv.RequestLost
 		}
-		r := m.decide(b, client, &txn, fate)
+		r := m.decide(s, client, &txn, fate)
 		if r.Outcome == metadata.Unknown {
 			m.answer(s, life, tag, deadline-way, r)
 			return
@@ -96,11 +96,12 @@ func (m *metadataService) answer(s *shard, life uint32, tag step.Tag, after time
 }
 
 // decide applies a transaction now, if its request arrives.
-func (m *metadataService) decide(b *body, client *kv.Node, t *metadata.Txn, fate kv.Fate) metadata.Result {
+func (m *metadataService) decide(s *shard, client *kv.Node, t *metadata.Txn, fate kv.Fate) metadata.Result {
 	r := client.Do(m.store, *t, fate)
 	m.changed()
-	if m.world.trace != nil || m.world.film != nil {
-		m.world.tracef(b, "metadata: %s", resultText(t, &r))
+	m.world.shootDecision(s, t, &r)
+	if m.world.trace != nil {
+		m.world.linef(s.body, "metadata: %s", resultText(t, &r))
 	}
 	return r
 }

@@ -54,3 +54,6 @@ func outcomeText(e step.RequestError) string {
 func requestText(k step.RequestKind) string {
 	return [...]string{"read", "write", "zero", "flush"}[k]
 }
+
+// diskText names a disk operation.
+func diskText(k step.DiskKind) string { return [...]string{"read", "write", "sync"}[k] }

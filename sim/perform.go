@@ -155,6 +155,7 @@ func (b *body) submit(s *shard, op *step.DiskOp) {
 		w.miswritten(b, s.disk)
 	}
 	h, took := b.drives[s.disk].submit(op)
+	w.shootTransfer(s, op, took)
 	it := w.queue.push(w.now + int64(took))
 	it.kind, it.body, it.life, it.shard = itemDisk, b, b.life, s
 	it.disk, it.handle, it.label = uint32(s.disk), h, uint32(op.Kind)+1

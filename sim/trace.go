@@ -60,7 +60,7 @@ func (w *World) traceEffects(s *shard, out *step.Effects) {
 		for _, p := range op.Pieces {
 			length += p.Len()
 		}
-		line("disk %s %d+%d owner %d slot %d.%d", [...]string{"read", "write", "sync"}[op.Kind], op.Offset, length, op.Tag.Owner, op.Tag.Slot, op.Tag.Generation)
+		line("disk %s %d+%d owner %d slot %d.%d", diskText(op.Kind), op.Offset, length, op.Tag.Owner, op.Tag.Slot, op.Tag.Generation)
 	}
 	for i := range out.Transactions {
 		line("transaction slot %d %s", out.Transactions[i].Tag.Slot, txnText(&out.Transactions[i].Txn))
