@@ -93,8 +93,8 @@ sim: ## simulate SEEDS=2000 clusters never seen before
 	$(GO) test ./sim -count=1 -v -timeout=0 -run '^TestSwarm$$' -seeds=$(SEEDS)
 
 .PHONY: swarm
-swarm: ## simulate for FOR=1h and stop at the first failure; one line of JSON every 10 s
-	$(GO) run ./cmd/sim -for $(FOR)
+swarm: build ## simulate for FOR=1h and stop at the first failure; lagan sim --help has more
+	bin/lagan sim --for $(FOR) --profile $(PROFILE) --pages sim/out
 
 .PHONY: replay
 replay: ## run SEED=0x… of the simulation again, with its trace

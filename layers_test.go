@@ -3,6 +3,7 @@ package lagan_test
 import (
 	"go/ast"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -122,6 +123,25 @@ func tables(t *testing.T) (rows []row, owners []owner) {
 		}
 	}
 	return rows, owners
+}
+
+// TestProgramContainsNoTests wants nothing in lagan that is for tests only, now that
+// the simulation, most of whose neighbours are, is a part of it.
+func TestProgramContainsNoTests(t *testing.T) {
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags=nomsgpack", "./cmd/lagan")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", list, err)
+	}
+	packages := strings.Fields(string(out))
+	if !slices.Contains(packages, "github.com/lagan-storage/lagan/sim") {
+		t.Error("lagan does not contain sim: nothing was looked at")
+	}
+	for _, p := range packages {
+		if p == "testing" || strings.HasPrefix(p, "testing/") {
+			t.Errorf("lagan contains %s", p)
+		}
+	}
 }
 
 // TestTablesAreRead guards the reader above: a table that it no longer finds

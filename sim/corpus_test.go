@@ -57,7 +57,7 @@ func TestCorpus(t *testing.T) {
 			s := readScript(t, path)
 			r := Run(s.Plan, Options{Checker: &linearizability.Checker{Timeout: searchMax}})
 			if r.Violation != nil {
-				t.Errorf("%v\n    go test ./sim -run TestScript -script=%s\n%s", r.Violation, path, strings.Join(s.About, "\n"))
+				t.Errorf("%s\n    %s\n%s", r.Line(commit(), "go test ./sim -run TestScript -script="+path), r.Violation.Text, strings.Join(s.About, "\n"))
 			}
 			if r.Counts.Acknowledged == 0 {
 				t.Error("no operation was acknowledged: the script shows nothing any more")
@@ -111,7 +111,7 @@ func TestShrink(t *testing.T) {
 	t.Logf("%d faults became %d, and %d operations; %d nodes, %d runs, %v: %s", len(p.Faults), len(small.Plan.Faults), operations, small.Plan.Nodes,
 		small.Runs, time.Since(began).Round(time.Second), path)
 	command := "go test ./sim -run TestScript -script=" + path
-	t.Logf("%v\n    %s\n    %s", v, command, explain(t, small.Plan, command))
+	t.Logf("%v\n    %s\n    %s", v, command, explain(t, small.Report, command))
 }
 
 // TestRunCanBeReplayedFromItsSchedule asks for what was asked, and breaks what

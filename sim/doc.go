@@ -13,5 +13,5 @@
 // the knowledge of which losses are legal. It owns no protocol: machines come
 // from core/node, and everything they do goes through their effects.
 //
-// Its callers are its own tests and the command that runs long swarms.
+// Its callers are its own tests and, through sim/swarm, the command lagan sim.
 package sim

@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
-	"fmt"
-	"os"
-	"path/filepath"
+	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/lagan-storage/lagan/linearizability"
@@ -15,44 +14,29 @@ import (
 
 var pagesFlag = flag.String("pages", "out", "the folder in which a failing TestSeed, TestScript and TestShrink leave the page that shows it")
 
-// explain runs a failing plan twice more: to see whether it is the same run each
-// time, and to film it. It returns where the page is.
-func explain(t *testing.T, p *Plan, commands ...string) string {
-	t.Helper()
-	checker := &linearizability.Checker{Timeout: searchMax}
-	if d := Compare(func(o Options) *Report {
-		o.Checker = checker
-		return Run(p, o)
-	}); d != nil {
-		t.Errorf("and it is not the same run each time: %v", d)
+// commit names the source: a test's program does not know it.
+var commit = sync.OnceValue(func() string {
+	out, err := exec.Command("git", "describe", "--always", "--dirty", "--exclude=*").Output()
+	if err != nil {
+		return "unknown"
 	}
-	film := &Film{}
-	r := Run(p, Options{Film: film, Checker: checker})
-	if r.Violation == nil {
-		return "no page: it did not fail while it was filmed"
-	}
-	if err := os.MkdirAll(*pagesFlag, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	page := &Page{Film: film, Report: r, Commands: commands}
-	if found := r.Violation.Found; found != nil {
-		page.Picture = fmt.Sprintf("history-%x.html", p.Seed)
-		leave(t, page.Picture, func(b *bytes.Buffer) error { return found.Visualize(b) })
-	}
-	return leave(t, fmt.Sprintf("failure-%x.html", p.Seed), func(b *bytes.Buffer) error { return page.Write(b) })
-}
+	return strings.TrimSpace(string(out))
+})
 
-func leave(t *testing.T, name string, write func(*bytes.Buffer) error) string {
+// explain runs a failing plan again: to see whether it is the same run each
+// time, and to leave what shows it. It returns where that is.
+func explain(t *testing.T, r *Report, commands ...string) string {
 	t.Helper()
-	var text bytes.Buffer
-	path := filepath.Join(*pagesFlag, name)
-	if err := write(&text); err != nil {
+	f, err := Explain(r, &linearizability.Checker{Timeout: searchMax}, commands...)
+	if err != nil {
+		t.Error(err)
+		return "no page: there is no one run to show"
+	}
+	paths, err := f.Leave(*pagesFlag)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return strings.Join(paths, "\n    ")
 }
 
 // fails is a run that a test says failed: what the page shows is real.

@@ -62,7 +62,7 @@ func TestMutants(t *testing.T) {
 
 func (m *mutant) name() string { return strings.Join(m.tags, "+") }
 
-var caughtLine = regexp.MustCompile(`(?m)^ *\S+_test\.go:\d+: (.*)\n.*-run TestSeed -seed=0x([0-9a-f]+)`)
+var caughtLine = regexp.MustCompile(`(?m)^ *\S+_test\.go:\d+: (.*-run TestSeed -seed=0x([0-9a-f]+)\S*\n.*)`)
 
 // catch returns the seed that catches a bug, and how.
 func catch(t *testing.T, m *mutant) (seed int, what string) {

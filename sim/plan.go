@@ -21,10 +21,11 @@ const (
 	Swarm        Profile = "swarm"
 )
 
+// Profiles returns all of them.
+func Profiles() []Profile { return []Profile{Quiet, NetworkOnly, DiskOnly, MetadataOnly, Swarm} }
+
 // Known reports whether there is such a profile.
-func (p Profile) Known() bool {
-	return slices.Contains([]Profile{Quiet, NetworkOnly, DiskOnly, MetadataOnly, Swarm}, p)
-}
+func (p Profile) Known() bool { return slices.Contains(Profiles(), p) }
 
 // Plan is everything about a run that is decided before it starts: data, so
 // that it can be shown, and cut down when it fails.

@@ -152,7 +152,7 @@ func sortedKeys[K ~string, V any](m map[K]V) []K {
 func (b *batch) fail(t *testing.T) {
 	t.Helper()
 	for _, r := range b.failed {
-		t.Errorf("%v\n    %s\n    %s", r.Violation, r.Plan.ReplayCommand(), r.Plan.ShrinkCommand())
+		t.Errorf("%s\n    %s\n    %s", r.Line(commit(), r.Plan.ReplayCommand()), r.Violation.Text, r.Plan.ShrinkCommand())
 	}
 }
 
@@ -243,7 +243,8 @@ func show(t *testing.T, p *Plan, commands ...string) {
 	}
 	t.Logf("hash %016x, %d events, %v of virtual time", r.Hash, r.Steps, r.Virtual)
 	if r.Violation != nil {
-		t.Errorf("%v\n    %s\n    %s\n%s", r.Violation, strings.Join(commands, "\n    "), explain(t, p, commands...), r.Violation.Stack)
+		t.Errorf("%s\n    %s\n    %s\n    %s\n%s", r.Line(commit(), commands[0]), r.Violation.Text, strings.Join(commands[1:], "\n    "),
+			explain(t, r, commands...), r.Violation.Stack)
 	}
 }
 

@@ -1,7 +1,6 @@
 package command
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -111,12 +110,8 @@ func drawHistory(wrong *linearizability.Violation, page string) error {
 	if page == "" {
 		return nil
 	}
-	f, err := os.Create(page) //nolint:gosec // the file that the person names
-	if err != nil {
+	if err := writeFile(page, wrong.Visualize); err != nil {
 		return fmt.Errorf("write the page: %w", err)
-	}
-	if err := errors.Join(wrong.Visualize(f), f.Close()); err != nil {
-		return fmt.Errorf("write the page %s: %w", page, err)
 	}
 	return nil
 }

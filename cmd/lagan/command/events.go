@@ -3,12 +3,10 @@ package command
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
 
 	"github.com/lagan-storage/lagan/rest/api"
@@ -57,22 +55,8 @@ oldest first. With -o json and --follow each event is one line.`,
 
 // follow prints events as they happen. Being broken off is how it ends.
 func (s *session) follow(ctx context.Context, after uint64) error {
-	lines := json.NewEncoder(s.Out)
 	err := s.client().Follow(ctx, after, func(e api.Event) error {
-		switch s.output {
-		case asJSON:
-			return lines.Encode(e)
-		case asYAML:
-			text, err := json.Marshal(e)
-			if err == nil {
-				text, err = yaml.JSONToYAML(text)
-			}
-			if err == nil {
-				_, err = fmt.Fprintf(s.Out, "---\n%s", text)
-			}
-			return err
-		}
-		return printEvent(s.Out, &e)
+		return s.printOne(e, func(w io.Writer) error { return printEvent(w, &e) })
 	})
 	if ctx.Err() != nil {
 		return nil

@@ -2,8 +2,10 @@ package command
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"github.com/goccy/go-yaml"
@@ -71,6 +73,37 @@ func (s *session) print(value any, people func(w io.Writer) error) error {
 		return nil
 	}
 	return people(s.Out)
+}
+
+// printOne writes one of several values that come one after the other: JSON as a
+// line, YAML as a document.
+func (s *session) printOne(value any, people func(w io.Writer) error) error {
+	switch s.output {
+	case asJSON:
+		return json.NewEncoder(s.Out).Encode(value)
+	case asYAML:
+		text, err := json.Marshal(value)
+		if err == nil {
+			text, err = yaml.JSONToYAML(text)
+		}
+		if err == nil {
+			_, err = fmt.Fprintf(s.Out, "---\n%s", text)
+		}
+		return err
+	}
+	return people(s.Out)
+}
+
+// writeFile writes a file, whole or with an error.
+func writeFile(name string, write func(w io.Writer) error) error {
+	f, err := os.Create(name) //nolint:gosec // the file that the person names
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(f), f.Close()); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
 }
 
 // namesOf returns what things are called by commands.

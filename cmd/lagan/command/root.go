@@ -106,7 +106,7 @@ Exit codes: 0 done, 1 not done, 2 the command or its settings make no sense.`,
 			root.AddCommand(c)
 		}
 	}
-	root.AddCommand(s.check(), s.version())
+	root.AddCommand(s.check(), s.sim(), s.version())
 	return root
 }
 

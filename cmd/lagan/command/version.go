@@ -45,12 +45,16 @@ func (s *session) version() *cobra.Command {
 	})
 }
 
-func (b *build) print(w io.Writer) error {
-	commit := b.Commit
+// commit is what the program was built from, as far as that is known.
+func (b *build) commit() string {
 	if b.Modified {
-		commit += " and changes"
+		return b.Commit + " and changes"
 	}
-	if _, err := fmt.Fprintf(w, "lagan %s, commit %s, %s, %s\n", b.Version, dash(commit), b.Go, b.Platform); err != nil || b.Node == nil {
+	return dash(b.Commit)
+}
+
+func (b *build) print(w io.Writer) error {
+	if _, err := fmt.Fprintf(w, "lagan %s, commit %s, %s, %s\n", b.Version, b.commit(), b.Go, b.Platform); err != nil || b.Node == nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "node %s runs %s\n", b.Node.Name, b.Node.Version)
