@@ -120,7 +120,7 @@ func (v *volumeState) readable(w *World) bool {
 func (w *World) unreadable(s *shard, q *request) {
 	v := q.client.volume
 	if q.kind != step.ReadRequest || v.readable(w) {
-		w.fail("I16", "%s answers request %d of %v with an I/O error", s, q.kind, q.blocks)
+		w.fail("I16", "%s answers a %s from block %d of %s on with an I/O error", s, requestText(q.kind), q.blocks.First, v.name)
 	}
 	w.counts.Unreadable++
 	v.history.Ambiguous(q.op)

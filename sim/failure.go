@@ -23,13 +23,14 @@ type Failure struct {
 	Report   *Report
 	Film     *Film
 	Events   []byte   // one line an event
-	Commands []string // that run it once more
+	Commit   string   // of the source
+	Commands []string // that run it once more, and make it small
 }
 
 // Explain runs a failing run three times more: twice to see whether it is the same
 // each time, and once to film it. One that is not is an error: that is a bug of
 // its own, and all there is to explain.
-func Explain(r *Report, c *linearizability.Checker, commands ...string) (*Failure, error) {
+func Explain(r *Report, c *linearizability.Checker, commit string, commands ...string) (*Failure, error) {
 	run := func(o Options) *Report {
 		o.Checker = c
 		return Run(r.Plan, o)
@@ -43,7 +44,7 @@ func Explain(r *Report, c *linearizability.Checker, commands ...string) (*Failur
 		return nil, fmt.Errorf("seed %#x is not the same run each time: it had hash %016x and %v, and has %016x and %v",
 			r.Plan.Seed, r.Hash, r.Violation, again.Hash, again.Violation)
 	}
-	return &Failure{Report: again, Film: film, Events: events.Bytes(), Commands: commands}, nil
+	return &Failure{Report: again, Film: film, Events: events.Bytes(), Commit: commit, Commands: commands}, nil
 }
 
 // Leave writes the files that show the failure into a folder, which it makes, and
@@ -66,7 +67,10 @@ func (f *Failure) Leave(folder string) (paths []string, err error) {
 		}
 	}
 	seed := f.Report.Plan.Seed
-	page := &Page{Film: f.Film, Report: f.Report, Commands: f.Commands}
+	page := &Page{
+		Film: f.Film, Report: f.Report, Commit: f.Commit, Commands: f.Commands,
+		Events: fmt.Sprintf("events-%x.txt", seed), Trace: fmt.Sprintf("trace-%x.json", seed),
+	}
 	found := f.Report.Violation.Found
 	if found != nil {
 		page.Picture = fmt.Sprintf("history-%x.html", seed)
@@ -75,11 +79,11 @@ func (f *Failure) Leave(folder string) (paths []string, err error) {
 	if found != nil {
 		leave(page.Picture, found.Visualize)
 	}
-	leave(fmt.Sprintf("events-%x.txt", seed), func(w io.Writer) error {
+	leave(page.Events, func(w io.Writer) error {
 		_, err := w.Write(f.Events)
 		return err
 	})
-	leave(fmt.Sprintf("trace-%x.json", seed), func(w io.Writer) error { return f.Film.WriteTrace(w, f.Report) })
+	leave(page.Trace, func(w io.Writer) error { return f.Film.WriteTrace(w, f.Report) })
 	if err != nil {
 		return paths, fmt.Errorf("leave what shows the failure: %w", err)
 	}

@@ -27,7 +27,7 @@ type Shot struct {
 	Node   int      `json:"n"`           // -1: the world
 	Peer   int      `json:"p,omitempty"` // of a message, a cut: the other node
 	Volume int      `json:"v"`           // -1: none
-	Until  int64    `json:"e,omitempty"` // of a message: its arrival; 0: it never arrived
+	Until  int64    `json:"e,omitempty"` // of a message: its arrival; 0: it never arrived; underWay
 	Text   string   `json:"x,omitempty"`
 	Type   string   `json:"m,omitempty"` // of a message, a request
 	Client int      `json:"c"`
@@ -39,11 +39,14 @@ type Shot struct {
 	Era    uint64   `json:"y,omitempty"` // of an APPEND: the epoch of the coordinator that sends it
 	Status string   `json:"u,omitempty"` // of a message: not OK
 	States []string `json:"g,omitempty"` // of a configuration: "n1 in-sync"
-	Blamed bool     `json:"a,omitempty"` // of a request: it is part of the contradiction
+	Blamed int      `json:"a,omitempty"` // of a request: its number, from 1, in the contradiction
 	op     linearizability.Op
 	shard  string // that did it; of a message: that sends it
 	peer   string // the shard that a message is for
 }
+
+// underWay is the arrival of a message that the end of the run came before.
+const underWay = -1
 
 // The kinds of shot.
 const (
@@ -60,6 +63,7 @@ const (
 	shotAnswer   = "end"    // and is told
 	shotConfig   = "config" // a volume's configuration changes
 	shotServe    = "serve"  // a coordinator answers requests from now on
+	shotCease    = "cease"  // and does no more: it was replaced, or is done
 	shotUnsynced = "disk"   // un-synced writes of a disk
 	shotTransfer = "io"     // a disk reads, writes or syncs until Until
 	shotDecision = "txn"    // the metadata store decides a transaction
@@ -218,8 +222,15 @@ func (w *World) shootConfig(v *volumeState, c *volume.Config) {
 
 // shootControl records what a coordinator says about its volume.
 func (w *World) shootControl(s *shard, c *step.Control) {
-	if w.film != nil && c.Kind == step.VolumeServing {
+	if w.film == nil {
+		return
+	}
+	switch c.Kind {
+	case step.VolumeServing:
 		w.shoot(Shot{Kind: shotServe, Node: s.body.index, Volume: w.volumeIndex(c.Volume), shard: shardName(s)})
+	case step.VolumeFenced, step.VolumeDetached:
+		w.shoot(Shot{Kind: shotCease, Node: s.body.index, Volume: w.volumeIndex(c.Volume), Text: controlName(c.Kind), shard: shardName(s)})
+	default: // the rest cannot be seen from outside
 	}
 }
 
@@ -268,15 +279,19 @@ func (w *World) shootDisk(b *body) {
 	w.shoot(Shot{Kind: shotUnsynced, Node: b.index, Volume: -1, Number: uint64(b.drives[0].device.Unsynced())})
 }
 
-// finish ends the film: what is still under way never arrived, and what the
-// violation speaks of is blamed.
+// finish ends the film: what is still under way is noted, and what the violation
+// speaks of is blamed.
 func (w *World) finish(v *Violation) {
+	ended := len(w.film.Shots)
 	for _, c := range w.network.conns {
 		for i := range c.ends {
 			for j := range c.ends[i].frames[c.ends[i].first:] {
 				w.shootFrame(c, i, &c.ends[i].frames[c.ends[i].first+j], false)
 			}
 		}
+	}
+	for i := range w.film.Shots[ended:] {
+		w.film.Shots[ended+i].Until = underWay
 	}
 	if v == nil {
 		return
@@ -285,13 +300,15 @@ func (w *World) finish(v *Violation) {
 	if v.Found == nil {
 		return
 	}
-	blamed := map[linearizability.Op]bool{}
-	for _, op := range v.Found.Ops {
-		blamed[op] = true
+	blamed := map[linearizability.Op]int{}
+	for i, op := range v.Found.Ops {
+		blamed[op] = i + 1
 	}
 	at := w.volumeIndex(v.Found.Volume)
 	for i := range w.film.Shots {
 		s := &w.film.Shots[i]
-		s.Blamed = (s.Kind == shotAsk || s.Kind == shotAnswer) && s.Volume == at && blamed[s.op]
+		if (s.Kind == shotAsk || s.Kind == shotAnswer) && s.Volume == at {
+			s.Blamed = blamed[s.op]
+		}
 	}
 }

@@ -216,7 +216,7 @@ func (t *tracer) requests(shots []Shot, end int64) {
 				span.args["values"] = a.Values
 			}
 		}
-		if s.Blamed {
+		if s.Blamed > 0 {
 			span.category, span.args["contradiction"] = "request,contradiction", true
 		}
 		t.spans = append(t.spans, span)
@@ -239,6 +239,8 @@ func (t *tracer) shot(s *Shot, number int) {
 		})
 	case shotServe:
 		t.instant(s.At, node, "p", "takeover", fmt.Sprintf("serves v%d", s.Volume), nil)
+	case shotCease:
+		t.instant(s.At, node, "p", "takeover", fmt.Sprintf("serves v%d no more: %s", s.Volume, s.Text), nil)
 	case shotUp, shotDown, shotOff, shotPause:
 		name := map[string]string{shotUp: "process starts", shotDown: "process ends", shotOff: "power is lost", shotPause: "stands still"}[s.Kind]
 		t.instant(s.At, node, "p", "crash", name, nil)
@@ -266,8 +268,11 @@ func (t *tracer) message(s *Shot, number int) {
 		args["values"] = s.Values
 	}
 	span := traceSpan{process: nodesProcess + s.Node, thread: s.shard, from: s.At, to: s.At + markTime, name: s.Type, category: "message", args: args, arrow: number}
-	if s.Until == 0 {
+	if s.Until <= 0 {
 		span.name, span.category, span.arrow = s.Type+" (lost)", "message,lost", 0
+		if s.Until == underWay {
+			span.name, span.category = s.Type+" (under way at the end)", "message"
+		}
 		t.spans = append(t.spans, span)
 		return
 	}

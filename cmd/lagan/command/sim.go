@@ -206,7 +206,7 @@ func (m *simulation) verdict(r *sim.Report, say func(value any, people func(io.W
 	if r.Violation == nil {
 		return say(out, out.write)
 	}
-	f, err := sim.Explain(r, newSimChecker(), commands...)
+	f, err := sim.Explain(r, newSimChecker(), out.Commit, commands...)
 	if err != nil {
 		return fmt.Errorf("simulation: %w", err)
 	}
