@@ -35,17 +35,23 @@ type Incident struct {
 }
 
 func (i *Incident) String() string {
-	text := fmt.Sprintf("%v: %v of n%d", i.Fault.At, i.Fault.Kind, i.Whom)
-	switch i.Fault.Kind {
-	case CutOneWay, ClogLink, FlapLink, CreateTwice, DeleteAttached:
-		text += fmt.Sprintf(" and n%d", i.Fault.Peer)
-	default: // one node, or all
-	}
+	text := fmt.Sprintf("%v: %s", i.Fault.At, i.what())
 	if i.Fault.For > 0 {
 		text += fmt.Sprintf(" for %v", i.Fault.For)
 	}
 	if i.Withheld {
 		text += ", withheld: no other whole copy was left"
+	}
+	return text
+}
+
+// what says what struck whom.
+func (i *Incident) what() string {
+	text := fmt.Sprintf("%v of n%d", i.Fault.Kind, i.Whom)
+	switch i.Fault.Kind {
+	case CutOneWay, ClogLink, FlapLink, CreateTwice, DeleteAttached:
+		text += fmt.Sprintf(" and n%d", i.Fault.Peer)
+	default: // one node, or all
 	}
 	return text
 }
@@ -61,7 +67,9 @@ func (w *World) incur(f *Fault) {
 	w.strike(f)
 	i.Withheld = w.counts.Faults[f.Kind] == before
 	w.struck = append(w.struck, i)
-	if i.Withheld && w.film != nil {
+	if !i.Withheld {
+		w.note(&i)
+	} else if w.film != nil {
 		w.film.Shots[shot].Text = i.String()
 	}
 }

@@ -36,7 +36,6 @@ func (w *World) strike(f *Fault) {
 	b, peer := w.bodies[f.Node], w.bodies[f.Peer]
 	w.tracef(nil, "fault %v", f)
 	w.counts.Faults[f.Kind]++
-	w.note(f)
 	switch f.Kind {
 	case CrashStep, KillProcess, LosePower, LosePowerAll, PauseProcess, PauseHolder, EmptyDisk, OldDisk:
 		w.strikeProcess(f, b)
