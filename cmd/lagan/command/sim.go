@@ -171,7 +171,7 @@ func (m *simulation) swarm(ctx context.Context) error {
 		return err
 	}
 	if m.output == asTable || m.output == asWide {
-		if err := writeHappened(m.Out, last); err != nil {
+		if err := writeHappened(m.Out, last, failed != nil); err != nil {
 			return err
 		}
 	}

@@ -87,14 +87,20 @@ func writeSimLine(w io.Writer, l *swarm.Line) error {
 }
 
 // writeHappened says at the end in how many runs what happened.
-func writeHappened(w io.Writer, l *swarm.Line) error {
-	if l.Seeds == 0 {
-		return nil
-	}
+func writeHappened(w io.Writer, l *swarm.Line, failed bool) error {
 	out := &lines{w: w}
+	if l.Seeds == 0 {
+		out.add("\nno run has ended yet")
+		return out.err
+	}
 	out.add("\n%s; share of them with a", plural(l.Seeds, "run", "runs"))
 	for _, name := range slices.Sorted(maps.Keys(l.Happened)) {
 		out.add("  %3d %%  %s", 100*l.Happened[name]/l.Seeds, name)
+	}
+	if !failed {
+		out.add("\nno run failed")
+	} else {
+		out.add("")
 	}
 	return out.err
 }
