@@ -40,7 +40,7 @@ function showHead() {
   D.blame.forEach((text, i) => {
     const l = add($("blame"), "li", text), at = events.filter(s => s.a === i + 1), last = at[at.length - 1];
     if (!last) return;
-    if (last.k === "end" && last.m === "read") add(l, "span", stale(last));
+    if (last.k === "end" && last.m === "read") add(l, "span", suspicion(last));
     l.onclick = () => go(last.i);
   });
   for (const [how, command] of D.commands) add(add($("commands"), "span", how + ": "), "code", command);
@@ -193,6 +193,7 @@ const byKey = {
 
 function listen() {
   for (const [id, act] of Object.entries(actions)) $(id).onclick = act;
+  $("guilty").disabled = !blamed.length;
   for (const id of ["routine", "depths"]) $(id).onchange = () => { drawStill(); go(cursor); };
   addEventListener("keydown", e => {
     if (e.ctrlKey || e.metaKey || e.altKey || !byKey[e.key]) return;

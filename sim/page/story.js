@@ -122,11 +122,17 @@ function apply(state, s) {
 
 const grantTime = 2.5e9; // how long a grant is good, by the clock of the copy
 
-// stale says why a coordinator that answered may not have known what it should.
-function stale(s) {
-  const state = stateAt(s.i), c = state.config, reasons = [];
+// source is the message that brought a read its data for the block, if there is one.
+const source = s => events.slice(s.ask ? s.ask.i : 0, s.i).findLast(m => m.k === "msg" && m.m === "DATA" && m.p === s.n && arrives(m) && covers(m) && valueAt(m) !== "–");
+
+// suspicion says what is odd about an answer to a read: who gave it, by which
+// grants, and of which copy.
+function suspicion(s) {
+  const state = stateAt(s.i), c = state.config, data = source(s), reasons = [];
   if (c && c.n !== s.n) reasons.push(name(s.n) + " answered, though epoch " + c.q + " had made " + (c.n < 0 ? "nobody" : name(c.n)) + " the coordinator");
   for (const [from, at] of state.nodes[s.n].heard)
     if (from !== s.n && s.t - at > grantTime) reasons.push("the last grant that " + name(s.n) + " had from " + name(from) + " was " + span(s.t - at) + " old");
+  const copy = data && c && (c.g || []).find(m => m.startsWith(name(data.n) + " "));
+  if (copy && !copy.endsWith(" in-sync")) reasons.push("the data came from the copy on " + copy.replace(" ", ", which was "));
   return reasons.length ? " — " + reasons.join("; ") : "";
 }

@@ -11,7 +11,8 @@ const $ = id => document.getElementById(id);
 const seconds = t => (t / 1e9).toFixed(6) + " s";
 // plain names what a text knows by its identity.
 const plain = text => text.replace(/replica 72[0-9a-f]{28}72 on node /g, "the copy on ").replace(/(node )?\b6e([0-9a-f]{2})0{26}6e\b/g, (_, __, n) => "n" + parseInt(n, 16))
-  .replace(/(replica )?\b72([0-9a-f]{2})([0-9a-f]{2})0{24}72\b/g, (_, __, v, n) => "copy " + parseInt(n, 16) + " of v" + parseInt(v, 16));
+  .replace(/(replica )?\b72([0-9a-f]{2})([0-9a-f]{2})0{24}72\b/g, (_, __, v, n) => "copy " + parseInt(n, 16) + " of v" + parseInt(v, 16))
+  .replace(/(volume )?\b76([0-9a-f]{2})0{26}76\b/g, (_, __, v) => "v" + parseInt(v, 16));
 const span = t => t >= 1e9 ? (t / 1e9).toFixed(3) + " s" : (t / 1e6).toFixed(3) + " ms";
 const name = n => "n" + n;
 
