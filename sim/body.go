@@ -318,7 +318,7 @@ func (b *body) complete(it *item) {
 func (w *World) revive(s *shard) {
 	b, life := s.body, s.body.life
 	w.after(w.plan.ReviveAfter, callStart, func() {
-		if b.life == life && !s.ready && !(w.healed && b.drives[s.disk].refused) {
+		if b.life == life && !s.ready && (!w.healed || !b.drives[s.disk].refused) {
 			b.kill()
 			b.up()
 		}

@@ -1,9 +1,8 @@
 package storetest
 
 import (
-	"slices"
-
 	"encoding/binary"
+	"slices"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
