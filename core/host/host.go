@@ -61,8 +61,10 @@ type Params struct {
 	Pool      block.Pool
 	Limits    store.Limits
 	Markers   Markers
-	Removed   func() // hears that the node was removed from the cluster, and must stop; nil: nobody does
-	Log       *slog.Logger
+	// BlockingDisks leaves io_uring alone.
+	BlockingDisks bool
+	Removed       func() // hears that the node was removed from the cluster, and must stop; nil: nobody does
+	Log           *slog.Logger
 }
 
 // UnusableDisk is a disk that the node was given and cannot use.
@@ -148,7 +150,7 @@ func (h *Host) startDisk(index int, file *diskio.File) {
 		Index: index, Disk: file.ID, Capacity: file.Size, Taint: h.params.Markers.Taint(file.Path),
 	})
 	s := newShard(h, slog.String("disk", file.Path), machine)
-	s.disk = file.Start(diskio.Params{Deliver: s.deliverDone, Failed: h.noteFailure})
+	s.disk = file.Start(diskio.Params{Deliver: s.deliverDone, Failed: h.noteFailure, Blocking: h.params.BlockingDisks})
 	h.log.Debug("disk is worked on", slog.String("disk", file.Path), slog.Bool("io_uring", s.disk.Rings()), slog.Bool("direct", file.Direct))
 	h.files = append(h.files, s.disk)
 	machine.Opened = func(id block.DiskID) {

@@ -14,6 +14,7 @@ var table = []Setting{ // constant table: never written
 	{Name: "name", Usage: "`NAME` of this node, the same at every start", Default: "the host's name", read: text(func(c *Config) *string { return &c.Node.Name })},
 	{Name: "disk", Usage: "block device, or file `PATH[:SIZE]` that is made if it is missing (repeatable)", List: true, kept: given, read: disk},
 	{Name: "no-disk", Usage: "keep no copies on this node", Switch: true, kept: given, read: toggle(func(c *Config) *bool { return &c.Node.NoDisk })},
+	{Name: "no-io-uring", Usage: "read and write disks by blocking calls, on a kernel whose io_uring is not to be trusted", Switch: true, kept: given, read: toggle(func(c *Config) *bool { return &c.Node.NoURing })},
 	{Name: "zone", Usage: "`ZONE`: copies of a volume go to different ones", kept: given, read: zone},
 	{Name: "label", Usage: "`KEY=VALUE` that volumes can ask of the nodes of their copies (repeatable)", List: true, kept: given, read: label},
 	{Name: "listen", Usage: "`HOST:PORT` for data of other nodes; the other ports are on the same host", kept: always, Default: "address of the default route:7300", read: address(func(c *Config) *string { return &c.Node.Listen })},

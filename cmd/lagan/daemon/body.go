@@ -68,7 +68,7 @@ func openBody(p bodyParams) (body, error) {
 	h := host.Open(p.Context, host.Params{
 		Node: p.Node, Disks: p.Disks.opened, Unusable: p.Disks.unusable, Transport: peers, Metadata: p.Store,
 		Clock: host.Boottime, Now: time.Now, Seed: seed, BlockSize: block.Size, Pool: pool, Markers: p.Markers, Log: p.Log,
-		Limits:  store.Limits{RecentBytes: recentBytes},
+		Limits: store.Limits{RecentBytes: recentBytes}, BlockingDisks: p.Config.NoURing,
 		Removed: func() { p.Failed.tell(removed(&p.Config)) },
 	})
 	opened.Store(h)

@@ -30,6 +30,8 @@ type Config struct {
 	Disks  []datadir.Disk
 	NoDisk bool // this node keeps no copies
 
+	NoURing bool // disks are read and written by blocking calls
+
 	Cluster    string // name of the cluster, the same on all nodes
 	EtcdPeer   string // host:port where this node's member of the metadata store serves others
 	EtcdClient string // host:port where this node's member of the metadata store serves clients
