@@ -147,6 +147,23 @@ func TestLastValidMemberIsNeverEvicted(t *testing.T) {
 	w.expectState(1, volume.InSync)
 }
 
+func TestWriteRefusedByAMemberUnderRepairFailsAndTheRestGoesOn(t *testing.T) {
+	w := newWorld(t, 1)
+	w.start()
+	m := w.members[0]
+	had := m.last
+	m.noAck = true
+	for id := range uint64(3) {
+		w.write(1+id, block.Block(id))
+	}
+	m.noAck, m.noRoom = false, had.Seq+2
+	w.restart(m, had)
+	w.pass(5 * time.Second)
+	w.expectAnswer(1, step.RequestOK)
+	w.expectAnswer(2, step.RequestNoSpace)
+	w.expectAnswer(3, step.RequestOK)
+}
+
 func TestReadIsHeldBackWhenAGrantRanOut(t *testing.T) {
 	w := newWorld(t, 1)
 	w.start()

@@ -34,8 +34,9 @@ type fakeMember struct {
 	id          block.ReplicaID
 	node        block.NodeID
 	down        bool
-	mute        bool // reads messages, answers none
-	noAck       bool // answers everything but APPEND and SYNC
+	mute        bool      // reads messages, answers none
+	noAck       bool      // answers everything but APPEND and SYNC
+	noRoom      block.Seq // of the write that it has no room for; 0: it has for all
 	incarnation block.Incarnation
 	boot        block.BootID
 	last        block.Position
@@ -142,6 +143,12 @@ func (m *fakeMember) answer(msg *message.Message) (message.Message, bool) {
 			LastAccepted: m.last, Durable: m.durable,
 		}}, true
 	case message.Append:
+		switch at := msg.Record.Position.Seq; {
+		case m.noRoom != 0 && at > m.last.Seq+1:
+			return message.Message{}, false // it follows a refusal
+		case m.noRoom == at && msg.Record.Op == message.OpWrite:
+			return message.Message{Kind: message.Ack, Status: message.NoSpace, Seq: at, Accepted: m.last.Seq, Durable: m.durable}, true
+		}
 		m.log = append(m.log, msg.Record)
 		m.last = msg.Record.Position
 	case message.Sync:
@@ -206,6 +213,20 @@ func (w *world) pass(d time.Duration) {
 		w.timers = append(w.timers[:first], w.timers[first+1:]...)
 		w.now = max(w.now, t.At)
 		w.step(step.Event{Kind: step.EventTimer, Tag: t.Tag})
+	}
+}
+
+// restart gives a member a new life that holds the records up to one, and breaks
+// its connection.
+func (w *world) restart(m *fakeMember, last block.Position) {
+	m.incarnation++
+	m.last, m.durable = last, last.Seq
+	for conn, of := range w.conns { // there is one
+		if of == m {
+			delete(w.conns, conn)
+			w.step(step.Event{Kind: step.EventClosed, Conn: conn, ConnError: step.ConnReset})
+			return
+		}
 	}
 }
 

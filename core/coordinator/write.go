@@ -206,9 +206,16 @@ func (c *Coordinator) onRefusal(m *member, msg *message.Message, out *step.Effec
 
 // resolveRefusal ends an operation that members refused: if all did, it never
 // happened and a NOP takes its place; if some have it, the others must go.
-// While one is undecided, silence may mean that it has accepted.
+// While one is undecided, silence may mean that it has accepted. Operations
+// before it may not be committed yet: a member that is being repaired counts
+// only after it has all that it was to get, this one among it.
 func (c *Coordinator) resolveRefusal(out *step.Effects) {
-	seq := c.committed + 1
+	seq := block.Seq(0)
+	for _, m := range c.members {
+		if c.required(m) && m.refusedAt != 0 && (seq == 0 || m.refusedAt < seq) {
+			seq = m.refusedAt
+		}
+	}
 	if c.window.at(seq) == nil {
 		return
 	}
@@ -239,7 +246,11 @@ func (c *Coordinator) resolveRefusal(out *step.Effects) {
 	for _, m := range refused {
 		m.refusedAt, m.syncAsked = 0, min(m.syncAsked, m.durable)
 		c.pump(m, out)
+		if m.repairing {
+			c.askSyncOf(m, m.repairTo, out)
+		}
 	}
+	c.askSyncs(out)
 }
 
 func (c *Coordinator) replaceByNop(seq block.Seq, out *step.Effects) {
