@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lagan-storage/lagan/core/step"
+
 	"github.com/lagan-storage/lagan/core/store/format"
 	"github.com/lagan-storage/lagan/core/volume"
 )
@@ -26,4 +28,79 @@ func TestVolumeGoesOnWithoutTheCopyWhoseDiskIsRefused(t *testing.T) {
 func TestVolumeIsTakenOverWithoutTheCopyWhoseDiskIsRefused(t *testing.T) {
 	c := newCluster(t, 3, 1, 2).attach(1, time.Second).write(0, 16).flush()
 	c.ruin(1).attach(0, 10*time.Second).read(0, 32).write(0, 16).read(0, 16)
+}
+
+// strikes makes a fault happen to a node's disk now, and ends the test if it did not.
+func (c *cluster) strikes(k FaultKind, node int, pick uint64) *cluster {
+	c.t.Helper()
+	c.w.strike(&Fault{Kind: k, Node: node, Pick: pick})
+	if c.w.counts.Faults[k] == 0 {
+		c.t.Fatalf("the %v does not strike", k)
+	}
+	return c
+}
+
+// damaged ends the test if a disk is not unsound by now.
+func (c *cluster) damaged(node int) *cluster {
+	c.t.Helper()
+	if !c.w.bodies[node].drives[0].unsound {
+		c.t.Fatal("nothing happened to the disk")
+	}
+	return c
+}
+
+// back restarts a node's process and waits until the volume has all its copies.
+func (c *cluster) back(node int) *cluster {
+	return c.kill(node).up(node).becomes(node, volume.InSync, 40*time.Second)
+}
+
+func TestWriteThatIsLostOnOneDiskIsReadFromTheOtherCopy(t *testing.T) {
+	for _, k := range []FaultKind{LoseWrite, MisdirectWrite} {
+		t.Run(k.String(), func(t *testing.T) {
+			c := newCluster(t, 3, 1, 2).attach(0, time.Second).write(0, 32).flush()
+			c.strikes(k, 1, 0).write(4, 4).flush().damaged(1).read(0, 32)
+			c.run(40*time.Second).read(0, 32).back(1).read(0, 32)
+		})
+	}
+}
+
+func TestCopyWhoseJournalIsHarmedSaysSoAndIsFilledAnew(t *testing.T) {
+	for _, k := range []FaultKind{RotJournal, SpoilJournal} {
+		t.Run(k.String(), func(t *testing.T) {
+			c := newCluster(t, 3, 1, 2).attach(0, time.Second)
+			for n := range 8 {
+				c.write(4*n, 1).flush()
+			}
+			c.strikes(k, 1, 0x0010_0003_0000_0000|3<<56).back(1).read(0, 32).compare()
+			if c.w.marks.Counts["store: corruption at or before durable"] == 0 {
+				t.Fatal("the copy does not know that it lacks something")
+			}
+		})
+	}
+}
+
+func TestCopyWhosePagesAreHarmedIsNeverWrong(t *testing.T) {
+	for _, k := range []FaultKind{RotPage, SpoilPage} {
+		for pick := range uint64(8) {
+			c := newCluster(t, 3, 1, 2).attach(0, time.Second).write(0, 32).flush().run(70 * time.Second)
+			c.strikes(k, 1, pick|pick<<35).kill(1).up(1).run(5*time.Second).attach(0, 10*time.Second).read(0, 32).write(8, 8).read(0, 32)
+		}
+	}
+}
+
+func TestDiskWithTwoGoodSuperblocksIsOpened(t *testing.T) {
+	c := newCluster(t, 3, 1, 2).attach(0, time.Second).write(0, 32).flush()
+	c.strikes(HarmSuperblocks, 1, 1).back(1).write(0, 4).read(0, 32)
+	if c.w.counts.DisksRefused != 0 {
+		t.Fatal("the disk was refused")
+	}
+}
+
+func TestDeepFaultWaitsForAnotherWholeCopy(t *testing.T) {
+	c := newCluster(t, 3, 1, 2).attach(0, time.Second).write(0, 8).flush()
+	c.kill(2).w.strike(&Fault{Kind: RotJournal, Node: 1})
+	if c.w.bodies[1].drives[0].unsound {
+		t.Fatal("the only copy that is there was harmed")
+	}
+	c.up(2).do(step.WriteRequest, 0, 4)
 }
