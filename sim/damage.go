@@ -30,7 +30,7 @@ func (w *World) strikeDamage(f *Fault, b *body) {
 			w.counts.Faults[f.Kind]--
 			return
 		}
-		d.damaged = true
+		d.damaged, d.hides = true, d.hides || d.unsound
 		w.tracef(b, "disk 0 is damaged at %d", at)
 		if f.Kind == RotBit {
 			d.device.Rot(at+int64(f.Pick>>8%uint64(w.plan.BlockSize)), uint(f.Pick>>4&7))

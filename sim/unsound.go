@@ -69,7 +69,7 @@ func (w *World) harmJournal(d *drive, f *Fault) bool {
 		back %= 1 + f.Pick>>56&7
 	}
 	b := list[back]
-	d.hides = d.hides || d.unsound || !proven(d, b.Number)
+	d.hides = d.hides || d.damaged || !proven(d, b.Number)
 	d.harm(b.Offset+int64(f.Pick>>8%uint64(b.Length/format.PageSize))*format.PageSize, f.Pick>>32, f.Kind == SpoilJournal)
 	return true
 }
@@ -144,16 +144,16 @@ func (w *World) eachCopy(d *drive, visit func(*volumeState, *volume.Member, *mem
 	}
 }
 
-// recovered is what a copy of an unsound disk should come back with.
+// recovered is what a copy of a damaged disk should come back with.
 type recovered struct {
 	replica       block.ReplicaID
 	last, durable block.Seq
 }
 
-// expect notes what an unsound disk would give back if it were sound.
+// expect notes what a damaged disk would give back if it were whole.
 func (b *body) expect(drive int) {
 	d := b.drives[drive]
-	if !d.unsound || drive >= len(b.disks) || !b.disks[drive].ready {
+	if !d.damaged || drive >= len(b.disks) || !b.disks[drive].ready {
 		return
 	}
 	shard, ours := b.disks[drive].machine.(*node.Disk)
@@ -174,11 +174,12 @@ func (d *drive) expectDurable() {
 	}
 }
 
-// reopened looks at what an unsound disk came back with.
+// reopened looks at what a damaged disk came back with: rot in a block that the
+// unproven end of the journal names takes that end away as well.
 func (w *World) reopened(s *shard) {
 	d := s.body.drives[s.disk]
 	shard, ours := s.machine.(*node.Disk)
-	if !d.unsound || !ours {
+	if !d.damaged || !ours {
 		return
 	}
 	d.refused = false
@@ -187,7 +188,7 @@ func (w *World) reopened(s *shard) {
 		state.refused = false
 		if short, silent := d.short(found, m.Replica); short && m.State == volume.InSync {
 			w.tracef(s.body, "its copy of %s lacks records; its store knows: %v", v.name, !silent)
-			if silent && !d.hides {
+			if silent && d.unsound && !d.hides {
 				w.fail("I1", "the copy of %s on %s came back without records that its disk proves, and does not say so", v.name, s)
 			}
 			w.lacks(v, state, silent)
@@ -215,7 +216,7 @@ func (d *drive) short(found []store.ReplicaInfo, replica block.ReplicaID) (short
 
 // lacks notes that a copy lost what even a flush promised.
 func (w *World) lacks(v *volumeState, state *memberState, silent bool) {
-	state.wounded, state.old, state.silent, state.since = true, true, silent, w.now
+	state.wounded, state.old, state.silent, state.since, state.unsound = true, true, silent, w.now, true
 	if !v.undamaged() {
 		v.beyond = true
 	}
