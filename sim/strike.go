@@ -127,7 +127,7 @@ func (w *World) replaceDisk(f *Fault, b *body) {
 	if f.Kind == OldDisk {
 		w.tracef(b, "disk 0 goes back to an older image")
 		d.device.Restore(d.old)
-		d.restored = true
+		d.restored, d.hides, d.expected = true, true, nil
 		w.harm(b, 0, false)
 		return
 	}
