@@ -79,6 +79,9 @@ func New(now step.Time, p Params) *Replica {
 		accepted:    p.Info.LastAccepted.Seq,
 		durable:     p.Info.Durable,
 	}
+	if p.Info.Damaged {
+		r.meta.Complete = false // what is missing need not be at the end: no window brings it back
+	}
 	if p.Restarted {
 		r.grantUntil = now.Add(GrantMax)
 	}
