@@ -19,6 +19,9 @@ func (w *World) observe(s *shard, m *step.Send) {
 	if m.Message.Kind == message.Ack && w.plan.Full {
 		w.noteAccepted(s, m)
 	}
+	if m.Message.Kind == message.Push && m.Message.LastSeq > m.Message.Stable {
+		w.fail("I9", "%s copies chunk %d with operation %d, while only those up to %d are decided for good", s, m.Message.Chunk, m.Message.LastSeq, m.Message.Stable)
+	}
 	if m.Message.Kind != message.Append && m.Message.Kind != message.Tail {
 		return
 	}
@@ -29,6 +32,11 @@ func (w *World) observe(s *shard, m *step.Send) {
 	r := &m.Message.Record
 	if r.Position.Seq == 0 {
 		w.fail("I4", "%s sends a record without a position", s)
+	}
+	if v := w.volume(c.hello.Volume); v != nil { // nobody looks after short-lived ones
+		if first, begun := v.began[r.Position.Era]; !begun || r.Position.Seq < first {
+			w.fail("I4", "%s sends record %v of %s, of an era that no configuration says has begun there", s, r.Position, v.name)
+		}
 	}
 	var d digest
 	d.add(uint64(r.Op))

@@ -21,6 +21,7 @@ type volumeState struct {
 	members    map[block.ReplicaID]*memberState
 	proposed   map[uint64]proposal           // by change
 	eras       map[block.Session]block.Epoch // of every session that ever was in the configuration
+	began      map[block.Epoch]block.Seq     // the first record of every era, as it was recorded
 	servings   []*serving                    // coordinators that exist, oldest first
 	era        block.Epoch                   // of the newest session that came to serve
 	losses     int                           // how often every copy at once lost what was not flushed
@@ -286,7 +287,9 @@ func (w *World) countChange(v *volumeState, before, next *volume.Config) {
 			}
 		}
 		if h := next.History; len(h) > 0 {
-			era = max(era, h[len(h)-1].Era)
+			newest := h[len(h)-1]
+			era = max(era, newest.Era)
+			v.began[newest.Era] = newest.First
 		}
 		v.eras[n.Session] = era
 	}
