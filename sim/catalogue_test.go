@@ -70,6 +70,7 @@ const (
 	moves        feature = "adding, moving and removing copies (issue 6)"
 	hysteresis   feature = "hysteresis of slow copies (issue 6)"
 	oldBackup    feature = "refusal of an old backup of the metadata (issue 6)"
+	deltaResync  feature = "resync of what changed (issue 6)"
 	holder       feature = "a device that outlives its daemon (issue 7)"
 )
 
@@ -84,18 +85,21 @@ var signs = map[feature]string{
 	moves:        `State = volume\.Leaving|MoveReplica|AddReplica`,
 	hysteresis:   `(?i)healthySince|hysteresis`,
 	oldBackup:    `(?i)regressed|oldBackup`,
+	deltaResync:  `[:=(] *r\.meta\.SyncTarget|[pP]romise\.SyncTarget`,
 	holder:       `pidfd|package holder\b`,
 }
 
-// corner is a row of the protocol's table of corners: the scenarios that show
-// it, and what parts of it wait for.
-type corner struct {
-	row   string
+// row is one line of a table of what must be shown, or a part of one: the
+// scenarios that show it, or what it waits for.
+type row struct {
+	what  string
 	tests []string
 	waits feature
 }
 
-var corners = []corner{
+// corners are the rows of the protocol's table of corners. See drafts and
+// incidents for the other two tables.
+var corners = []row{
 	{"the coordinator crashes in the middle of a write", []string{"TestAcknowledgedWriteIsReadOnANodeWithoutCopyAfterTheCoordinatorDied"}, ""},
 	{"the coordinator is cut from the metadata store", []string{"TestCoordinatorWithoutMetadataServesUntilAMemberFails"}, ""},
 	{"a connection is refused or reset", []string{"TestMemberWhoseProcessDiedIsPutOutAtOnce", "TestSilentMemberIsPutOutAndFilledAgainWhileWritesGoOn"}, ""},
@@ -168,11 +172,11 @@ func TestNothingWaitsForWhatExists(t *testing.T) {
 		}
 	}
 	tests := testsHere(t)
-	for _, c := range corners {
-		waits(c.row, c.waits, len(c.tests) > 0)
-		for _, name := range c.tests {
+	for _, r := range slices.Concat(corners, drafts, incidents) {
+		waits(r.what, r.waits, len(r.tests) > 0)
+		for _, name := range r.tests {
 			if !tests[name] {
-				t.Errorf("%q: there is no %s", c.row, name)
+				t.Errorf("%q: there is no %s", r.what, name)
 			}
 		}
 	}

@@ -19,6 +19,7 @@ type cluster struct {
 	w    *World
 	v    *volumeState
 	user *client
+	crew *client          // does as it likes: see busy
 	said map[uint64]error // answers to commands
 }
 
@@ -48,6 +49,7 @@ func newClusterFrom(t *testing.T, p *Plan) *cluster {
 	}
 	c := &cluster{t: t, w: w, v: w.volumes[0]}
 	c.user = newClient(w, 0, &ClientPlan{Depth: 1})
+	c.crew = newClient(w, 1, &ClientPlan{Depth: 6, ReadShare: 20})
 	c.said = map[uint64]error{}
 	w.operator.heard = func(number uint64, err error) { c.said[number] = err }
 	for _, b := range w.bodies {
@@ -62,7 +64,19 @@ func newClusterFrom(t *testing.T, p *Plan) *cluster {
 }
 
 func (c *cluster) run(d time.Duration) *cluster {
-	c.w.run(c.w.now+int64(d), nil)
+	c.t.Helper()
+	return c.sound(func() { c.w.run(c.w.now+int64(d), nil) })
+}
+
+// sound does something and ends the test if an invariant breaks meanwhile.
+func (c *cluster) sound(do func()) *cluster {
+	c.t.Helper()
+	defer func() {
+		if v := recover(); v != nil {
+			c.t.Fatalf("%v", c.w.violationOf(v))
+		}
+	}()
+	do()
 	return c
 }
 
@@ -77,14 +91,43 @@ func (c *cluster) within(d time.Duration, what string, so func() bool) *cluster 
 	return c
 }
 
+// until runs, event by event, to the very moment at which something is so.
+func (c *cluster) until(d time.Duration, what string, so func() bool) *cluster {
+	c.t.Helper()
+	for last := c.w.now + int64(d); !so(); c.sound(c.w.one) {
+		if c.w.now > last {
+			c.t.Fatalf("after %v not yet: %s; %s; %s", d, what, configText(c.v.config), c.w.missing())
+		}
+	}
+	return c
+}
+
 // attach takes the volume to a node by force and waits until it is served there.
 func (c *cluster) attach(node int, within time.Duration) *cluster {
 	c.t.Helper()
+	return c.seize(node).within(within, "served by the node", func() bool { return c.serves(node) }).use(node)
+}
+
+// seize asks a node to take the volume by force, and does not wait.
+func (c *cluster) seize(node int) *cluster {
 	c.w.operator.send(c.w.bodies[node], volume.Command{Kind: volume.AttachVolume, Name: c.v.name, Force: true})
-	return c.within(within, "served by the node", func() bool {
-		st := c.v.servingAt(c.w.bodies[node])
-		return st != nil && st.ready && st.text == ""
-	}).use(node)
+	return c
+}
+
+func (c *cluster) serves(node int) bool {
+	st := c.v.servingAt(c.w.bodies[node])
+	return st != nil && st.ready && st.text == ""
+}
+
+// waitsAt insists that a node that has the volume does not serve it for a while,
+// and says why.
+func (c *cluster) waitsAt(node int, d time.Duration) *cluster {
+	c.t.Helper()
+	c.run(d)
+	if st := c.v.servingAt(c.w.bodies[node]); st == nil || st.ready || st.text == "" {
+		c.t.Fatalf("it should wait and say so: %+v", st)
+	}
+	return c
 }
 
 // want asks a node for the volume, without force.
@@ -140,17 +183,52 @@ func (c *cluster) write(first, count int) *cluster { return c.do(step.WriteReque
 func (c *cluster) read(first, count int) *cluster  { return c.do(step.ReadRequest, first, count) }
 func (c *cluster) flush() *cluster                 { return c.do(step.FlushRequest, 0, 0) }
 
+// busy has somebody else write, trim, flush and read, several blocks and requests
+// at once, where the volume is served, until all is calm again.
+func (c *cluster) busy(every time.Duration) *cluster {
+	c.crew.left, c.w.plan.ProbeOneIn = 1, 100
+	var turn func()
+	turn = func() {
+		if c.crew.left == 0 {
+			return
+		}
+		if c.crew.choose(); c.crew.mount != nil && c.crew.inFlight < c.crew.depth {
+			c.crew.ask()
+		}
+		c.w.after(every, callClient, turn)
+	}
+	c.w.after(every, callClient, turn)
+	return c
+}
+
+// calm ends that, and waits for what was asked for to be answered.
+func (c *cluster) calm() *cluster {
+	c.t.Helper()
+	c.crew.left, c.w.plan.ProbeOneIn = 0, 1
+	return c.within(20*time.Second, "all is answered", func() bool {
+		for _, st := range c.v.servings {
+			if len(st.requests) > 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // becomes waits until a copy is in a state.
 func (c *cluster) becomes(node int, s volume.State, within time.Duration) *cluster {
 	c.t.Helper()
-	return c.within(within, "the copy is "+string(s), func() bool {
-		for _, m := range c.v.config.Members {
-			if m.Node == c.w.bodies[node].id {
-				return m.State == s
-			}
+	return c.within(within, "the copy is "+string(s), func() bool { return c.is(node, s) })
+}
+
+// is reports whether the copy on a node is in a state.
+func (c *cluster) is(node int, s volume.State) bool {
+	for _, m := range c.v.config.Members {
+		if m.Node == c.w.bodies[node].id {
+			return m.State == s
 		}
-		return false
-	})
+	}
+	return false
 }
 
 // isolate cuts a node from the other nodes and from the metadata store.
@@ -159,16 +237,45 @@ func (c *cluster) isolate(node int, d time.Duration) *cluster {
 	return c
 }
 
+// apart cuts two sides from each other, both ways.
+func (c *cluster) apart(d time.Duration, one, other []int) *cluster {
+	var list []pair
+	for _, a := range one {
+		for _, b := range other {
+			list = append(list, pair{a, b}, pair{b, a})
+		}
+	}
+	c.w.cutFor(d, list)
+	return c
+}
+
+// clog lets nothing of what a node sends to another arrive for a while; then all
+// of it does.
+func (c *cluster) clog(from, to int, d time.Duration) *cluster {
+	c.w.network.clog(from, to, d)
+	return c
+}
+
+// slow makes a node's disk take many times as long, or 1: as long as ever.
+func (c *cluster) slow(node, times int) *cluster {
+	faults := c.w.plan.DiskFaults
+	if faults.Slow = uint32(times); times == 1 {
+		faults.Slow = 0
+	}
+	c.w.bodies[node].drives[0].device.SetFaults(faults)
+	return c
+}
+
+// offline takes the metadata store away from a node; online gives it back.
+func (c *cluster) offline(node int) *cluster { c.w.metadata.cut(c.w.bodies[node]); return c }
+func (c *cluster) online(node int) *cluster  { c.w.metadata.mend(c.w.bodies[node]); return c }
+
+// deaf lets a node's watch hear nothing of what changes; its transactions go on.
+func (c *cluster) deaf(node int) *cluster { c.w.metadata.views[node].under = true; return c }
+
 func (c *cluster) kill(node int) *cluster  { c.w.bodies[node].kill(); return c }
 func (c *cluster) power(node int) *cluster { c.w.bodies[node].powerLoss(disk.LoseAll); return c }
 func (c *cluster) up(node int) *cluster    { c.w.bodies[node].up(); return c }
 
-// judge holds what the user saw against what a volume promises.
-func (c *cluster) judge() {
-	defer func() {
-		if v := recover(); v != nil {
-			c.t.Errorf("%v", v)
-		}
-	}()
-	c.w.judge(nil)
-}
+// judge holds what the users saw against what a volume promises.
+func (c *cluster) judge() { c.sound(func() { c.w.judge(nil) }) }

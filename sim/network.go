@@ -37,6 +37,7 @@ type conn struct {
 	number uint64
 	hello  message.Hello
 	local  bool
+	mute   bool // one end is gone, and nothing will tell the other
 	made   int64
 	ends   [2]end
 }
@@ -193,7 +194,7 @@ func (n *network) handOver(c *conn, e *end, f *frame) block.Buffer {
 // any more: the sender learns that it is broken.
 func (n *network) resetFromDead(c *conn, to int) {
 	other := &c.ends[1-to]
-	if other.open && !c.local {
+	if other.open && !c.local && !c.mute {
 		n.lose(c, 1-to, 0)
 		n.put(c, 1-to, frame{kind: frameClosed, reason: step.ConnReset})
 	}

@@ -64,14 +64,7 @@ func (c *cluster) rests() *cluster {
 		}
 		return true
 	})
-	c.run(10 * time.Second)
-	defer func() {
-		if v := recover(); v != nil {
-			c.t.Fatalf("%v", v)
-		}
-	}()
-	c.w.checkDebris()
-	return c
+	return c.run(10 * time.Second).sound(c.w.checkDebris)
 }
 
 func (c *cluster) exists(name string) bool {

@@ -153,8 +153,7 @@ func (c *cluster) compare() *cluster {
 		ended, _ := c.askKeeping(first)
 		c.within(5*time.Second, "read", func() bool { return *ended })
 	}
-	c.w.compareMembers()
-	return c
+	return c.sound(c.w.compareMembers)
 }
 
 func (c *cluster) askKeeping(first int) (*bool, *bool) {
