@@ -50,11 +50,21 @@ func corpus(t *testing.T) []string {
 	return paths
 }
 
+// A script that is larger than this explains little: another seed may shrink to
+// less.
+const (
+	scriptFaultsMax     = 12
+	scriptOperationsMax = 30
+)
+
 // TestCorpus runs every script in testdata: what failed once must not again.
 func TestCorpus(t *testing.T) {
 	for _, path := range corpus(t) {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			s := readScript(t, path)
+			if faults, operations := len(s.Plan.Faults), s.Plan.operationCount(); faults > scriptFaultsMax || operations > scriptOperationsMax {
+				t.Errorf("it has %d faults and %d operations: at most %d and %d can be followed", faults, operations, scriptFaultsMax, scriptOperationsMax)
+			}
 			r := Run(s.Plan, Options{Checker: &linearizability.Checker{Timeout: searchMax}})
 			if r.Violation != nil {
 				t.Errorf("%s\n    %s\n%s", r.Line(commit(), "go test ./sim -run TestScript -script="+path), r.Violation.Text, strings.Join(s.About, "\n"))
@@ -90,8 +100,8 @@ func TestShrink(t *testing.T) {
 		fmt.Sprintf("Found by seed %#x (%s), made small by TestShrink. It failed with", p.Seed, p.Profile), v.String(),
 	}}
 	name := fmt.Sprintf("seed-%x", p.Seed)
-	if s.Bug != "" {
-		name = strings.TrimPrefix(s.Bug, "mutant_")
+	if first, _, _ := strings.Cut(s.Bug, ","); first != "" {
+		name = strings.TrimPrefix(first, "mutant_")
 	}
 	path := filepath.Join(*intoFlag, name+".sim")
 	var text bytes.Buffer
@@ -104,11 +114,7 @@ func TestShrink(t *testing.T) {
 	if err := os.WriteFile(path, text.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	operations := 0
-	for i := range small.Plan.Clients {
-		operations += len(small.Plan.Clients[i].Script)
-	}
-	t.Logf("%d faults became %d, and %d operations; %d nodes, %d runs, %v: %s", len(p.Faults), len(small.Plan.Faults), operations, small.Plan.Nodes,
+	t.Logf("%d faults became %d, and %d operations; %d nodes, %d runs, %v: %s", len(p.Faults), len(small.Plan.Faults), small.Plan.operationCount(), small.Plan.Nodes,
 		small.Runs, time.Since(began).Round(time.Second), path)
 	command := "go test ./sim -run TestScript -script=" + path
 	t.Logf("%v\n    %s\n    %s", v, command, explain(t, small.Report, command))

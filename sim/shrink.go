@@ -94,9 +94,12 @@ func (s *shrinker) size() int {
 	return n
 }
 
-func (s *shrinker) operationCount() (n int) {
-	for i := range s.best.Plan.Clients {
-		n += len(s.best.Plan.Clients[i].Script)
+func (s *shrinker) operationCount() int { return s.best.Plan.operationCount() }
+
+// operationCount returns how many operations a scripted plan has.
+func (p *Plan) operationCount() (n int) {
+	for i := range p.Clients {
+		n += len(p.Clients[i].Script)
 	}
 	return n
 }
