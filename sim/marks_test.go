@@ -1,11 +1,16 @@
 package sim
 
-import "github.com/lagan-storage/lagan/core/step"
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/lagan-storage/lagan/core/step"
+)
 
 // wantedMarks are places in core that a swarm must have passed: branches that
 // only faults reach. The number is how many seeds it takes to expect that; a
-// smaller swarm is not held to it. A mark that is not listed is one that no
-// plan can reach yet, or an ordinary one.
+// smaller swarm is not held to it. What no plan reaches is in unwantedMarks.
 var wantedMarks = []struct {
 	mark  step.Mark
 	seeds int
@@ -15,6 +20,7 @@ var wantedMarks = []struct {
 	{"coordinator: member came back without acknowledged records", 400},
 	{"coordinator: member evicted", 400},
 	{"coordinator: member filled and in sync again", 400},
+	{"coordinator: member that cannot be reconciled left out", 2000},
 	{"coordinator: operation refused by all became a NOP", 400},
 	{"coordinator: read held back without grants", 400},
 	{"coordinator: refused proposal turned out to be applied", 400},
@@ -23,6 +29,7 @@ var wantedMarks = []struct {
 	{"coordinator: resync aborted", 400},
 	{"coordinator: resync begun", 400},
 	{"coordinator: source of a resync cannot be read", 400},
+	{"coordinator: sync sent ahead of its flush", 400},
 	{"coordinator: tail fetched from a member", 400},
 	{"coordinator: takeover left a member out", 400},
 	{"coordinator: takeover restarted", 400},
@@ -36,6 +43,7 @@ var wantedMarks = []struct {
 	{"orchestrator: lingering volume is let go for another node", 400},
 	{"orchestrator: refused after an unknown outcome", 400},
 	{"orchestrator: refused attachment turned out to be applied", 400},
+	{"orchestrator: refused creation turned out to be applied", 2000},
 	{"orchestrator: stale attachment removed", 400},
 	{"orchestrator: transaction of unknown outcome re-issued", 400},
 	{"orchestrator: waited in vain for a lingering volume", 2000},
@@ -52,15 +60,28 @@ var wantedMarks = []struct {
 	{"store: append waits for freed space", 400},
 	{"store: batch written anew after an unclean close", 400},
 	{"store: checkpoint", 400},
+	{"store: checkpoint for space", 2000},
 	{"store: chunk went home", 400},
+	{"store: corruption at or before durable", 400},
+	{"store: durable end of the journal lost", 2000},
 	{"store: failed", 400},
+	{"store: full chunk through the journal", 2000},
+	{"store: journal block lost", 2000},
+	{"store: journal data lost before it was parked", 2000},
+	{"store: journal data lost before it went home", 2000},
 	{"store: journal full", 400},
+	{"store: journal read page by page", 400},
 	{"store: leaf page read a second time", 2000},
+	{"store: leaf without page", 400},
 	{"store: no space", 400},
 	{"store: park", 400},
 	{"store: read a second time", 400},
 	{"store: read found corruption", 400},
 	{"store: release waits for readers", 2000},
+	{"store: replica cut at a gap", 2000},
+	{"store: replica cut at a lost control record", 2000},
+	{"store: replica damaged by a hole in the journal", 400},
+	{"store: replica damaged by a lost page", 2000},
 	{"store: seal batch", 400},
 	{"store: synced", 400},
 	{"store: torn tail cut", 400},
@@ -75,4 +96,67 @@ func missedMarks(hit map[step.Mark]int, seeds int) (missed []step.Mark) {
 		}
 	}
 	return missed
+}
+
+// unwantedMarks are places that no plan of the swarm reaches, or hardly ever, and
+// why that is so.
+var unwantedMarks = map[step.Mark]string{
+	"coordinator: member of a removed node dropped":                removals,
+	"orchestrator: attachment of a removed node given up":          removals,
+	"orchestrator: copy of a forgotten volume freed":               removals,
+	"coordinator: member truncated in a takeover":                  fullCopies,
+	"replica: truncate below stable refused":                       fullCopies,
+	"store: record of a newer era replaces older ones":             fullCopies,
+	"coordinator: read answered with damaged data":                 "the store finds it first, and frames have checksums: only with the mutant of its reads this guard is reached",
+	"disk: freeing a replica on a stale configuration refused":     "configurations reach a disk in order",
+	"disk: no room for another replica":                            "short-lived volumes fit, and others are not made while a plan runs: no test reaches it",
+	"disk: opening waits for operations of the former life":        "a process of the simulation ends with its operations: the tests of core/node",
+	"orchestrator: command given up":                               rare,
+	"orchestrator: command refused because too many are under way": crowds,
+	"orchestrator: write of reconciliation put off":                crowds,
+	"orchestrator: outcome learnt from the watch":                  "answers overtake the watch: the tests of core/orchestrator",
+	"replica: frame of another resync refused":                     "a connection that was replaced is closed: the scenario of late frames",
+	"store: batch header of two pages":                             rare,
+	"store: close drops what was never accepted":                   rare,
+	"replica: append refused late":                                 "one seed of a hundred thousand, as 0x4c7368 was",
+	"store: append waited in vain for freed space":                 "space that is freed comes in time: the tests of the store",
+	"store: read looked again":                                     rare,
+	"store: leaf page lost":                                        rare,
+	"store: torn MAP cut":                                          rare,
+}
+
+const (
+	removals   = "no plan removes a node: the scenario of a removed node does"
+	fullCopies = "a copy that lacks anything is filled from nothing, so none is cut: waits for the resync of what changed"
+	crowds     = "no plan has hundreds of commands at once: the tests of core/orchestrator have"
+	rare       = "one run of hundreds, or none: the tests of its package"
+)
+
+// TestEveryMarkOfCoreIsWantedOrSaysWhyNot holds both lists against the source.
+func TestEveryMarkOfCoreIsWantedOrSaysWhyNot(t *testing.T) {
+	hits := regexp.MustCompile(`\bMarks\.Hit\(("[^"]*"|[^)]*)\)`).FindAllStringSubmatch(sourceOfCore(t), -1)
+	emitted := map[step.Mark]bool{}
+	for _, h := range hits {
+		text, literal := strings.CutPrefix(strings.TrimSuffix(h[1], `"`), `"`)
+		if emitted[step.Mark(text)] = true; !literal {
+			t.Errorf("%s is no literal: nobody can tell which mark it is", h[0])
+		}
+	}
+	listed := map[step.Mark]int{}
+	for _, w := range wantedMarks {
+		listed[w.mark]++
+	}
+	for m := range unwantedMarks {
+		listed[m]++
+	}
+	for _, m := range sortedKeys(emitted) {
+		if planted := strings.HasPrefix(string(m), "mutant: "); !planted && listed[m] != 1 {
+			t.Errorf("the mark %q is in %d of the lists of marks, and should be in one", m, listed[m])
+		}
+	}
+	for _, m := range sortedKeys(listed) {
+		if !emitted[m] {
+			t.Errorf("the mark %q is in a list, and nothing in core hits it", m)
+		}
+	}
 }
