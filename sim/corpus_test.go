@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/linearizability"
 )
 
@@ -164,7 +163,7 @@ func TestScriptWrittenByHandIsReadAndNonsenseIsRefusedWithItsLine(t *testing.T) 
 		t.Fatal(err)
 	}
 	o := s.Plan.Clients[0].Script
-	if len(o) != 2 || o[0].Kind != step.FlushRequest || !o[1].FUA || !o[1].Moves || o[1].Range.First != 3 || o[1].Range.Count != 2 {
+	if len(o) != 2 || o[0].Kind != OpFlush || !o[1].FUA || !o[1].Moves || o[1].Range.First != 3 || o[1].Range.Count != 2 {
 		t.Errorf("operations: %v", o)
 	}
 	if want := (Fault{At: 3 * time.Millisecond, Kind: LosePower, Node: 1, Peer: 2, For: time.Second, Pick: 16}); s.Plan.Faults[0] != want {

@@ -196,7 +196,7 @@ func (w *World) shootRequest(kind string, q *request, text string, data []byte) 
 	if w.film == nil {
 		return
 	}
-	how := requestText(q.kind)
+	how := q.of.name
 	if q.fua {
 		how += " fua"
 	}

@@ -51,9 +51,7 @@ func outcomeText(e step.RequestError) string {
 }
 
 // requestText names a request.
-func requestText(k step.RequestKind) string {
-	return [...]string{"read", "write", "zero", "flush"}[k]
-}
+func requestText(k step.RequestKind) string { return operations[k].name }
 
 // diskText names a disk operation.
 func diskText(k step.DiskKind) string { return [...]string{"read", "write", "sync"}[k] }

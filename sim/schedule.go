@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
-	"github.com/lagan-storage/lagan/core/step"
 )
 
 // What a run does to its cluster is a schedule: faults, which a plan draws before
@@ -17,14 +16,14 @@ import (
 // Operation is one thing that a client asks of its volume.
 type Operation struct {
 	At    time.Duration
-	Kind  step.RequestKind
+	Kind  OperationKind
 	FUA   bool
 	Range block.Range
 	Moves bool // the client first goes to the newest coordinator
 }
 
 func (o *Operation) String() string {
-	return fmt.Sprintf("%v: %s %v fua %v moves %v", o.At, requestText(o.Kind), o.Range, o.FUA, o.Moves)
+	return fmt.Sprintf("%v: %s %v fua %v moves %v", o.At, o.Kind, o.Range, o.FUA, o.Moves)
 }
 
 // Incident is a fault that struck.
@@ -139,14 +138,15 @@ func (c *client) follow() {
 		c.mount = c.volume.newest()
 	}
 	if c.mount != nil && int(o.Range.End()) <= c.volume.plan.Blocks {
-		c.perform(o.Kind, o.FUA, o.Range)
+		c.perform(o)
 	}
 	c.await()
 }
 
-// note records an operation.
-func (c *client) note(kind step.RequestKind, fua bool, r block.Range) {
-	moves := c.mount != c.asker && c.mount == c.volume.newest()
+// note records an operation as a script has it.
+func (c *client) note(o *Operation) {
+	noted := *o
+	noted.At, noted.Moves = time.Duration(c.world.now), c.mount != c.asker && c.mount == c.volume.newest()
 	c.asker = c.mount
-	c.asked = append(c.asked, Operation{At: time.Duration(c.world.now), Kind: kind, FUA: fua, Range: r, Moves: moves})
+	c.asked = append(c.asked, noted)
 }

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
-	"github.com/lagan-storage/lagan/core/step"
 )
 
 // Script is a run as a file: its plan with every fault and operation written
@@ -98,8 +97,8 @@ func faultLine(f *Fault) string {
 func faultWord(k FaultKind) string { return strings.ReplaceAll(k.String(), " ", "-") }
 
 func operationLine(client int, o *Operation) string {
-	text := fmt.Sprintf("at %v c%d %s", o.At, client, requestText(o.Kind))
-	if o.Kind != step.FlushRequest {
+	text := fmt.Sprintf("at %v c%d %s", o.At, client, o.Kind)
+	if !o.Range.Empty() {
 		text += fmt.Sprintf(" %d+%d", o.Range.First, o.Range.Count)
 	}
 	if o.FUA {
@@ -316,11 +315,12 @@ func (s *Script) readOperation(at time.Duration, client int, words []string) err
 		return fmt.Errorf("there is no client c%d before this line", client)
 	}
 	o := Operation{At: at}
-	for o.Kind = step.ReadRequest; requestText(o.Kind) != words[0]; o.Kind++ {
-		if o.Kind == step.FlushRequest {
-			return fmt.Errorf("%q is no operation: read, write, zero or flush", words[0])
-		}
+	names := operationNames()
+	i := slices.Index(names, words[0])
+	if i < 0 {
+		return fmt.Errorf("%q is no operation: it is one of %s", words[0], strings.Join(names, ", "))
 	}
+	o.Kind = OperationKind(i)
 	for _, word := range words[1:] {
 		first, count, isRange := strings.Cut(word, "+")
 		switch {
@@ -378,7 +378,7 @@ func (p *Plan) check() error {
 			return fmt.Errorf("client c%d uses volume v%d, which does not exist", i, c.Volume)
 		}
 		for j := range c.Script {
-			if o := &c.Script[j]; int(o.Range.End()) > p.Volumes[c.Volume].Blocks || o.Range.Empty() && o.Kind != step.FlushRequest {
+			if o := &c.Script[j]; int(o.Range.End()) > p.Volumes[c.Volume].Blocks || o.Range.Empty() == operations[o.Kind].blocks {
 				return fmt.Errorf("client c%d, %v: the volume has no such blocks", i, o)
 			}
 		}

@@ -38,6 +38,7 @@ type request struct {
 	client *client
 	epoch  int
 	op     linearizability.Op
+	of     *operation
 	kind   step.RequestKind
 	blocks block.Range
 	mount  *serving
@@ -123,50 +124,12 @@ func (c *client) giveUp() {
 	c.epoch++
 }
 
-// ask draws one operation and hands it to the device.
-func (c *client) ask() {
-	kind, fua := step.ReadRequest, false
-	if c.rand.below(100) >= c.readShare {
-		switch n := c.rand.below(60); {
-		case n < 43:
-			kind, fua = step.WriteRequest, c.rand.oneIn(8)
-		case n < 48:
-			kind = step.ZeroRequest
-		default:
-			kind = step.FlushRequest
-		}
-	}
-	if kind == step.FlushRequest {
-		c.perform(kind, false, block.Range{})
-		return
-	}
-	hot := c.volume.plan.Hot
-	first := c.rand.below(hot)
-	count := 1
-	if c.rand.oneIn(3) {
-		count = c.rand.between(1, min(c.volume.plan.Blocks-first, 20))
-	}
-	c.perform(kind, fua, block.Range{First: block.Block(first), Count: uint32(count)})
-}
+// ask draws one operation and performs it.
+func (c *client) ask() { c.perform(c.draw()) }
 
-// perform asks for one operation, unless its blocks are crowded, and notes it.
-func (c *client) perform(kind step.RequestKind, fua bool, rest block.Range) {
-	if c.volume.crowded(rest) {
-		return
-	}
-	c.note(kind, fua, rest)
-	if kind == step.FlushRequest {
-		c.request(kind, false, block.Range{})
-		return
-	}
-	for !rest.Empty() { // the body cuts at chunks
-		r := rest
-		if over := int(r.First)%block.PerChunk + int(r.Count) - block.PerChunk; over > 0 {
-			r.Count -= uint32(over)
-		}
-		c.request(kind, fua, r)
-		rest.First, rest.Count = rest.First+block.Block(r.Count), rest.Count-r.Count
-	}
+func (c *client) perform(o Operation) {
+	of := &operations[o.Kind]
+	of.perform(c, of, &o)
 }
 
 // crowdMax bounds the requests on one block that are under way at once: the
@@ -186,32 +149,20 @@ func (v *volumeState) occupy(r block.Range, by int) {
 
 // request sends one request to the coordinator and records the call.
 func (c *client) request(kind step.RequestKind, fua bool, r block.Range) *request {
+	return c.requestOf(&operations[kind], kind, fua, r)
+}
+
+func (c *client) requestOf(of *operation, kind step.RequestKind, fua bool, r block.Range) *request {
 	w, st := c.world, c.mount
 	w.requested++
-	q := &request{id: w.requested, client: c, epoch: c.epoch, kind: kind, fua: fua, blocks: r, mount: st, asked: w.now}
+	q := &request{id: w.requested, client: c, epoch: c.epoch, of: of, kind: kind, fua: fua, blocks: r, mount: st, asked: w.now}
 	q.floor, q.losses = c.volume.acked, c.volume.losses
 	h := c.volume.history
 	it := w.queue.push(w.now)
 	it.kind, it.body, it.life, it.shard = itemEvent, st.shard.body, st.shard.body.life, st.shard
 	it.event.Kind = step.EventRequest
 	it.event.Request = step.Request{ID: q.id, Kind: kind, FUA: fua, Range: r}
-	switch kind {
-	case step.ReadRequest:
-		q.op = h.Call(w.now, c.index, linearizability.Read, r)
-	case step.WriteRequest:
-		values, payload := c.stamps(r)
-		it.event.Request.Payload = payload
-		how := linearizability.Write
-		if fua {
-			how = linearizability.WriteFUA
-		}
-		q.op = h.Call(w.now, c.index, how, r, values...)
-		c.volume.writes[values[0]] = q
-	case step.ZeroRequest:
-		q.op = h.Call(w.now, c.index, linearizability.Zero, r)
-	case step.FlushRequest:
-		q.op = h.Call(w.now, c.index, linearizability.Flush, block.Range{Count: 1})
-	}
+	q.op = of.call(c, q, &it.event.Request)
 	if st.era != 0 {
 		h.Serve(q.op, st.era)
 	}
@@ -251,19 +202,7 @@ func (w *World) complete(s *shard, c *step.Completion) {
 	switch c.Error {
 	case step.RequestOK:
 		w.counts.Acknowledged++
-		if q.kind == step.ReadRequest {
-			if c.Payload.Len() != int(q.blocks.Count)*w.plan.BlockSize {
-				w.fail("completions", "%s answers a read of %v with %d bytes", s, q.blocks, c.Payload.Len())
-			}
-			w.returnRead(q, c.Payload.Bytes())
-		} else if q.kind == step.FlushRequest && s.state.era < q.client.volume.era {
-			// A device whose volume another node took over meanwhile speaks of its
-			// own writes, which the takeover made durable; not of that node's.
-			h.Ambiguous(q.op)
-		} else {
-			h.Return(w.now, q.op)
-			w.acknowledged(q)
-		}
+		q.of.done(w, q, s, c.Payload.Bytes())
 	case step.RequestNoSpace:
 		w.noSpace(s, q)
 	case step.RequestIO:
@@ -278,19 +217,6 @@ func (w *World) complete(s *shard, c *step.Completion) {
 	w.shootRequest(shotAnswer, q, outcomeText(c.Error), c.Payload.Bytes())
 	c.Payload.Release()
 	w.finished(q, c.Error == step.RequestOK)
-}
-
-// returnRead records what a read returned. Where clocks run wilder than the
-// protocol tolerates only the read-back counts.
-func (w *World) returnRead(q *request, data []byte) {
-	v := q.client.volume
-	if q.reader != nil {
-		v.keepImage(q, data)
-	} else if w.plan.ClocksOutside {
-		v.history.Ambiguous(q.op)
-		return
-	}
-	v.history.ReturnData(w.now, q.op, data)
 }
 
 func (w *World) finished(q *request, ok bool) {

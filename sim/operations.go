@@ -1,0 +1,174 @@
+package sim
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/linearizability"
+)
+
+// OperationKind names a kind of operation in plans and scripts: an index of
+// operations. Requests of a device have the numbers that core gives them.
+type OperationKind uint8
+
+// The operations of clients.
+const (
+	OpRead         = OperationKind(step.ReadRequest)
+	OpWrite        = OperationKind(step.WriteRequest)
+	OpZero         = OperationKind(step.ZeroRequest)
+	OpFlush        = OperationKind(step.FlushRequest)
+	operationKinds = OpFlush + 1
+)
+
+func (k OperationKind) String() string { return operations[k].name }
+
+// operationNames returns the names of all kinds, by number.
+func operationNames() (names []string) {
+	for i := range operations {
+		names = append(names, operations[i].name)
+	}
+	return names
+}
+
+// operation is all that there is to know about one kind of operation. A new kind
+// adds a number above and an entry below; clients, schedules, scripts, traces
+// and the shrinker know none by name.
+type operation struct {
+	name     string
+	share    int  // of what a client asks for beside reads
+	blocks   bool // it is about blocks, drawn among the hot ones
+	fuaOneIn int  // so many are one that is asked for with FUA; 0: none are
+
+	// perform asks for it. What it becomes is nobody's business here: requests of a
+	// device, each of them modelled by call and done, or a command of an operator.
+	perform func(c *client, of *operation, o *Operation)
+
+	// call puts a request of a device into the history, as what is asked for, and
+	// adds to the request what it carries; done puts in what a success means.
+	call func(c *client, q *request, r *step.Request) linearizability.Op
+	done func(w *World, q *request, s *shard, data []byte)
+}
+
+// operations is the table of all kinds.
+var operations = [operationKinds]operation{ // constant table
+	OpRead: {
+		name: "read", blocks: true, perform: (*client).askDevice,
+		call: calls(linearizability.Read), done: (*World).returnRead,
+	},
+	OpWrite: {
+		name: "write", share: 43, blocks: true, fuaOneIn: 8, perform: (*client).askDevice,
+		call: (*client).callWrite, done: (*World).returnWrite,
+	},
+	OpZero: {
+		name: "zero", share: 5, blocks: true, perform: (*client).askDevice,
+		call: calls(linearizability.Zero), done: (*World).returnWrite,
+	},
+	OpFlush: {
+		name: "flush", share: 12, perform: (*client).askDevice,
+		call: calls(linearizability.Flush), done: (*World).returnFlush,
+	},
+}
+
+// calls records an operation that carries nothing.
+func calls(kind linearizability.Kind) func(*client, *request, *step.Request) linearizability.Op {
+	return func(c *client, q *request, _ *step.Request) linearizability.Op {
+		return c.volume.history.Call(c.world.now, c.index, kind, q.blocks)
+	}
+}
+
+func (c *client) callWrite(q *request, r *step.Request) linearizability.Op {
+	values, payload := c.stamps(q.blocks)
+	r.Payload = payload
+	c.volume.writes[values[0]] = q
+	how := linearizability.Write
+	if q.fua {
+		how = linearizability.WriteFUA
+	}
+	return c.volume.history.Call(c.world.now, c.index, how, q.blocks, values...)
+}
+
+// returnRead records what a read returned. Where clocks run wilder than the
+// protocol tolerates only the read-back counts.
+func (w *World) returnRead(q *request, s *shard, data []byte) {
+	v := q.client.volume
+	if len(data) != int(q.blocks.Count)*w.plan.BlockSize {
+		w.fail("completions", "%s answers a read of %v with %d bytes", s, q.blocks, len(data))
+	}
+	if q.reader != nil {
+		v.keepImage(q, data)
+	} else if w.plan.ClocksOutside {
+		v.history.Ambiguous(q.op)
+		return
+	}
+	v.history.ReturnData(w.now, q.op, data)
+}
+
+func (w *World) returnWrite(q *request, _ *shard, _ []byte) {
+	q.client.volume.history.Return(w.now, q.op)
+	w.acknowledged(q)
+}
+
+// returnFlush records that what was acknowledged is durable. A device whose
+// volume another node took over meanwhile speaks of its own writes, which the
+// takeover made durable; not of that node's.
+func (w *World) returnFlush(q *request, s *shard, _ []byte) {
+	if v := q.client.volume; s.state.era < v.era {
+		v.history.Ambiguous(q.op)
+		return
+	}
+	w.returnWrite(q, s, nil)
+}
+
+// draw draws what a client asks for next: of what kind, by shares, and where.
+func (c *client) draw() Operation {
+	o := Operation{Kind: OpRead}
+	if c.rand.below(100) >= c.readShare {
+		o.Kind = drawChange(&c.rand)
+	}
+	kind := &operations[o.Kind]
+	o.FUA = kind.fuaOneIn > 0 && c.rand.oneIn(kind.fuaOneIn)
+	if !kind.blocks {
+		return o
+	}
+	first, count := c.rand.below(c.volume.plan.Hot), 1
+	if c.rand.oneIn(3) {
+		count = c.rand.between(1, min(c.volume.plan.Blocks-first, 20))
+	}
+	o.Range = block.Range{First: block.Block(first), Count: uint32(count)}
+	return o
+}
+
+// drawChange draws a kind other than a read.
+func drawChange(s *stream) OperationKind {
+	sum := 0
+	for i := range operations {
+		sum += operations[i].share
+	}
+	n := s.below(sum)
+	k := OpRead
+	for ; n >= operations[k].share; k++ {
+		n -= operations[k].share
+	}
+	return k
+}
+
+// askDevice asks a device for an operation, cut at chunks, unless its blocks are
+// crowded.
+func (c *client) askDevice(of *operation, o *Operation) {
+	rest, kind := o.Range, step.RequestKind(o.Kind)
+	if c.volume.crowded(rest) {
+		return
+	}
+	c.note(o)
+	if rest.Empty() {
+		c.requestOf(of, kind, false, rest)
+		return
+	}
+	for !rest.Empty() {
+		r := rest
+		if over := int(r.First)%block.PerChunk + int(r.Count) - block.PerChunk; over > 0 {
+			r.Count -= uint32(over)
+		}
+		c.requestOf(of, kind, o.FUA, r)
+		rest.First, rest.Count = rest.First+block.Block(r.Count), rest.Count-r.Count
+	}
+}
