@@ -78,6 +78,15 @@ func TestForeignFileIsOrderedByTime(t *testing.T) {
 	}
 }
 
+func TestFileOfAnotherSystemIsRead(t *testing.T) {
+	lines := fileHead + `{"kind":"flush","call":5,"return":6,"outcome":"ok"}` + "\n"
+	for _, text := range []string{byteOrderMark + lines, strings.ReplaceAll(lines, "\n", "\r\n"), strings.TrimSpace(lines)} {
+		if h, err := Load(strings.NewReader(text)); err != nil || h.Len() != 1 {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
 func TestGoldenFileStaysWhatItIs(t *testing.T) {
 	golden, err := os.ReadFile("testdata/golden.history")
 	if err != nil {

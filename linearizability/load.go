@@ -2,11 +2,15 @@ package linearizability
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
 )
+
+// byteOrderMark is what some editors begin a file with; nobody sees it.
+const byteOrderMark = "\uFEFF"
 
 // Load reads a file that Save or a foreign recorder wrote. It refuses a file
 // with anything in it that it does not understand, and says in which line and
@@ -20,7 +24,7 @@ func Load(r io.Reader) (*History, error) {
 	for in.Scan() {
 		n++
 		if n == 1 {
-			if err := head.parse(in.Bytes()); err != nil {
+			if err := head.parse(bytes.TrimPrefix(in.Bytes(), []byte(byteOrderMark))); err != nil {
 				return nil, fmt.Errorf("load history: line 1: %w", err)
 			}
 			continue
