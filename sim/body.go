@@ -24,6 +24,8 @@ type body struct {
 	boots  int
 	drives []*drive
 
+	absent      bool // it has not joined yet
+	joined      bool // it did, in the run
 	powered     bool
 	life        uint32 // number of the running process; 0: none
 	lives       uint32
@@ -276,8 +278,11 @@ func (b *body) powerOn() {
 	b.clock.booted, b.clock.start = b.world.now, step.Time(b.rand.below(int(1e12)))
 }
 
-// up makes the host and its process run, if they do not.
+// up makes the host and its process run, if they do not and the cluster has them.
 func (b *body) up() {
+	if b.absent {
+		return
+	}
 	b.powerOn()
 	if b.life == 0 {
 		b.start()

@@ -23,6 +23,7 @@ type Counts struct {
 	Fenced              int
 	Detaches            int
 	Moves               int
+	Joins               int
 	Lingered            int // volumes whose container ended, for another node to ask for
 	HandedOver          int // of them, those that it got
 	DisksStopped        int
@@ -63,6 +64,7 @@ func (c *Counts) Add(o *Counts) {
 	c.Fenced += o.Fenced
 	c.Detaches += o.Detaches
 	c.Moves += o.Moves
+	c.Joins += o.Joins
 	c.Lingered += o.Lingered
 	c.HandedOver += o.HandedOver
 	c.DisksStopped += o.DisksStopped
@@ -90,6 +92,7 @@ func (c *Counts) Shown() map[string]int {
 		"fenced coordinator": c.Fenced, "volume handed over": c.HandedOver,
 		"full disk": c.NoSpace, "damaged disk": c.Faults[RotBit] + c.Faults[SpoilSector],
 		"unsound disk": c.Unsound, "refused disk": c.DisksRefused, "loss beyond what is promised": c.Beyond,
+		"node that joins": c.Joins,
 		"read gone wrong": c.Faults[FailRead] + c.Faults[MisdirectRead], "short-lived volume": c.Faults[CreateTwice] + c.Faults[DeleteAttached],
 	}
 }

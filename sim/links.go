@@ -107,6 +107,31 @@ func (n *network) resetTo(b *body) {
 	}
 }
 
+// halve holds up what a body sends over one of its connections, until the body
+// gives it up and long after: then it arrives, beside what the next connection
+// brings. Nothing but a keepalive tells the other end.
+func (n *network) halve(b *body, pick uint64, d time.Duration) {
+	var list []*conn
+	for _, c := range n.of(b) {
+		if !c.local && c.ends[0].body == b && c.ends[1].shard != nil {
+			list = append(list, c)
+		}
+	}
+	if len(list) == 0 {
+		return
+	}
+	c := list[pick%uint64(len(list))]
+	c.stuck, c.mute = true, true
+	n.world.after(d/4, callFault, func() { n.snap(c, 0, step.ConnReset) })
+	n.world.after(d, callHeal, func() {
+		c.stuck = false
+		for e := &c.ends[1]; e.waiting > 0; e.waiting-- {
+			n.token(c, 1, 0)
+		}
+	})
+	n.world.after(d+n.world.plan.Keepalive, callKeepalive, func() { n.snap(c, 1, step.ConnReset) })
+}
+
 // flip flips a bit of a frame under way. The receiver's checksum finds it: the
 // frame is dropped with all that follows, and the receiver resets.
 func (n *network) flip(pick uint64) {

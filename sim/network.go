@@ -38,6 +38,7 @@ type conn struct {
 	hello  message.Hello
 	local  bool
 	mute   bool // one end is gone, and nothing will tell the other
+	stuck  bool // what goes to end 1 is held up
 	made   int64
 	ends   [2]end
 }
@@ -125,7 +126,7 @@ func (n *network) token(c *conn, to int, d time.Duration) {
 func (n *network) arrive(c *conn, to int) {
 	e := &c.ends[to]
 	if !c.local {
-		if l := n.link(c, to); l.cuts > 0 || n.world.now < l.clogged || e.waiting > 0 {
+		if l := n.link(c, to); l.cuts > 0 || n.world.now < l.clogged || e.waiting > 0 || c.stuck && to == 1 {
 			e.waiting++
 			return
 		}

@@ -234,6 +234,9 @@ func (w *World) createVolumes() {
 	promised := map[int]int64{} // by node
 	defer func() {
 		for i, b := range w.bodies {
+			if b.absent && promised[i] == 0 {
+				continue // it makes its record when it joins
+			}
 			d := volume.Disk{Format: volume.Format, ID: b.drives[0].id, Node: b.id, Promised: promised[i]}
 			w.metadata.put(metadata.Op{Key: volume.DiskKey(d.ID), Value: volume.Encode(d)})
 		}

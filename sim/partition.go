@@ -24,6 +24,8 @@ func (w *World) strikeNetwork(f *Fault, b, peer *body) {
 		n.reset(f.Pick)
 	case FlipBit:
 		n.flip(f.Pick)
+	case HalfOpen:
+		n.halve(b, f.Pick, f.For)
 	default:
 	}
 }

@@ -125,6 +125,7 @@ func NewPlan(seed uint64, profile Profile) *Plan {
 	p.drawClocks(&s)
 	p.drawFaults()
 	p.drawFull()
+	p.drawJoin()
 	return p
 }
 

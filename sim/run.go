@@ -64,6 +64,7 @@ func Run(p *Plan, o Options) (r *Report) {
 	w.compareMembers()
 	w.checkDisks()
 	w.checkDebris()
+	w.checkJoined()
 	w.judge(o.Checker)
 	return w.report()
 }
@@ -154,6 +155,7 @@ func newWorld(p *Plan, trace io.Writer, m makers) *World {
 		v.history = linearizability.NewHistory(v.id)
 		w.volumes = append(w.volumes, v)
 	}
+	w.awaitJoins()
 	w.createVolumes()
 	w.operator = newOperator(w)
 	for i := range p.Clients {

@@ -143,6 +143,21 @@ func TestVolumeOfAHolderThatIsGoneIsTakenThoughItLingered(t *testing.T) {
 	c.use(3).read(0, 16)
 }
 
+func TestNodeThatJoinsUnderLoadTakesAVolumeAndACopy(t *testing.T) {
+	p := NewPlan(1, Quiet)
+	p.Nodes, p.Faults, p.Clients, p.ClockPPM = 4, []Fault{{Kind: JoinNode, Node: 3}}, nil, make([]int, 4)
+	p.Volumes = []VolumePlan{{Blocks: 32, Hot: 32, Members: []int{0, 1}}}
+	c := newClusterFrom(t, p).attach(2, time.Second).busy(2 * time.Millisecond).run(time.Second)
+	if _, known := c.w.metadata.record(volume.NodeKey(c.w.bodies[3].id)); known {
+		t.Fatal("it is there before it joins")
+	}
+	c.w.join(&Fault{Kind: JoinNode}, c.w.bodies[3])
+	c.run(time.Second).sound(c.w.checkJoined).attach(3, 10*time.Second).run(time.Second)
+	spec := c.creation("new", 2, 1)
+	spec.Spec.Nodes = []string{"n3"}
+	c.insist(0, spec).insist(3, volume.Command{Kind: volume.AttachVolume, Name: "new"}).calm().flush().compare().rests()
+}
+
 // compare looks at the disks of all copies.
 func (c *cluster) compare() *cluster {
 	c.t.Helper()

@@ -41,7 +41,7 @@ func (w *World) strike(f *Fault) {
 		w.strikeProcess(f, b)
 	case SlowDisk, StallDisk, FailSync, FailWrite:
 		w.strikeDisk(f, b)
-	case CutOneWay, PartitionNodes, ClogLink, FlapLink, IsolateHolder, ResetConnection, FlipBit:
+	case CutOneWay, PartitionNodes, ClogLink, FlapLink, IsolateHolder, ResetConnection, FlipBit, HalfOpen:
 		w.strikeNetwork(f, b, peer)
 	case MetadataOutage, MetadataCut, MetadataUnknown, WatchLags, CompactWatches, ExpireLease, LateLease:
 		w.strikeMetadata(f, b)
@@ -53,6 +53,8 @@ func (w *World) strike(f *Fault) {
 		w.strikeDamage(f, b)
 	case MisdirectWrite, LoseWrite, RotJournal, SpoilJournal, RotPage, SpoilPage, HarmSuperblocks:
 		w.strikeDeep(f, b)
+	case JoinNode:
+		w.join(f, b)
 	case FaultNone, FaultCount:
 	}
 }
