@@ -28,7 +28,7 @@ func (r *Replica) Accept(conn step.Conn, h *message.Hello, out *step.Effects) {
 		}
 	}
 	r.links = slices.DeleteFunc(r.links, func(l link) bool {
-		late := l.session == h.Session && l.purpose == h.Purpose
+		late := !lateFrames && l.session == h.Session && l.purpose == h.Purpose
 		if late {
 			out.Closes = append(out.Closes, l.conn)
 		}
@@ -60,9 +60,9 @@ func (r *Replica) link(conn step.Conn) *link {
 }
 
 // stream returns the prepared connection of the promised session that carries
-// its operations, or nil.
+// its operations, the newest one, or nil.
 func (r *Replica) stream() *link {
-	for i := range r.links {
+	for i := len(r.links) - 1; i >= 0; i-- {
 		l := &r.links[i]
 		if l.prepared && l.session == r.meta.Session && l.purpose == message.Stream {
 			return l
