@@ -188,6 +188,19 @@ func TestNothingWaitsForWhatExists(t *testing.T) {
 	}
 }
 
+// TestEveryBugHasAScript insists that a new one is shrunk once it is caught.
+func TestEveryBugHasAScript(t *testing.T) {
+	scripts := map[string]bool{}
+	for _, path := range corpus(t) {
+		scripts[readScript(t, path).Bug] = true
+	}
+	for _, m := range mutants {
+		if bug := strings.Join(m.tags, ","); m.waits == "" && !scripts[bug] {
+			t.Errorf("%q: testdata has no script of %s: go test ./sim -run TestShrink -tags=%s -bug=%s -seed=…", m.bug, bug, bug, bug)
+		}
+	}
+}
+
 func sourceOfCore(t *testing.T) string {
 	t.Helper()
 	var all strings.Builder

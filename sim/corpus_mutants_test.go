@@ -19,9 +19,6 @@ func TestCorpusFailsWithItsBugs(t *testing.T) {
 			paths[bug] = append(paths[bug], path)
 		}
 	}
-	if len(paths) < 5 {
-		t.Errorf("only %d bugs have a script", len(paths))
-	}
 	for _, bug := range sortedKeys(paths) {
 		binary := filepath.Join(t.TempDir(), bug)
 		if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-tags="+bug, "-o", binary, ".").CombinedOutput(); err != nil {
