@@ -44,10 +44,11 @@ var mutants = []mutant{
 	{[]string{"mutant_compaction"}, "orchestrator: watch began anew with a snapshot", "a watch that lost changes to a compaction goes on as if it had not", ""},
 	{[]string{"mutant_unverified", "mutant_trust_data"}, "mutant: unverified", "data from the wrong place is not noticed; neither by the coordinator", ""},
 	{[]string{"mutant_push_over_live"}, "replica: push left out blocks written since", "a resync overwrites what was written since", ""},
+	{[]string{"mutant_duplicate", "mutant_any_seq"}, "mutant: duplicate", "a record that comes twice is applied twice, and the store takes it: the space of the first time is lost", ""},
 	{
-		[]string{"mutant_duplicate", "mutant_any_seq", "mutant_late_frames"},
+		[]string{"mutant_late_frames", "mutant_duplicate", "mutant_any_seq"},
 		"mutant: duplicate",
-		"a record that comes twice is applied twice; the store takes records in any order, and frames of a connection that was replaced are not discarded", "",
+		"the same, and frames of a connection that was replaced are not discarded: an old write lands on newer ones", "",
 	},
 	{nil, "", "a window is dropped before it is durable", windowReplay},
 	{nil, "", "the cut of a snapshot is not atomic", snapshots},
@@ -57,10 +58,7 @@ var mutants = []mutant{
 // harmless are planted bugs that do nothing, since something else prevents what
 // they would do. They must be reached all the same, and stay clean.
 var harmless = []mutant{
-	{[]string{"mutant_duplicate", "mutant_any_seq"}, "mutant: duplicate", "a record that comes twice is applied twice, by the store too. " +
-		"Over one connection only what no member in sync has accepted comes twice, all of it again and in order, and ranges that are locked keep such records apart: " +
-		"the second time changes nothing. What comes late comes over a connection that was replaced, and is discarded with it", ""},
-	{[]string{"mutant_duplicate"}, "mutant: duplicate", "the same, and the store refuses it", ""},
+	{[]string{"mutant_duplicate"}, "mutant: duplicate", "a replica hands its store a record that comes twice, and the store refuses it", ""},
 }
 
 // feature is something that is still to be built, and by which issue.
