@@ -158,6 +158,9 @@ func (j *journal) inFlight(o *op, sign int) {
 }
 
 func (s *Store) encode(b *batch, rec *format.Record) {
+	if b.space == nil {
+		b.space = s.journal.newSpace()
+	}
 	space := format.RecordSpace(b.space[:])
 	b.header.Bytes += rec.Encode(space[b.header.Bytes:])
 	b.header.Records++

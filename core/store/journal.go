@@ -85,12 +85,12 @@ type batch struct {
 	done     []done
 	written  bool
 	barrier  bool         // holds a record that checkpoints wait for
-	space    *headerSpace // records are encoded here while it gathers; nil once it is emitted
+	space    *headerSpace // records are encoded here while it gathers; nil before, and once it is emitted
 	only     [1]note      // of notes, while one replica writes
 }
 
-// headerSpace is memory for the longest header. A batch has one only while it
-// gathers: thousands that are not sealed yet are kept.
+// headerSpace is memory for the longest header. A batch has one only from its
+// first record until it is emitted: thousands that are not sealed yet are kept.
 type headerSpace [format.HeaderPagesMax * format.PageSize]byte
 
 func (j *journal) used() int64 { return int64(j.head - j.tail) }
@@ -120,15 +120,18 @@ func (j *journal) newBatch() *batch {
 		b = &batch{}
 		b.notes = b.only[:0]
 	}
-	switch n := len(j.spaces); {
-	case b.space != nil:
-	case n > 0:
-		b.space = j.spaces[n-1]
-		j.spaces = j.spaces[:n-1]
-	default:
-		b.space = &headerSpace{}
-	}
 	return b
+}
+
+// newSpace returns memory to encode the records of a batch in.
+func (j *journal) newSpace() *headerSpace {
+	n := len(j.spaces)
+	if n == 0 {
+		return &headerSpace{}
+	}
+	space := j.spaces[n-1]
+	j.spaces = j.spaces[:n-1]
+	return space
 }
 
 func (s *Store) ringAddress(position uint64) int64 {
@@ -200,10 +203,12 @@ func (s *Store) emitBatch(b *batch, length int, out *step.Effects) {
 	b.position = j.head
 	address := s.ringAddress(b.position)
 	header := s.params.Pool.Get(h.Pages * format.PageSize)
-	copy(format.RecordSpace(header.Bytes()), format.RecordSpace(b.space[:])[:h.Bytes])
+	if b.space != nil { // a seal has no records
+		copy(format.RecordSpace(header.Bytes()), format.RecordSpace(b.space[:])[:h.Bytes])
+		j.spaces = append(j.spaces, b.space)
+		b.space = nil
+	}
 	h.Seal(header.Bytes(), s.super.Pool, address)
-	j.spaces = append(j.spaces, b.space)
-	b.space = nil
 	j.prev, j.next, j.head = h.CRC, j.next+1, j.head+uint64(length)
 	if h.Durable > j.claimed {
 		j.claimed, j.claimedBy = h.Durable, h.Batch

@@ -114,7 +114,7 @@ func (s *Store) chooseSuper(out *step.Effects) {
 		}
 	}
 	agree := func(i, k int) bool {
-		return errs[i] == nil && errs[k] == nil && format.SameSuperblock(&copies[i], &copies[k])
+		return errs[i] == nil && errs[k] == nil && copies[i] == copies[k]
 	}
 	for i := range copies {
 		for k := range i {

@@ -1,6 +1,9 @@
 package store
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store/format"
@@ -214,9 +217,10 @@ func (s *Store) endWalk(out *step.Effects) {
 // openPagesList lists the META slots with room, lowest last so that it is used first.
 func (s *Store) openPagesList() {
 	full := uint16(uint32(1)<<s.pagesPerSlot() - 1)
-	for slot := uint32(s.slots.Total()); slot > 0; slot-- {
-		if mask, ok := s.pages.used[slot]; ok && mask != full {
+	for slot, mask := range s.pages.used { // any order: sorted below
+		if mask != full {
 			s.pages.open = append(s.pages.open, slot)
 		}
 	}
+	slices.SortFunc(s.pages.open, func(a, b uint32) int { return cmp.Compare(b, a) })
 }

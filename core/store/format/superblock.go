@@ -1,7 +1,6 @@
 package format
 
 import (
-	"bytes"
 	"encoding/binary"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -109,13 +108,4 @@ func (s *Superblock) sound(page []byte) bool {
 		le.Uint32(page[72:]) == block.PerChunk && le.Uint64(page[84:]) == JournalOffset &&
 		s.Journal.Length > 0 && s.Journal.Length%PageSize == 0 &&
 		s.Journal.Tail%PageSize == 0 && s.Capacity > JournalOffset+s.Journal.Length
-}
-
-// SameSuperblock reports whether two copies say the same but for their
-// addresses and checksums.
-func SameSuperblock(a, b *Superblock) bool {
-	var x, y [PageSize]byte
-	a.Encode(x[:], 0)
-	b.Encode(y[:], 0)
-	return bytes.Equal(x[:], y[:])
 }
