@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 
@@ -60,7 +61,7 @@ type replica struct {
 
 // reconcileDirty brings every changed volume up to date.
 func (o *Orchestrator) reconcileDirty(out *step.Effects) {
-	ids := slices.SortedFunc(maps.Keys(o.dirty), func(a, b block.VolumeID) int { return slices.Compare(a[:], b[:]) })
+	ids := slices.SortedFunc(maps.Keys(o.dirty), func(a, b block.VolumeID) int { return bytes.Compare(a[:], b[:]) })
 	o.dirty = map[block.VolumeID]bool{} // not cleared: a map stays as large as the snapshot made it
 	for _, id := range ids {
 		v := o.view.Volume(id)
@@ -227,7 +228,7 @@ func (o *Orchestrator) reconcileReplicas(id block.VolumeID, v *view.Volume, l *l
 }
 
 func (l *local) sortedReplicas() []block.ReplicaID {
-	return slices.SortedFunc(maps.Keys(l.replicas), func(a, b block.ReplicaID) int { return slices.Compare(a[:], b[:]) })
+	return slices.SortedFunc(maps.Keys(l.replicas), func(a, b block.ReplicaID) int { return bytes.Compare(a[:], b[:]) })
 }
 
 // next is what the disk is to be told about the replica, if anything. A disk

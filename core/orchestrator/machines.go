@@ -1,7 +1,6 @@
 package orchestrator
 
 import (
-	"bytes"
 	"maps"
 	"slices"
 	"time"
@@ -47,10 +46,9 @@ func (o *Orchestrator) reconcileMachines(out *step.Effects) {
 			Ops:    []metadata.Op{{Key: key, Value: []byte(o.life), Leased: true}},
 		}, out)
 	}
-	wanted := volume.Encode(o.p.Node)
 	recorded := self.Record.Value
-	if self.Record.Problem == nil && (recorded == nil || !bytes.Equal(volume.Encode(*recorded), wanted)) {
-		o.put(volume.NodeKey(o.p.Node.ID), self.Record.Revision, wanted, out)
+	if self.Record.Problem == nil && (recorded == nil || !recorded.Equal(&o.p.Node)) {
+		o.put(volume.NodeKey(o.p.Node.ID), self.Record.Revision, volume.Encode(o.p.Node), out)
 	}
 	for _, id := range slices.SortedFunc(maps.Keys(o.disks), compareDisks) {
 		item := o.view.Disk(id)

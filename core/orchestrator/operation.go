@@ -102,9 +102,17 @@ func (o *Orchestrator) wake(op *operation) {
 
 // readyAll wakes the first operation of every lane.
 func (o *Orchestrator) readyAll() {
-	for _, lane := range slices.Sorted(maps.Keys(o.lanes)) {
+	for _, lane := range o.laneNames() {
 		o.wake(o.lanes[lane][0])
 	}
+}
+
+// laneNames returns the lanes in order.
+func (o *Orchestrator) laneNames() []string {
+	if len(o.lanes) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(o.lanes))
 }
 
 // advance does an operation's next step.
@@ -219,7 +227,7 @@ func (o *Orchestrator) finish(op *operation, a *answer, out *step.Effects) {
 // expire answers commands whose time is over. What a transaction under way
 // becomes of is not known.
 func (o *Orchestrator) expire(out *step.Effects) {
-	for _, lane := range slices.Sorted(maps.Keys(o.lanes)) {
+	for _, lane := range o.laneNames() {
 		for _, op := range slices.Clone(o.lanes[lane]) {
 			if o.now < op.deadline {
 				continue

@@ -2,7 +2,6 @@ package orchestrator
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -110,7 +109,7 @@ func (o *Orchestrator) wanted(op *operation) {
 
 // wakeWanting has the operations looked at again whose time may be over.
 func (o *Orchestrator) wakeWanting() {
-	for _, lane := range slices.Sorted(maps.Keys(o.lanes)) {
+	for _, lane := range o.laneNames() {
 		if op := o.lanes[lane][0]; op.asked {
 			o.wake(op)
 		}

@@ -12,7 +12,15 @@ import (
 // Record is what is kept under a key of its own.
 type Record interface {
 	Config | Spec | Attachment | Node | Disk | Removed
+	format() int
 }
+
+func (r Config) format() int     { return r.Format }
+func (r Spec) format() int       { return r.Format }
+func (r Attachment) format() int { return r.Format }
+func (r Node) format() int       { return r.Format }
+func (r Disk) format() int       { return r.Format }
+func (r Removed) format() int    { return r.Format }
 
 // Encode writes a record as JSON: equal records give equal bytes.
 func Encode[R Record](r R) []byte {
@@ -25,20 +33,21 @@ func Encode[R Record](r R) []byte {
 
 // Parse reads what Encode wrote, and refuses a newer format by its number.
 func Parse[R Record](data []byte) (R, error) {
-	var version struct {
+	var r, none R
+	bad := json.Unmarshal(data, &r)
+	if bad == nil && r.format() <= Format {
+		return r, nil
+	}
+	var version struct { // by itself: what is newer may have fields that we cannot read
 		Format int `json:"format"`
 	}
-	var r R
 	if err := json.Unmarshal(data, &version); err != nil {
-		return r, fmt.Errorf("record: %w", err)
+		return none, fmt.Errorf("record: %w", err)
 	}
 	if version.Format > Format {
-		return r, fmt.Errorf("record of format %d, this version reads up to %d: upgrade this node: %w", version.Format, Format, ErrNewerFormat)
+		return none, fmt.Errorf("record of format %d, this version reads up to %d: upgrade this node: %w", version.Format, Format, ErrNewerFormat)
 	}
-	if err := json.Unmarshal(data, &r); err != nil {
-		return r, fmt.Errorf("record of format %d: %w", version.Format, err)
-	}
-	return r, nil
+	return none, fmt.Errorf("record of format %d: %w", version.Format, bad)
 }
 
 // ParseVolumeID reads a volume's identity as it is printed.

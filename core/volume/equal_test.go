@@ -19,7 +19,22 @@ func TestSpecsAreEqualOnlyWithAllFieldsEqual(t *testing.T) {
 	if !empty.Equal(&volume.Spec{}) {
 		t.Error("no list and an empty list are not equal")
 	}
-	for i := range reflect.TypeFor[volume.Spec]().NumField() {
+	noticesEveryField(t, full, (*volume.Spec).Equal)
+}
+
+func TestNodesAreEqualOnlyWithAllFieldsEqual(t *testing.T) {
+	full := func() volume.Node { return volume.Node{Name: "a", Labels: map[string]string{"k": "v"}} }
+	noticesEveryField(t, full, (*volume.Node).Equal)
+}
+
+// noticesEveryField changes one field after the other.
+func noticesEveryField[T any](t *testing.T, full func() T, equal func(a, b *T) bool) {
+	t.Helper()
+	a, same := full(), full()
+	if !equal(&a, &same) {
+		t.Errorf("%+v and %+v are not equal", a, same)
+	}
+	for i := range reflect.TypeFor[T]().NumField() {
 		b := full()
 		field := reflect.ValueOf(&b).Elem().Field(i)
 		switch field.Kind() {
@@ -38,8 +53,8 @@ func TestSpecsAreEqualOnlyWithAllFieldsEqual(t *testing.T) {
 		default:
 			t.Fatalf("what is a %v?", field.Kind())
 		}
-		if a.Equal(&b) {
-			t.Errorf("equal although %s differs", reflect.TypeFor[volume.Spec]().Field(i).Name)
+		if equal(&a, &b) {
+			t.Errorf("equal although %s differs", reflect.TypeFor[T]().Field(i).Name)
 		}
 	}
 }

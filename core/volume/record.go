@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"maps"
 	"strings"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -76,6 +77,12 @@ type Node struct {
 	Labels  map[string]string `json:"labels,omitempty"`
 	BootID  block.BootID      `json:"boot"`
 	Version string            `json:"version"`
+}
+
+// Equal reports whether both say the same.
+func (n *Node) Equal(o *Node) bool {
+	return n.Format == o.Format && n.ID == o.ID && n.Name == o.Name && n.Address == o.Address && n.API == o.API &&
+		n.Zone == o.Zone && maps.Equal(n.Labels, o.Labels) && n.BootID == o.BootID && n.Version == o.Version
 }
 
 // Disk is what a node says of one of its disks.

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"strings"
@@ -88,6 +89,9 @@ func (v *View) Disks() []volume.Disk {
 
 // TakeChanged returns the volumes that changed since the last call.
 func (v *View) TakeChanged() []block.VolumeID {
+	if len(v.changed) == 0 {
+		return nil
+	}
 	changed := sortedIDs(v.changed)
 	v.changed = map[block.VolumeID]bool{} // not cleared: a map stays as large as the snapshot made it
 	return changed
@@ -147,8 +151,10 @@ func (v *View) machineKeys() []string {
 
 // sortedIDs returns the keys of a map in order.
 func sortedIDs[ID ~[16]byte, V any](m map[ID]V) []ID {
-	return slices.SortedFunc(maps.Keys(m), func(a, b ID) int {
+	ids := slices.AppendSeq(make([]ID, 0, len(m)), maps.Keys(m)) // any order: sorted below
+	slices.SortFunc(ids, func(a, b ID) int {
 		x, y := [16]byte(a), [16]byte(b)
-		return slices.Compare(x[:], y[:])
+		return bytes.Compare(x[:], y[:])
 	})
+	return ids
 }
