@@ -22,6 +22,7 @@ type Checker struct {
 	register register
 	table    table
 	order    []zone
+	zeroings []int32 // accesses
 	merged   []access
 	cut      []part
 }

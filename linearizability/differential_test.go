@@ -19,7 +19,7 @@ var (
 )
 
 // diversity counts what the histories of a differential test had in them.
-type diversity struct{ legal, illegal, searchless, undecided, losses, zeroed, maybe, afterLoss int }
+type diversity struct{ legal, illegal, searchless, undecided, losses, zeroed, guessed, maybe, afterLoss int }
 
 // TestJudgesAgreeWithTheDefinition holds Zones, porcupine on settled histories
 // and the trial of every order against each other.
@@ -46,7 +46,7 @@ func TestJudgesAgreeWithTheDefinition(t *testing.T) {
 		}
 	}
 	t.Logf("%d histories: %+v", count, tally)
-	if tally.legal < count/4 || tally.illegal < count/6 || tally.afterLoss < count/8 || tally.maybe < count/250 {
+	if tally.legal < count/4 || tally.illegal < count/6 || tally.afterLoss < count/8 || tally.maybe < count/250 || tally.guessed < count/100 {
 		t.Fatalf("the histories are too much alike: %+v", tally)
 	}
 }
@@ -84,6 +84,9 @@ func compare(t *testing.T, checker *Checker, notation string, tally *diversity) 
 	}
 	if strings.Contains(notation, ":z") {
 		tally.zeroed++
+		if searched && zones == legal && checker.register.zeroed {
+			tally.guessed++
+		}
 	}
 	if searched && slices.ContainsFunc(checker.register.accesses, func(a access) bool { return a.maybe }) {
 		tally.maybe++

@@ -48,8 +48,11 @@ type conflict struct {
 // chance to survive. Reads of v under way during the loss cannot disagree with
 // v', so they mean v'.
 func (c *Checker) zones(r *register) (judgement, conflict) {
-	if r.zeroed || r.twice {
+	switch {
+	case r.twice, r.zeroed && len(r.losses) > 0:
 		return undecided, conflict{}
+	case r.zeroed:
+		return c.guess(r), conflict{}
 	}
 	for i := range r.losses {
 		if j := r.survive(int32(i)); j != legal {
@@ -65,6 +68,50 @@ func (c *Checker) zones(r *register) (judgement, conflict) {
 		r.add(k, a.call, a.ret, int32(i))
 	}
 	return c.sweep(r)
+}
+
+// guess gives every read of zeroes an origin: the last zeroing that was called
+// before the read returned. If r is legal with those it is legal; if not, there
+// may be other origins.
+func (c *Checker) guess(r *register) judgement {
+	known := len(r.clusters)
+	defer func() { r.clusters = r.clusters[:known] }()
+	c.zeroings = c.zeroings[:0]
+	for i := range r.accesses {
+		if a := &r.accesses[i]; a.cluster == initial && a.kind != Read {
+			c.zeroings = append(c.zeroings, int32(i))
+			r.clusters = append(r.clusters, newCluster(0))
+		}
+	}
+	for i := range r.accesses {
+		a := &r.accesses[i]
+		switch {
+		case a.cluster != initial:
+			r.add(a.cluster, a.call, a.ret, int32(i))
+		case a.kind == Read:
+			r.add(c.origin(r, a, known), a.call, a.ret, int32(i))
+		}
+	}
+	for n, i := range c.zeroings {
+		a, k := &r.accesses[i], int32(known+n)
+		if seen := r.clusters[k].maxCall >= 0; seen || !a.maybe && a.ret != never { // else it may have happened never
+			r.add(k, a.call, a.ret, i)
+		}
+	}
+	if j, _ := c.sweep(r); j != legal {
+		return undecided
+	}
+	return legal
+}
+
+// origin returns the cluster of the zeroing that a read is taken to have seen;
+// those of zeroings begin at first.
+func (c *Checker) origin(r *register, read *access, first int) int32 {
+	n, _ := slices.BinarySearchFunc(c.zeroings, read.ret, func(i int32, ret int64) int { return cmp.Compare(r.accesses[i].call, ret) })
+	if n == 0 {
+		return initial
+	}
+	return int32(first + n - 1)
 }
 
 // sweep compares the zones of r's clusters in order of their beginnings.
