@@ -155,7 +155,7 @@ func (b *body) start() {
 	b.lives++
 	b.life = b.lives
 	b.started = 0
-	b.pool = &pool{}
+	b.pool = &w.memory.pool
 	b.params = node.Params{
 		Node: volume.Node{
 			Format: volume.Format, ID: b.id, Name: b.name, Address: b.name + ":7300", API: b.name + ":7301",

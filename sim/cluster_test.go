@@ -43,7 +43,7 @@ func newClusterOf(t *testing.T, seed uint64, nodes int, copies ...int) *cluster 
 // newClusterFrom is newCluster with a plan that the scenario made.
 func newClusterFrom(t *testing.T, p *Plan) *cluster {
 	t.Helper()
-	w := newWorld(p, nil, coreMachines())
+	w := newWorld(p, Options{}, coreMachines())
 	if *traceFlag {
 		w.trace = os.Stdout
 	}

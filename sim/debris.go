@@ -55,7 +55,11 @@ func (w *World) shortLivedSpec(name string, chunks, replicas int) volume.Spec {
 // clearShortLived has the short-lived volumes of a healed world deleted.
 func (o *operator) clearShortLived() {
 	w := o.world
-	if !w.healed || w.now-o.cleared < int64(clearEvery) || w.shortLivedGone() {
+	if !w.healed || w.now-o.cleared < int64(clearEvery) || o.gone == w.metadata.store.Revision() {
+		return
+	}
+	if w.shortLivedGone() {
+		o.gone = w.metadata.store.Revision()
 		return
 	}
 	o.cleared = w.now

@@ -88,7 +88,7 @@ func wire(t *testing.T, seed uint64, messages int) (*World, *talker, *listener) 
 	p.Faults, p.TailOneIn, p.UnknownPPM, p.Wire = nil, 16, 0, false
 	talk := &talker{most: uint64(messages), pool: &pool{}}
 	listen := &listener{t: t, number: map[step.Conn]uint64{}, got: map[uint64][]uint64{}}
-	w := newWorld(p, nil, makers{
+	w := newWorld(p, Options{}, makers{
 		orchestrator: func(*body) node.Machine { return idle{} },
 		disk: func(b *body, _ *drive, _ int) node.Machine {
 			if b.index == 1 {

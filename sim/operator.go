@@ -17,11 +17,13 @@ type operator struct {
 	world   *World
 	rand    stream
 	wants   []want // by volume
+	again   func() // turn
 	command uint64
 	hands   stream                         // of what handOver draws: other seeds stay what they were
 	keeps   bool                           // containers let go of nothing
 	heard   func(number uint64, err error) // of every answer; nil: nobody listens
 	cleared int64                          // when short-lived volumes were last looked after
+	gone    metadata.Revision              // at which none was left
 	answers map[uint64]*volume.Answer      // to those who wait for one
 }
 
@@ -54,7 +56,7 @@ func (o *operator) turn() {
 		o.look(o.world.volumes[i], &o.wants[i])
 	}
 	o.clearShortLived()
-	o.world.after(operatorTurn, callOperator, o.turn)
+	o.world.after(operatorTurn, callOperator, o.again)
 }
 
 func (o *operator) look(v *volumeState, want *want) {
@@ -178,7 +180,9 @@ func (o *operator) detach(v *volumeState, want *want, node int) {
 func (o *operator) send(b *body, c volume.Command) uint64 {
 	o.command++
 	c.ID = o.command
-	o.world.tracef(b, "command %d: %s %s", c.ID, commandText(&c), c.Name)
+	if o.world.watched() {
+		o.world.tracef(b, "command %d: %s %s", c.ID, commandText(&c), c.Name)
+	}
 	it := o.world.queue.push(o.world.now)
 	it.kind, it.body, it.life, it.shard = itemEvent, b, b.life, b.orchestrator
 	it.event.Kind, it.event.Command = step.EventCommand, &c

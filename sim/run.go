@@ -22,6 +22,7 @@ type Options struct {
 	canary  bool                     // see Canary
 	Hashes  func(step, hash uint64)  // is told the hash after every step
 	Checker *linearizability.Checker // whose memory is used; nil makes a new one
+	Memory  *Memory                  // likewise
 }
 
 // Report is what a run showed.
@@ -41,8 +42,7 @@ type Report struct {
 // Run builds the plan's cluster, breaks it, heals it and judges it.
 func Run(p *Plan, o Options) (r *Report) {
 	mine := *p // a run changes its plan: healing ends tails
-	w := newWorld(&mine, o.Trace, coreMachines())
-	w.film, w.hashes, w.canary = o.Film, o.Hashes, o.canary
+	w := newWorld(&mine, o, coreMachines())
 	defer func() {
 		if v := recover(); v != nil {
 			w.tracef(nil, "stopped: %v", v)
@@ -50,6 +50,7 @@ func Run(p *Plan, o Options) (r *Report) {
 			r.Violation = w.violationOf(v)
 		}
 		r.Plan = p
+		w.retire(r.Violation)
 		if w.film != nil {
 			w.finish(r.Violation)
 		}
@@ -126,9 +127,12 @@ func coreMachines() makers {
 }
 
 // newWorld builds hosts, disks and records; nothing runs yet.
-func newWorld(p *Plan, trace io.Writer, m makers) *World {
+func newWorld(p *Plan, o Options, m makers) *World {
+	if o.Memory == nil {
+		o.Memory = &Memory{}
+	}
 	w := &World{
-		plan: p, trace: trace, makers: m, marks: step.Marks{Counts: make(map[step.Mark]int)},
+		plan: p, trace: o.Trace, film: o.Film, hashes: o.Hashes, canary: o.canary, memory: o.Memory, makers: m, marks: step.Marks{Counts: make(map[step.Mark]int)},
 		records: make(map[recordKey]digest), requests: make(map[uint64]*request),
 		crash: newStream(p.Seed, "crash", 0), late: newStream(p.Seed, "late", 0),
 		probes: newStream(p.Seed, "probe", 0),
@@ -169,7 +173,8 @@ func (w *World) boot() {
 	for _, b := range w.bodies {
 		w.after(b.rand.span(0, 20*time.Millisecond), callStart, b.up)
 	}
-	w.after(30*time.Millisecond, callOperator, w.operator.turn)
+	w.operator.again = w.operator.turn
+	w.after(30*time.Millisecond, callOperator, w.operator.again)
 	for _, c := range w.clients {
 		c.begin()
 	}

@@ -112,7 +112,7 @@ func (p *Plan) clone() *Plan {
 // begin schedules a client's first turn.
 func (c *client) begin() {
 	if !c.world.plan.Scripted {
-		c.world.after(c.rand.span(0, c.think), callClient, c.tick)
+		c.world.after(c.rand.span(0, c.think), callClient, c.turn)
 		return
 	}
 	c.await()
@@ -121,7 +121,7 @@ func (c *client) begin() {
 // await schedules the next operation of a script.
 func (c *client) await() {
 	if len(c.script) > 0 {
-		c.world.after(c.script[0].At-time.Duration(c.world.now), callClient, c.follow)
+		c.world.after(c.script[0].At-time.Duration(c.world.now), callClient, c.turn)
 	}
 }
 

@@ -16,6 +16,7 @@ type bareStore struct {
 	store  *store.Store
 	device *disk.Disk
 	out    step.Effects
+	ops    []step.DiskOp // being performed
 	now    step.Time
 	timers []step.Timer
 
@@ -23,7 +24,7 @@ type bareStore struct {
 }
 
 func (w *World) bare(d *disk.Disk, seed uint64) *bareStore {
-	return &bareStore{world: w, device: d, store: store.New(store.Params{Pool: &w.spare, Seed: seed, Owner: 1, Limits: w.plan.Limits})}
+	return &bareStore{world: w, device: d, store: store.New(store.Params{Pool: &w.memory.pool, Seed: seed, Owner: 1, Limits: w.plan.Limits})}
 }
 
 // until performs what the store wants until it gives a result of a kind; other
@@ -52,7 +53,8 @@ func (b *bareStore) until(kind store.ResultKind, each func(*store.Result)) *stor
 
 // work performs the pending effects, or fires the earliest timer.
 func (b *bareStore) work() {
-	ops := append([]step.DiskOp(nil), b.out.Disk...)
+	b.ops = append(b.ops[:0], b.out.Disk...)
+	ops := b.ops
 	b.timers = append(b.timers, b.out.Timers...)
 	b.out.Reset()
 	for i := range ops {
@@ -88,7 +90,7 @@ func (w *World) format(d *drive) {
 // afterLoss opens a copy of a disk that lost power at this moment. It returns nil
 // if that is refused, as it may be of an unsound disk.
 func (w *World) afterLoss(d *drive, how disk.Loss) *bareStore {
-	device := d.device.Clone(w.plan.Seed ^ w.steps)
+	device := d.device.Shadow(w.plan.Seed ^ w.steps)
 	device.SetFaults(disk.Faults{})
 	device.PowerLoss(how)
 	b := w.bare(device, 1)

@@ -270,6 +270,7 @@ func (w *World) insertDisk(b *body, slot int) {
 	d.id = block.DiskID(id('d', b.index, slot<<4|d.lives))
 	d.device = disk.New(disk.Params{
 		Size: w.plan.DiskSize, Seed: scramble(w.plan.Seed ^ uint64(b.index)<<16 ^ uint64(d.lives)), Faults: w.plan.DiskFaults,
+		Memory: &w.memory.disks,
 	})
 	d.taint, d.hasOld, d.restored, d.damaged, d.misread = 0, false, false, false, disk.None
 	d.unsound, d.refused, d.hides, d.miswrite, d.expected = false, false, false, disk.None, nil

@@ -55,18 +55,19 @@ type batch struct {
 // depend on how many those are. It stops after failures of most seeds.
 func runBatch(first uint64, seeds int, profile Profile, most int) *batch {
 	began := time.Now()
+	defer debug.SetGCPercent(debug.SetGCPercent(GCPercent))
 	reports := make([]*Report, seeds)
 	var next, failures atomic.Int64
 	var group sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		group.Go(func() {
-			checker := &linearizability.Checker{Timeout: searchMax}
+			o := Options{Checker: &linearizability.Checker{Timeout: searchMax}, Memory: &Memory{}}
 			for {
 				i := int(next.Add(1)) - 1
 				if i >= seeds || int(failures.Load()) >= most {
 					return
 				}
-				reports[i] = Run(planOf(first+uint64(i), profile), Options{Checker: checker})
+				reports[i] = Run(planOf(first+uint64(i), profile), o)
 				if reports[i].Violation != nil {
 					failures.Add(1)
 				}

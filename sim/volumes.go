@@ -171,7 +171,9 @@ func (w *World) configured(v *volumeState, next *volume.Config) {
 	if before == nil {
 		return
 	}
-	w.tracef(nil, "%s: configuration %s", v.name, configText(next))
+	if w.watched() {
+		w.tracef(nil, "%s: configuration %s", v.name, configText(next))
+	}
 	if next.Epoch != before.Epoch+1 {
 		w.fail("I7", "%s goes from epoch %d to %d", v.name, before.Epoch, next.Epoch)
 	}
@@ -319,7 +321,9 @@ func (w *World) newServing(s *shard) *serving {
 
 // hear takes note of every control on its way.
 func (w *World) hear(s *shard, c *step.Control) {
-	w.tracef(s.body, "%s: %s", s, controlText(c))
+	if w.watched() {
+		w.tracef(s.body, "%s: %s", s, controlText(c))
+	}
 	w.shootControl(s, c)
 	switch c.Kind {
 	case step.DiskReady:

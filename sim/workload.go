@@ -30,6 +30,8 @@ type client struct {
 	script    []Operation
 	asked     []Operation // so far
 	asker     *serving    // of the last one
+	turn      func()      // tick or follow
+	values    []uint64    // of the last write
 }
 
 // request is one operation at a coordinator: a range within a chunk.
@@ -51,10 +53,14 @@ type request struct {
 }
 
 func newClient(w *World, index int, p *ClientPlan) *client {
-	return &client{
+	c := &client{
 		world: w, index: index, volume: w.volumes[p.Volume], rand: newStream(w.plan.Seed, "client", index),
 		patience: p.Patience, depth: p.Depth, left: p.Operations, think: p.Think, readShare: p.ReadShare, script: p.Script,
 	}
+	if c.turn = c.tick; w.plan.Scripted {
+		c.turn = c.follow
+	}
+	return c
 }
 
 // tick is one turn of a client: ask something, then think.
@@ -68,7 +74,7 @@ func (c *client) tick() {
 		c.left--
 		c.ask()
 	}
-	w.after(c.rand.span(c.think/2, c.think*3/2), callClient, c.tick)
+	w.after(c.rand.span(c.think/2, c.think*3/2), callClient, c.turn)
 }
 
 // choose finds a coordinator to talk to.
@@ -155,7 +161,8 @@ func (c *client) request(kind step.RequestKind, fua bool, r block.Range) *reques
 func (c *client) requestOf(of *operation, kind step.RequestKind, fua bool, r block.Range) *request {
 	w, st := c.world, c.mount
 	w.requested++
-	q := &request{id: w.requested, client: c, epoch: c.epoch, of: of, kind: kind, fua: fua, blocks: r, mount: st, asked: w.now}
+	q := w.newRequest()
+	*q = request{id: w.requested, client: c, epoch: c.epoch, of: of, kind: kind, fua: fua, blocks: r, mount: st, asked: w.now}
 	q.floor, q.losses = c.volume.acked, c.volume.losses
 	h := c.volume.history
 	it := w.queue.push(w.now)
@@ -175,18 +182,30 @@ func (c *client) requestOf(of *operation, kind step.RequestKind, fua bool, r blo
 	return q
 }
 
+// newRequest returns a request. They are allocated by the chunk: the judges ask
+// about old ones.
+func (w *World) newRequest() *request {
+	const chunk = 64
+	if len(w.fresh) == 0 {
+		w.fresh = make([]request, chunk)
+	}
+	q := &w.fresh[0]
+	w.fresh = w.fresh[1:]
+	return q
+}
+
 // stamps fills a buffer with what a write of r writes.
 func (c *client) stamps(r block.Range) ([]uint64, block.Buffer) {
 	size := c.world.plan.BlockSize
 	payload := c.mount.shard.body.pool.Get(int(r.Count) * size)
-	values := make([]uint64, r.Count)
-	for i := range values {
+	c.values = c.values[:0]
+	for i := range int(r.Count) {
 		c.written++
 		s := linearizability.Stamp{Volume: c.volume.id, Block: r.First + block.Block(i), Writer: uint16(c.index + 1), Seq: c.written}
 		s.Encode(payload.Bytes()[i*size : (i+1)*size])
-		values[i] = s.Value()
+		c.values = append(c.values, s.Value())
 	}
-	return values, payload
+	return c.values, payload
 }
 
 // valueOf returns the value in a stamp (see linearizability.Stamp), unchecked.

@@ -16,6 +16,7 @@ import (
 type World struct {
 	plan      *Plan
 	makers    makers
+	memory    *Memory
 	now       int64 // virtual nanoseconds since the start
 	steps     uint64
 	queue     queue
@@ -36,12 +37,12 @@ type World struct {
 	clients   []*client
 	requests  map[uint64]*request
 	requested uint64
-	healed    bool     // the safety phase is over: nothing breaks any more
-	crash     stream   // subsets of effects
-	late      stream   // timers of busy hosts
-	probes    stream   // which acknowledgements are looked into
-	spare     pool     // of stores that run by themselves
-	onFlush   []func() // faults that wait for the next acknowledged flush
+	fresh     []request // to be used by the next ones
+	healed    bool      // the safety phase is over: nothing breaks any more
+	crash     stream    // subsets of effects
+	late      stream    // timers of busy hosts
+	probes    stream    // which acknowledgements are looked into
+	onFlush   []func()  // faults that wait for the next acknowledged flush
 	struck    []Incident
 }
 
@@ -180,6 +181,9 @@ func (v *Violation) String() string {
 func (w *World) fail(invariant, format string, values ...any) {
 	panic(&Violation{Invariant: invariant, Text: fmt.Sprintf(format, values...), Step: w.steps, At: time.Duration(w.now)})
 }
+
+// watched reports whether anybody looks at what tracef tells.
+func (w *World) watched() bool { return w.trace != nil || w.film != nil }
 
 // tracef tells what the world does, to the event log and the film; a nil body is
 // the world itself.

@@ -28,7 +28,7 @@ type content struct {
 	thick  bool  // zeroes take space as well
 	used   int64 // bytes of pages that exist
 	pages  []*page
-	old    []byte // what the last replace overwrote, valid until the next one
+	memory *Memory // for pages
 }
 
 // own returns page i to write to.
@@ -36,33 +36,70 @@ func (c *content) own(i int64) *page {
 	p := c.pages[i]
 	switch {
 	case p == nil:
-		p = &page{owner: c.owner}
-		c.pages[i] = p
+		p = c.newPage(&page{})
 		c.used += pageSize
 	case p.owner != c.owner:
-		mine := *p
-		mine.owner = c.owner
-		p = &mine
-		c.pages[i] = p
+		p = c.newPage(p)
 	}
+	p.owner = c.owner
+	c.pages[i] = p
 	p.hashed = false
 	return p
 }
 
-// replace overwrites part of one sector and keeps what was there in c.old. It
-// reports false if nothing was to be done: zeroes where nothing ever was.
-func (c *content) replace(at int64, data []byte) bool {
+// newPage returns a copy of a page.
+func (c *content) newPage(from *page) *page {
+	var p *page
+	if n := len(c.memory.pages); n > 0 {
+		p, c.memory.pages = c.memory.pages[n-1], c.memory.pages[:n-1]
+	} else {
+		p = new(page)
+	}
+	*p = *from
+	return p
+}
+
+// retire gives back the memory of the pages that are nobody else's.
+func (c *content) retire() {
+	for _, p := range c.pages {
+		if p != nil && p.owner == c.owner {
+			c.memory.pages = append(c.memory.pages, p)
+		}
+	}
+	c.pages = c.pages[:0]
+}
+
+// Memory is what disks have no use for any more. Disks that are not used at the
+// same time may share it.
+type Memory struct {
+	pages []*page
+	logs  []undoLog
+}
+
+func (m *Memory) takeLog() (l undoLog) {
+	if n := len(m.logs); n > 0 {
+		l, m.logs = m.logs[n-1], m.logs[:n-1]
+		l.keep(nil)
+	}
+	return l
+}
+
+// place returns where data of one sector are to be put, with what is there; nil
+// where nothing was ever written and zeroes change nothing.
+func (c *content) place(at int64, data []byte) []byte {
 	i, from := at>>pageShift, int(at&(pageSize-1))
 	if c.pages[i] == nil && !c.thick && bytes.Equal(data, zeroPage[:len(data)]) {
-		return false
+		return nil
 	}
-	p := c.own(i)
-	c.old = append(c.old[:0], p.data[from:from+len(data)]...)
-	copy(p.data[from:], data)
-	if p.spoilt {
-		p.mend(from, len(data))
+	return c.own(i).data[from : from+len(data)]
+}
+
+// overwrite puts data to their place.
+func (c *content) overwrite(at int64, place, data []byte) {
+	copy(place, data)
+	if p := c.pages[at>>pageShift]; p.spoilt {
+		p.mend(int(at&(pageSize-1)), len(data))
 	}
-	return true
 }
 
 // restore puts an older version back.

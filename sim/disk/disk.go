@@ -34,6 +34,7 @@ type Params struct {
 	Seed   uint64 // of every draw
 	Sector int    // bytes, a power of two from 64 to 4096; 0: drawn, 512 or 4096
 	Faults Faults
+	Memory *Memory // nil: nobody shares it
 }
 
 // Disk is one simulated device.
@@ -50,6 +51,7 @@ type Disk struct {
 	crashes   uint64
 	incidents []Incident
 	counts    [KindCount]uint64
+	shadow    *Disk // see Shadow
 }
 
 // flight is an operation between Submit and Complete.
@@ -76,8 +78,12 @@ func New(p Params) *Disk {
 	invariant.That(sector >= grain && sector <= 4096 && sector&(sector-1) == 0, "a sector is a power of two from 64 to 4096")
 	invariant.That(p.Size > 0 && p.Size%4096 == 0, "a disk's size is a multiple of 4096")
 	d := &Disk{size: p.Size, seed: p.Seed}
-	d.content = content{pages: make([]*page, (p.Size+pageSize-1)>>pageShift), sector: sector}
+	d.content = content{pages: make([]*page, (p.Size+pageSize-1)>>pageShift), sector: sector, memory: p.Memory}
+	if p.Memory == nil {
+		d.memory = &Memory{}
+	}
 	d.owner = d
+	d.unsynced = d.memory.takeLog()
 	d.SetFaults(p.Faults)
 	return d
 }
@@ -252,8 +258,9 @@ func (d *Disk) store(at int64, data []byte, sel selection, number, stamp uint64)
 		n := min(len(data), d.sector-int(at)&(d.sector-1))
 		sector := uint32(at / int64(d.sector))
 		if sel.has(sector) {
-			if old := d.replace(at, data[:n]); old {
-				d.unsynced.push(entry{sector: sector, from: uint16(int(at) & (d.sector - 1)), length: uint16(n), number: number, stamp: stamp}, d.old)
+			if old := d.place(at, data[:n]); old != nil {
+				d.unsynced.push(entry{sector: sector, from: uint16(int(at) & (d.sector - 1)), length: uint16(n), number: number, stamp: stamp}, old)
+				d.overwrite(at, old, data[:n])
 				logged++
 			}
 		}

@@ -243,6 +243,49 @@ func TestCloneGoesItsOwnWay(t *testing.T) {
 	}
 }
 
+func TestShadowIsTheDiskAsItIsAndChangesNothing(t *testing.T) {
+	d := disk.New(disk.Params{Size: diskSize, Seed: 1})
+	write(d, 0, 4096, 1)
+	sync(d)
+	write(d, 0, 4096, 2)
+	submit(d, 4096, 4096, 5)
+	for _, fill := range []byte{7, 8} { // the second one in the memory of the first
+		s := d.Shadow(9)
+		if s.Hash() != d.Hash() || s.Unsynced() != d.Unsynced() || s.InFlight() != 1 {
+			t.Fatal("the shadow is not what the disk is")
+		}
+		s.PowerLoss(disk.LoseAll)
+		contentIs(t, s, 0, 4096, 1)
+		write(s, 0, 4096, fill)
+		write(s, 65536, 4096, fill)
+	}
+	contentIs(t, d, 0, 4096, 2)
+	contentIs(t, d, 65536, 4096, 0)
+	if d.InFlight() != 1 {
+		t.Fatalf("in flight: %d", d.InFlight())
+	}
+}
+
+func TestDiskInUsedMemoryIsEmpty(t *testing.T) {
+	m := &disk.Memory{}
+	old := disk.New(disk.Params{Size: diskSize, Seed: 1, Memory: m})
+	write(old, 0, diskSize, 0xff)
+	old.Spoil(0)
+	image := old.Snapshot()
+	write(old, 0, 4096, 0xee)
+	write(old.Shadow(3), 8192, 4096, 0xdd)
+	kept := image.Hash()
+	old.Retire()
+	fresh, used := disk.New(disk.Params{Size: diskSize, Seed: 2}), disk.New(disk.Params{Size: diskSize, Seed: 2, Memory: m})
+	for _, d := range []*disk.Disk{fresh, used} {
+		write(d, 64, 64, 3)
+		write(d, 40960, 64, 4)
+	}
+	if used.Hash() != fresh.Hash() || used.Unsynced() != fresh.Unsynced() || image.Hash() != kept {
+		t.Error("what a disk left behind shows")
+	}
+}
+
 func TestHashDependsOnContentAlone(t *testing.T) {
 	a, b := disk.New(disk.Params{Size: diskSize, Seed: 1}), disk.New(disk.Params{Size: diskSize, Seed: 2})
 	write(a, 0, 4096, 1)

@@ -41,11 +41,39 @@ func (d *Disk) Clone(seed uint64) *Disk {
 	c.seed = seed
 	c.pages = d.share()
 	c.owner = &c
-	c.old = nil
+	c.shadow = nil
 	c.unsynced = d.unsynced.clone()
 	c.flight, c.unused = slices.Clone(d.flight), slices.Clone(d.unused)
 	c.incidents = slices.Clone(d.incidents)
 	return &c
+}
+
+// Shadow is a Clone that costs little and lasts until d changes or casts the
+// next one: its memory is used again then.
+func (d *Disk) Shadow(seed uint64) *Disk {
+	s := d.shadow
+	if s == nil {
+		s = &Disk{}
+		d.shadow = s
+	}
+	s.retire()
+	pages, log := s.pages, s.unsynced
+	*s = *d
+	s.seed, s.owner, s.shadow = seed, s, nil
+	s.pages = append(pages, d.pages...)
+	s.unsynced = undoLog{entries: append(log.entries[:0], d.unsynced.entries...), arena: append(log.arena[:0], d.unsynced.arena...)}
+	s.flight, s.unused, s.incidents = slices.Clone(d.flight), slices.Clone(d.unused), slices.Clone(d.incidents)
+	return s
+}
+
+// Retire gives the disk's memory back; the disk must not be used any more.
+func (d *Disk) Retire() {
+	if d.shadow != nil {
+		d.shadow.retire()
+		d.memory.logs = append(d.memory.logs, d.shadow.unsynced)
+	}
+	d.retire()
+	d.memory.logs = append(d.memory.logs, d.unsynced)
 }
 
 // Hash returns a number that depends on every byte of what would be read now,

@@ -13,6 +13,7 @@ package swarm
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -91,6 +92,7 @@ func (s *Swarm) Canary() (*sim.Violation, error) {
 // Run runs seeds until ctx ends, there were enough, or one has failed, which it
 // returns. It tells a line every so often, and at the end.
 func (s *Swarm) Run(ctx context.Context, tell func(*Line) error) (failed *sim.Report, err error) {
+	defer debug.SetGCPercent(debug.SetGCPercent(sim.GCPercent))
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	began := s.Now()
@@ -128,9 +130,9 @@ func (s *Swarm) seeds(ctx context.Context, stop func()) <-chan *sim.Report {
 	})
 	for range s.Workers {
 		group.Go(func() {
-			checker := newChecker()
+			o := sim.Options{Checker: newChecker(), Memory: &sim.Memory{}}
 			for seed := range numbers {
-				r := s.Simulate(sim.NewPlan(seed, s.Profile), sim.Options{Checker: checker})
+				r := s.Simulate(sim.NewPlan(seed, s.Profile), o)
 				if r.Violation != nil {
 					stop() // those under way end first: the shortest of their failures is kept
 				}
