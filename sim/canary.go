@@ -13,7 +13,8 @@ func Canary(c *linearizability.Checker) (r *Report) {
 	for seed := range uint64(canarySeeds) {
 		p := NewPlan(seed+1, Quiet)
 		p.Faults = []Fault{{At: p.Safety / 2, Kind: LosePowerAll, For: p.Safety / 1000}}
-		if r = Run(p, Options{Checker: c, canary: true}); r.Violation != nil {
+		p.Canary = true
+		if r = Run(p, Options{Checker: c}); r.Violation != nil {
 			return r
 		}
 	}

@@ -8,7 +8,9 @@ func TestCanaryIsCaughtAndOnlyBecauseTheJudgesAreNotTold(t *testing.T) {
 		t.Fatal("writes vanish, and nobody notices")
 	}
 	t.Logf("seed %d: %v", r.Plan.Seed, r.Violation)
-	if honest := Run(r.Plan, Options{}); honest.Violation != nil {
+	told := *r.Plan
+	told.Canary = false
+	if honest := Run(&told, Options{}); honest.Violation != nil {
 		t.Errorf("it fails anyway: %v", honest.Violation)
 	}
 }

@@ -20,6 +20,7 @@ type Counts struct {
 	Served              int // takeovers that came to serve
 	Evictions           int
 	Resyncs             int
+	BusyResyncs         int // during which writes were acknowledged
 	Fenced              int
 	Detaches            int
 	Moves               int
@@ -61,6 +62,7 @@ func (c *Counts) Add(o *Counts) {
 	c.Served += o.Served
 	c.Evictions += o.Evictions
 	c.Resyncs += o.Resyncs
+	c.BusyResyncs += o.BusyResyncs
 	c.Fenced += o.Fenced
 	c.Detaches += o.Detaches
 	c.Moves += o.Moves
@@ -87,7 +89,7 @@ func (c *Counts) Add(o *Counts) {
 // Shown returns how often what a swarm should show happened, by name.
 func (c *Counts) Shown() map[string]int {
 	return map[string]int{
-		"takeover": c.Takeovers, "power loss": c.PowerLosses, "crash in a step": c.EffectCrashes, "eviction": c.Evictions, "resync": c.Resyncs,
+		"takeover": c.Takeovers, "resync under writes": c.BusyResyncs, "power loss": c.PowerLosses, "crash in a step": c.EffectCrashes, "eviction": c.Evictions, "resync": c.Resyncs,
 		"unknown transaction": c.UnknownTransactions, "loss of every copy": c.TotalLosses, "partition or cut": c.Cuts,
 		"fenced coordinator": c.Fenced, "volume handed over": c.HandedOver,
 		"full disk": c.NoSpace, "damaged disk": c.Faults[RotBit] + c.Faults[SpoilSector],

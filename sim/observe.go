@@ -72,6 +72,9 @@ func (w *World) place(id block.VolumeID, at block.Position, data []byte) {
 // every member in sync has it after any crash at this moment (I1).
 func (w *World) acknowledged(q *request) {
 	v := q.client.volume
+	if q.kind == step.WriteRequest {
+		v.wrote++
+	}
 	if q.losses != v.losses {
 		return
 	}

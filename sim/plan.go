@@ -58,6 +58,7 @@ type Plan struct {
 	JournalBytes             int64
 	Limits                   store.Limits
 	Full                     bool // the disks hold less than the volume
+	Canary                   bool // the judges are not told of losses: see Canary
 }
 
 // VolumePlan is one volume.
@@ -102,7 +103,8 @@ const clockBoundPPM = 45_000
 // NewPlan draws a plan from a seed.
 func NewPlan(seed uint64, profile Profile) *Plan {
 	s := newStream(seed, "plan", 0)
-	p := &Plan{Seed: seed, Profile: profile, Nodes: 3 + s.below(3), BlockSize: 64, DiskSize: 16 << 20}
+	p := &Plan{Seed: seed, Profile: profile, Nodes: 3 + s.below(3)}
+	p.SetBlockSize(64)
 	if s.oneIn(3) {
 		p.Nodes = 3
 	}
@@ -110,7 +112,7 @@ func NewPlan(seed uint64, profile Profile) *Plan {
 		p.Nodes = 7
 	}
 	if s.oneIn(8) {
-		p.BlockSize, p.DiskSize = 4096, 64<<20
+		p.SetBlockSize(4096)
 	}
 	p.JournalBytes = int64(s.logBetween(64<<10, 2<<20))
 	p.Limits = store.Limits{
@@ -151,7 +153,7 @@ func (p *Plan) drawVolumes(s *stream) {
 }
 
 func (p *Plan) drawClients(s *stream) {
-	operations := s.logBetween(150, 1500)
+	operations := s.logBetween(300, 4000)
 	count := s.between(2, 5)
 	for i := range count {
 		c := ClientPlan{
@@ -160,6 +162,37 @@ func (p *Plan) drawClients(s *stream) {
 		}
 		c.Think = p.Safety / time.Duration(c.Operations+1)
 		p.Clients = append(p.Clients, c)
+	}
+}
+
+// Ask gives the clients that many turns in all, under the same load: the run takes
+// longer, its faults lie as far apart as that makes them, and as many flushes in
+// all are looked for on the disks.
+func (p *Plan) Ask(operations int) {
+	before := 0
+	for i := range p.Clients {
+		before += p.Clients[i].Operations
+	}
+	longer := func(d time.Duration) time.Duration {
+		return time.Duration(float64(d) * float64(operations) / float64(before))
+	}
+	p.Safety = longer(p.Safety)
+	p.ProbeOneIn = max(1, p.ProbeOneIn*operations/before)
+	for i := range p.Clients {
+		c := &p.Clients[i]
+		c.Operations = operations / len(p.Clients)
+		c.Think = p.Safety / time.Duration(c.Operations+1)
+	}
+	for i := range p.Faults {
+		p.Faults[i].At = longer(p.Faults[i].At)
+	}
+}
+
+// SetBlockSize makes the blocks of the volumes that large.
+func (p *Plan) SetBlockSize(size int) {
+	p.BlockSize, p.DiskSize = size, 16<<20
+	if size > 64 {
+		p.DiskSize = 64 << 20
 	}
 }
 

@@ -19,7 +19,6 @@ import (
 type Options struct {
 	Trace   io.Writer                // one line an event
 	Film    *Film                    // what is seen from outside; it changes nothing that happens
-	canary  bool                     // see Canary
 	Hashes  func(step, hash uint64)  // is told the hash after every step
 	Checker *linearizability.Checker // whose memory is used; nil makes a new one
 	Memory  *Memory                  // likewise
@@ -132,7 +131,7 @@ func newWorld(p *Plan, o Options, m makers) *World {
 		o.Memory = &Memory{}
 	}
 	w := &World{
-		plan: p, trace: o.Trace, film: o.Film, hashes: o.Hashes, canary: o.canary, memory: o.Memory, makers: m, marks: step.Marks{Counts: make(map[step.Mark]int)},
+		plan: p, trace: o.Trace, film: o.Film, hashes: o.Hashes, memory: o.Memory, makers: m, marks: step.Marks{Counts: make(map[step.Mark]int)},
 		records: make(map[recordKey]digest), requests: make(map[uint64]*request),
 		crash: newStream(p.Seed, "crash", 0), late: newStream(p.Seed, "late", 0),
 		probes: newStream(p.Seed, "probe", 0),
@@ -155,6 +154,7 @@ func newWorld(p *Plan, o Options, m makers) *World {
 		v.accepted, v.began = make(map[block.Epoch]block.Seq), make(map[block.Epoch]block.Seq)
 		v.writes = make(map[uint64]*request)
 		v.proposed = make(map[uint64]proposal)
+		v.syncing = make(map[block.ReplicaID]int)
 		v.busy = make([]uint8, v.plan.Blocks)
 		v.history = linearizability.NewHistory(v.id)
 		w.volumes = append(w.volumes, v)

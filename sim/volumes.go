@@ -27,6 +27,8 @@ type volumeState struct {
 	losses     int                           // how often every copy at once lost what was not flushed
 	lossEpoch  block.Epoch                   // of the configuration at the last loss; 0 once clients have seen what it left
 	takeovers  int
+	wrote      int                       // writes acknowledged
+	syncing    map[block.ReplicaID]int   // of a resync under way: wrote when it began
 	beyond     bool                      // lost more than the protocol promises to survive: not judged
 	writes     map[uint64]*request       // by the value of their first block
 	acked      block.Seq                 // of the newest record that a client was told of
@@ -115,7 +117,7 @@ func (w *World) checkLoss(v *volumeState, why string) {
 // showLoss records a loss before the session of an era serves. One that was
 // there before the loss may serve what its own successor will lack.
 func (w *World) showLoss(v *volumeState, era block.Epoch) {
-	if v.lossEpoch == 0 || w.canary {
+	if v.lossEpoch == 0 || w.plan.Canary {
 		return
 	}
 	v.history.PowerLoss(w.now)
@@ -300,10 +302,15 @@ func (w *World) countChange(v *volumeState, before, next *volume.Config) {
 		old := before.Member(m.Replica)
 		switch {
 		case old == nil || old.State == m.State:
+		case m.State == volume.Syncing:
+			v.syncing[m.Replica] = v.wrote
 		case old.State == volume.InSync && m.State == volume.Out:
 			w.counts.Evictions++
 		case old.State == volume.Syncing && m.State == volume.InSync:
 			w.counts.Resyncs++
+			if v.wrote > v.syncing[m.Replica] {
+				w.counts.BusyResyncs++
+			}
 		}
 	}
 }

@@ -24,7 +24,6 @@ type World struct {
 	hash      digest
 	trace     io.Writer
 	film      *Film
-	canary    bool                    // it hides losses from the judges
 	hashes    func(step, hash uint64) // after every step; nil: nobody compares
 	marks     step.Marks
 	counts    Counts
