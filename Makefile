@@ -124,6 +124,11 @@ bench: build ## measure, next to the raw disk in the same run; rows go to bench/
 	.ci/install fio:fio
 	$(GO) run -tags=$(TAGS) ./cmd/bench $(if $(BENCH_SHORT),-short) $(if $(ONLY),-only '$(ONLY)')
 
+# It needs no other machine and no disk: CPU time is what it measures.
+.PHONY: bench-sim
+bench-sim: ## measure the simulator and its judges; rows and a profile go to bench/out
+	$(GO) run -tags=$(TAGS) ./cmd/bench -only simulation $(if $(BENCH_SHORT),-short)
+
 .PHONY: demo
 demo: build ## kill a node in mid-write and find every synced byte on another
 	bench/demo.sh

@@ -18,6 +18,9 @@ var errNoDemo = errors.New("measured by the demonstration: run make demo first, 
 
 // readDemo takes over what the last demonstration measured.
 func (s *suite) readDemo() {
+	if s.unwanted("demo") {
+		return
+	}
 	data, err := os.ReadFile(filepath.Join(s.Out, demoFile))
 	var figures struct {
 		Failover float64 `json:"failover_s"`

@@ -65,7 +65,6 @@ func (s *suite) measureManagement(ctx context.Context) (err error) {
 	}
 	for _, x := range all {
 		if unwanted := s.unwanted(contestOf(x.bench)); unwanted && (!x.opens || !wanted) {
-			s.leaveOut(x.bench)
 			continue
 		}
 		var f load.Figures

@@ -51,6 +51,7 @@ func metrics() []load.Metric {
 	return []load.Metric{
 		load.P50, load.P99, load.P999, load.IOPS, load.MBps, load.CPU, load.Allocs,
 		load.Time, load.RSS,
+		load.Events, load.Seeds, load.SeedsByClock, load.Checked, load.Share, load.Faults, load.Operations,
 	}
 }
 

@@ -156,16 +156,31 @@ const (
 	Allocs Metric = "allocs" // per operation
 	Time   Metric = "time"
 	RSS    Metric = "rss"
+
+	// Of the simulation: by CPU time, but for what is by the clock.
+	Events       Metric = "events"
+	Seeds        Metric = "seeds"
+	SeedsByClock Metric = "seeds by the clock"
+	Checked      Metric = "checked"
+	Share        Metric = "share" // of runs
+	Faults       Metric = "faults"
+	Operations   Metric = "operations"
 )
 
 // Unit returns the unit in which m is given.
 func (m Metric) Unit() string {
 	switch m {
-	case IOPS:
+	case IOPS, Checked:
 		return "1/s"
+	case Events:
+		return "1/s of a core"
+	case Seeds, SeedsByClock:
+		return "1/min"
+	case Share:
+		return "%"
 	case MBps:
 		return "MB/s"
-	case Allocs:
+	case Allocs, Faults, Operations:
 		return "1"
 	case Time:
 		return "s"
