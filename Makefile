@@ -36,7 +36,7 @@ check: lint layers generated ## format, lint, layers and unit tests of what chan
 	$(GO) test -short -tags=$(TAGS) ./... # the cache of the go command knows what changed
 
 .PHONY: test
-test: generated vet lint race sim-fixed e2e ## everything that must hold before a merge
+test: generated vet lint race sim-fixed hashes e2e ## everything that must hold before a merge
 
 .PHONY: vet
 vet:
@@ -83,6 +83,15 @@ race:
 .PHONY: sim-fixed
 sim-fixed:
 	$(if $(call has,sim),$(GO) test ./sim/...,@echo 'sim: no package yet')
+
+# A seed is one run, whatever the compiler, the collector and the scheduler do: the
+# tests vary those two.
+.PHONY: hashes
+hashes: ## compare the hashes of seeds with and without the race detector
+	@dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	$(GO) test ./sim -count=1 -run '^TestHashes$$' -hashes="$$dir/plain"; \
+	CGO_ENABLED=1 $(GO) test -race ./sim -count=1 -run '^TestHashes$$' -hashes="$$dir/race"; \
+	diff "$$dir/plain" "$$dir/race"
 
 .PHONY: e2e
 e2e:

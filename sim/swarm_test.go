@@ -29,6 +29,7 @@ var (
 	withoutFlag    = flag.String("without", "", "kinds of fault, by name and separated by commas, that are taken out of the plans of TestSeed and TestSwarm")
 	historiesFlag  = flag.String("histories", "", "a folder in which TestSeed leaves the histories of its volumes")
 	operationsFlag = flag.Int("operations", 0, "how many operations the clients of TestSeed and TestSwarm ask for in all; 0: what the seed draws")
+	hashesFlag     = flag.String("hashes", "", "a file in which TestHashes leaves what runs came to")
 	traceFlag      = flag.Bool("log", false, "TestSeed prints one line an event")
 )
 
@@ -271,6 +272,24 @@ func saveHistories(t *testing.T, r *Report) {
 		if err := errors.Join(h.Save(f), f.Close()); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestHashes leaves the hashes of some seeds for make hashes, which compares those
+// of different builds.
+func TestHashes(t *testing.T) {
+	if *hashesFlag == "" {
+		t.Skip("no -hashes given")
+	}
+	var lines strings.Builder
+	for seed := range uint64(12) {
+		for _, p := range []Profile{Swarm, Quiet} {
+			r := Run(planOf(seed+1, p), Options{})
+			fmt.Fprintf(&lines, "seed %d %s: hash %016x, %d events\n", seed+1, p, r.Hash, r.Steps)
+		}
+	}
+	if err := os.WriteFile(*hashesFlag, []byte(lines.String()), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
