@@ -12,7 +12,6 @@ import (
 
 	"github.com/lagan-storage/lagan/bench/load"
 	"github.com/lagan-storage/lagan/core/block"
-	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/linearizability"
 	"github.com/lagan-storage/lagan/sim"
 )
@@ -229,7 +228,7 @@ func writesPlan(writes int) *sim.Plan {
 	script := make([]sim.Operation, writes)
 	for i := range script {
 		script[i] = sim.Operation{
-			At: begin + lasts*time.Duration(i)/time.Duration(writes+1), Kind: step.WriteRequest, Range: block.Range{First: block.Block(i % 64), Count: 1},
+			At: begin + lasts*time.Duration(i)/time.Duration(writes+1), Kind: sim.OpWrite, Range: block.Range{First: block.Block(i % 64), Count: 1},
 		}
 	}
 	p.Clients = []sim.ClientPlan{{Script: script, Patience: time.Minute}}

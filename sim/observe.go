@@ -19,6 +19,9 @@ func (w *World) observe(s *shard, m *step.Send) {
 	if m.Message.Kind == message.Ack && w.plan.Full {
 		w.noteAccepted(s, m)
 	}
+	if m.Message.Kind == message.Promise {
+		w.checkPromise(s, m)
+	}
 	if m.Message.Kind == message.Push && m.Message.LastSeq > m.Message.Stable {
 		w.fail("I9", "%s copies chunk %d with operation %d, while only those up to %d are decided for good", s, m.Message.Chunk, m.Message.LastSeq, m.Message.Stable)
 	}

@@ -31,6 +31,9 @@ func (b *body) step(s *shard, ev *step.Event) {
 	out := &s.effects
 	out.Marks = w.marks
 	s.machine.Step(b.clock.at(w.now), ev, out)
+	if s.kind == diskShard {
+		w.learnDamage(s)
+	}
 	w.hashEffects(s, out)
 	if w.trace != nil {
 		w.traceEffects(s, out)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/node"
+	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store"
 	"github.com/lagan-storage/lagan/core/store/format"
 	"github.com/lagan-storage/lagan/core/volume"
@@ -195,6 +196,41 @@ func (w *World) reopened(s *shard) {
 		}
 	})
 	d.expected = nil
+}
+
+// learnDamage hears from a store what it found since it was opened: damage of a
+// page shows when the page is first read.
+func (w *World) learnDamage(s *shard) {
+	d := s.body.drives[s.disk]
+	shard, ours := s.machine.(*node.Disk)
+	if !d.unsound || !ours || !s.ready {
+		return
+	}
+	for _, info := range shard.Store().Replicas(nil) {
+		if !info.Damaged {
+			continue
+		}
+		w.eachCopy(d, func(v *volumeState, m *volume.Member, state *memberState) {
+			if m.Replica == info.Replica && m.State == volume.InSync && !state.old {
+				w.lacks(v, state, false)
+			}
+		})
+	}
+}
+
+// checkPromise insists that a copy says what its store knows: others are put out
+// for one that promises to be whole.
+func (w *World) checkPromise(s *shard, m *step.Send) {
+	c, _ := s.peer(m.Conn)
+	shard, ours := s.machine.(*node.Disk)
+	if c == nil || !ours || !s.body.drives[s.disk].unsound || !m.Message.Promise.Complete || m.Message.Promise.Tainted {
+		return
+	}
+	for _, info := range shard.Store().Replicas(nil) {
+		if info.Replica == c.hello.Replica && info.Damaged {
+			w.fail("I1", "%s promises that replica %v is whole, while its store knows that a part is lost", s, info.Replica)
+		}
+	}
 }
 
 // short reports whether a copy lacks records that it had, and whether its store

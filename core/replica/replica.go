@@ -73,19 +73,26 @@ func New(now step.Time, p Params) *Replica {
 		incarnation: p.Incarnation,
 		boot:        p.BootID,
 		taint:       p.Taint,
-		tainted:     p.Info.Damaged || p.Taint != 0 && p.Taint != p.Info.Meta.Overcome,
+		tainted:     p.Taint != 0 && p.Taint != p.Info.Meta.Overcome,
 		meta:        p.Info.Meta,
 		appended:    p.Info.LastAccepted.Seq,
 		accepted:    p.Info.LastAccepted.Seq,
 		durable:     p.Info.Durable,
 	}
-	if p.Info.Damaged {
-		r.meta.Complete = false // what is missing need not be at the end: no window brings it back
-	}
+	r.inspect(&p.Info)
 	if p.Restarted {
 		r.grantUntil = now.Add(GrantMax)
 	}
 	return r
+}
+
+// inspect draws the consequences of damage, which the store finds when it is
+// opened, or later, when it first reads a page.
+func (r *Replica) inspect(info *store.ReplicaInfo) {
+	if info.Damaged {
+		r.tainted = true
+		r.meta.Complete = false // what is missing need not be at the end: no window brings it back
+	}
 }
 
 // ID returns the replica's identity.

@@ -167,6 +167,7 @@ func (r *Replica) promise(now step.Time, l *link, out *step.Effects) {
 	if !known {
 		return // it is being deleted
 	}
+	r.inspect(&info)
 	out.Send(l.conn, message.Message{
 		Kind: message.Promise,
 		Era:  r.meta.Promised,
