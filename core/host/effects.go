@@ -14,15 +14,28 @@ import (
 // connections that were written to. They are reused.
 type effects struct {
 	step.Effects
-	event   step.Event // for deliverAll
-	flush   []transport.Conn
-	stopped bool // the machine was stopped by a broken invariant
+	event   step.Event       // for deliverAll
+	remote  []transport.Conn // to be flushed first: the other node works meanwhile
+	local   []transport.Conn // whose flush does the other end's work on this goroutine
+	stopped bool             // the machine was stopped by a broken invariant
+}
+
+// due notes that a connection is to be flushed.
+func (e *effects) due(c transport.Conn) {
+	list := &e.remote
+	if _, local := c.(*localConn); local {
+		list = &e.local
+	}
+	if n := len(*list); n == 0 || (*list)[n-1] != c {
+		*list = append(*list, c)
+	}
 }
 
 func (e *effects) reset() {
 	e.Reset()
-	clear(e.flush)
-	e.flush, e.stopped = e.flush[:0], false
+	clear(e.remote)
+	clear(e.local)
+	e.remote, e.local, e.stopped = e.remote[:0], e.local[:0], false
 	e.event = step.Event{}
 }
 

@@ -114,7 +114,7 @@ func (s *shard) stop(why error, out *effects) {
 	out.Reset()
 	for id, c := range s.conns { // any order: all of them
 		c.Close()
-		out.flush = append(out.flush, c)
+		out.due(c)
 		delete(s.conns, id)
 	}
 	out.stopped = true
@@ -136,7 +136,7 @@ func (s *shard) connect(out *effects) {
 		d := &out.Dials[i]
 		c := s.host.dial(s, d)
 		s.conns[d.Conn] = c
-		out.flush = append(out.flush, c)
+		out.due(c)
 	}
 	for i := range out.Sends {
 		send := &out.Sends[i]
@@ -146,14 +146,12 @@ func (s *shard) connect(out *effects) {
 			continue
 		}
 		c.Send(&send.Message)
-		if n := len(out.flush); n == 0 || out.flush[n-1] != c {
-			out.flush = append(out.flush, c)
-		}
+		out.due(c)
 	}
 	for _, id := range out.Closes {
 		if c := s.conns[id]; c != nil {
 			c.Close()
-			out.flush = append(out.flush, c)
+			out.due(c)
 			delete(s.conns, id)
 		}
 	}
@@ -164,15 +162,20 @@ func (s *shard) connect(out *effects) {
 // finish performs what is left, without the lock, and gives the effects back.
 func (s *shard) finish(out *effects, unflushed *[]transport.Conn) {
 	if unflushed != nil {
-		*unflushed = append(*unflushed, out.flush...)
+		*unflushed = append(append(*unflushed, out.remote...), out.local...)
 	} else {
-		for _, c := range out.flush {
-			c.Flush()
-		}
+		flush(out.remote)
+		flush(out.local)
 	}
 	s.host.perform(s, out)
 	out.reset()
 	s.host.effects.Put(out)
+}
+
+func flush(list []transport.Conn) {
+	for _, c := range list {
+		c.Flush()
+	}
 }
 
 // remove ends the shard: late events find nothing.
@@ -186,9 +189,7 @@ func (s *shard) remove() {
 		delete(s.conns, id)
 	}
 	s.mu.Unlock()
-	for _, c := range conns {
-		c.Flush() // the other end of a local one hears of it
-	}
+	flush(conns) // the other end of a local one hears of it
 }
 
 // accept takes a peer's connection into a disk's shard.
@@ -229,9 +230,7 @@ func (l *link) Message(_ transport.Conn, m *message.Message) {
 
 // BatchEnd implements transport.Handler.
 func (l *link) BatchEnd(transport.Conn) {
-	for _, c := range l.unflushed {
-		c.Flush()
-	}
+	flush(l.unflushed)
 	clear(l.unflushed)
 	l.unflushed = l.unflushed[:0]
 }
