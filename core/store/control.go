@@ -92,7 +92,7 @@ func (s *Store) SetStable(now step.Time, h Handle, seq block.Seq, out *step.Effe
 
 // noteStable lists r for the next seal.
 func (s *Store) noteStable(r *replica) {
-	if r.stable > r.journaled && !r.stableDue {
+	if r.journalable() > r.journaled && !r.stableDue {
 		r.stableDue = true
 		s.journal.stableDue = append(s.journal.stableDue, r.handle)
 	}

@@ -116,7 +116,8 @@ func (s *Store) take(b *batch, r *replica) (more bool) {
 	o := &s.queue.ops[i]
 	s.queue.count(o, s.blockSize, -1)
 	s.journal.inFlight(o, 1)
-	o.record.Stable = r.stable
+	r.enter(&o.record)
+	o.record.Stable = r.journalable()
 	if r.resets > 0 {
 		o.record.Stable = 0 // stable is already of the life after the Reset
 	}
@@ -146,6 +147,22 @@ func (s *Store) take(b *batch, r *replica) (more bool) {
 		}
 	}
 	return true
+}
+
+// enter notes that rec is the newest record of r in a batch.
+func (r *replica) enter(rec *format.Record) {
+	switch rec.Kind {
+	case format.Truncate:
+		r.entered = min(r.entered, rec.Position.Seq)
+	case format.Reset:
+		r.entered = 0
+	case format.Continue:
+		r.entered = rec.Position.Seq
+	default:
+		if rec.InStream() {
+			r.entered = rec.Position.Seq
+		}
+	}
 }
 
 // inFlight keeps what o needs counted between the queue and the index.

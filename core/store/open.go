@@ -209,7 +209,7 @@ func (s *Store) opened(out *step.Effects) {
 	j.durable, j.durableAt = j.accepted, j.head
 	for _, r := range s.replicas {
 		r.durable = r.last.Seq
-		r.appended = r.last
+		r.appended, r.entered = r.last, r.last.Seq
 		r.stable = min(r.stable, r.last.Seq) // what was cut off is not stable here, nor what will take its place
 		r.journaled, r.homeable = r.stable, r.stable
 	}

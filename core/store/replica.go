@@ -29,6 +29,7 @@ type replica struct {
 	appended  block.Position // of the last call of Append, Truncate or Continue
 	last      block.Position // accepted
 	durable   block.Seq
+	entered   block.Seq // of the newest record that is in a batch
 	stable    block.Seq // as told by SetStable
 	journaled block.Seq // the stable that a written batch carries
 	homeable  block.Seq // the stable that a sealed batch carries: recovery will know it
@@ -94,6 +95,10 @@ func (r *replica) record(seq block.Seq) *record {
 	}
 	return nil
 }
+
+// journalable returns the stable that the journal may carry: it is told of
+// records that are not in it yet, and if those are lost, others take their seqs.
+func (r *replica) journalable() block.Seq { return min(r.stable, r.entered) }
 
 // info returns the replica's state as its caller sees it.
 func (r *replica) info() ReplicaInfo {

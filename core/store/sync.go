@@ -177,14 +177,14 @@ func (s *Store) writeSeal(out *step.Effects) (batch uint64) {
 	taken := 0
 	for _, h := range j.stableDue {
 		r := s.byHandle[h]
-		if r != nil && r.stable > r.journaled && r.resets == 0 {
-			rec := format.Record{Kind: format.Stable, Handle: h, Stable: r.stable, Controls: r.controls}
+		if r != nil && r.journalable() > r.journaled && r.resets == 0 {
+			rec := format.Record{Kind: format.Stable, Handle: h, Stable: r.journalable(), Controls: r.controls}
 			if b.header.Bytes+rec.Size() > format.RecordsRoom(format.HeaderPagesMax) {
 				break
 			}
 			s.encode(b, &rec)
-			r.journaled = r.stable
-			b.note(h).stable = r.stable
+			r.journaled = rec.Stable
+			b.note(h).stable = rec.Stable
 		}
 		if r != nil {
 			r.stableDue = false

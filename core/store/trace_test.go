@@ -513,3 +513,30 @@ func TestWhatWasCutStaysCut(t *testing.T) { // found by a random trace: two torn
 		*stale = 0 // the next batch's header tore there: this sector is written, the first is not
 	}
 }
+
+func TestStableToldAheadOfLostRecordsIsNotThatOfLaterOnes(t *testing.T) { // found by a random trace on a full disk
+	r := newRig(t, 1, small())
+	h, other := r.create(1, 64), r.create(2, 64)
+	r.write(h, pos(1, 1), 0, 16)
+	held := r.flight // its data never gets to the disk: the record stays in the queue
+	r.flight = nil
+	if len(held) != 1 {
+		t.Fatalf("%d operations wait, not the writing of a chunk", len(held))
+	}
+	r.stable(h, 1) // the others have it
+	r.write(other, pos(1, 1), 0, 1)
+	r.store.ckpt.wanted = true
+	r.sync(other)
+	r.settle()
+	r.reopen()
+	if st := r.write(h, pos(2, 1), 3, 1); st != message.OK {
+		t.Fatalf("append: status %d", st)
+	}
+	r.settle()
+	r.sync(h)
+	r.settle()
+	r.reopen()
+	if info, _ := r.store.Info(h); info.Stable != 0 || info.LastAccepted != pos(2, 1) {
+		t.Errorf("last is %v, stable %d: nobody called that stable", info.LastAccepted, info.Stable)
+	}
+}
