@@ -117,3 +117,25 @@ func TestAppendThatWaitedInVainForSpaceIsRefusedAndHoldsNothingUp(t *testing.T) 
 		t.Fatalf("the replica is at %v, promised to %d", info.LastAccepted, info.Meta.Promised)
 	}
 }
+
+func TestReplicaThatWasRefusedIsNotForgotten(t *testing.T) { // found by a random trace on a full disk
+	r := newRig(t, 1, small(), Limits{BatchRecords: 1})
+	var h [4]Handle
+	for i := range h {
+		h[i] = r.create(byte(i+1), 64)
+	}
+	r.write(h[0], pos(1, 1), 0, 1) // in flight: the others gather
+	r.write(h[1], pos(1, 1), 0, 1)
+	r.write(h[2], pos(1, 1), 0, 1)
+	refused := r.store.replica(h[3])
+	i := r.store.enqueueData(refused, format.Record{Kind: format.Nop, Position: pos(1, 1)}, block.Buffer{}, 0, false)
+	r.store.unqueue(refused, i) // as for want of space
+	r.settle()
+	if st := r.write(h[3], pos(1, 1), 0, 1); st != message.OK {
+		t.Fatalf("append: status %d", st)
+	}
+	r.settle()
+	if info, _ := r.store.Info(h[3]); info.LastAccepted != pos(1, 1) {
+		t.Errorf("accepted %v at rest", info.LastAccepted)
+	}
+}

@@ -59,7 +59,7 @@ func (s *Store) gather(b *batch, out *step.Effects) {
 func (s *Store) compactActive() {
 	kept := s.queue.active[:0]
 	for _, r := range s.queue.active {
-		if r.active && r.ops.head != index.None {
+		if r.active = r.ops.head != index.None; r.active {
 			kept = append(kept, r)
 		}
 	}
