@@ -117,7 +117,7 @@ shrink: ## make the failing SEED=0x… of the simulation a small script in sim/t
 
 .PHONY: mutants
 mutants: ## plant each known bug and see the simulation catch it
-	$(GO) test ./sim -count=1 -v -timeout=0 -tags=mutants -run '^TestMutants$$|^TestCorpusFailsWithItsBugs$$'
+	$(GO) test ./sim ./sim/storetest -count=1 -v -timeout=0 -tags=mutants -run '^TestMutants$$|^TestCorpusFailsWithItsBugs$$'
 
 .PHONY: fuzz
 fuzz: ## fuzz every decoder for T=30s

@@ -81,7 +81,7 @@ const (
 // signs are what core's source cannot be without once a feature exists.
 var signs = map[feature]string{
 	windowReplay: `window replay|unstable window|durableBase`,
-	snapshots:    `message\.OpSnap\b|case message\.Snapshot\b`,
+	snapshots:    `Op: +message\.OpSnap\b|case message\.Snapshot\b`, // the coordinator makes such records
 	resizes:      `message\.OpResize\b`,
 	readRepair:   `Kind: +message\.Repair\b|case message\.Repair\b`,
 	acceptLoss:   `(?i)acceptLoss`,

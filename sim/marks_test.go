@@ -123,12 +123,23 @@ var unwantedMarks = map[step.Mark]string{
 	"store: read looked again":                                     rare,
 	"store: leaf page lost":                                        rare,
 	"store: torn MAP cut":                                          rare,
+	"store: chunk merged":                                          layers,
+	"store: layer folded down":                                     layers,
+	"store: layer folded up":                                       layers,
+	"store: layer freed":                                           layers,
+	"store: layer merged":                                          layers,
+	"store: merge copies blocks":                                   layers,
+	"store: merge found corruption":                                layers,
+	"store: merge waits for a checkpoint":                          layers,
+	"store: merge waits for a chunk that goes home":                layers,
+	"store: replica cut at a push into a lost layer":               layers,
 }
 
 const (
 	removals   = "no plan removes a node: the scenario of a removed node does"
 	fullCopies = "a copy that lacks anything is filled from nothing, so none is cut: waits for the resync of what changed"
 	crowds     = "no plan has hundreds of commands at once: the tests of core/orchestrator have"
+	layers     = "no plan takes snapshots yet: the random traces of sim/storetest do"
 	rare       = "one run of hundreds, or none: the tests of its package"
 )
 

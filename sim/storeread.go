@@ -159,7 +159,7 @@ func (w *World) readDisk(d *drive, replica block.ReplicaID, blocks int) (image [
 	}
 	for first := 0; first < blocks; first += step {
 		r := block.Range{First: block.Block(first), Count: uint32(min(step, blocks-first))}
-		b.store.Read(b.now, info.Handle, r, 1, &b.out)
+		b.store.Read(b.now, info.Handle, 0, r, 1, &b.out)
 		result := b.until(store.ReadDone, nil)
 		if holes[first] = result.Status != message.OK; holes[first] && !d.damaged {
 			w.fail("I10", "a copy of a disk of a member in sync cannot be read: status %d", result.Status)

@@ -78,7 +78,7 @@ func (j *journal) open(p *Params) (err error) {
 	if err := j.until(func() bool { return j.opened }); err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
-	h, status := j.store.Create(j.clock(), block.ReplicaID{1}, block.VolumeID{1}, diskBytes/4/block.Size, store.Meta{Complete: true}, 1, &j.out)
+	h, status := j.store.Create(j.clock(), block.ReplicaID{1}, block.VolumeID{1}, diskBytes/4/block.Size, store.Image{}, store.Meta{Complete: true}, 1, &j.out)
 	if status != message.OK {
 		return fmt.Errorf("create a replica: status %d", status)
 	}

@@ -77,6 +77,10 @@ func (p Position) Less(o Position) bool {
 
 func (p Position) String() string { return fmt.Sprintf("(%d,%d)", p.Era, p.Seq) }
 
+// LayerID names a layer in the cluster by the snapshot that it holds. It is
+// never reused. 0 is a head, which holds none yet.
+type LayerID uint64
+
 // Session names one life of a coordinator. Drawn at random, never 0 when set.
 type Session uint64
 

@@ -89,8 +89,8 @@ const (
 	OpWrite      // Range within one chunk, with data
 	OpZero       // any Range, no data
 	OpNop        // takes a seq, changes nothing
-	OpSnap       // reserved
-	OpDelSnap    // reserved
+	OpSnap       // closes the head as Layer; a new one stands on it, or on Parent
+	OpDelSnap    // the snapshot Layer is gone
 	OpResize     // reserved
 	OpCount
 )
@@ -101,6 +101,8 @@ type Record struct {
 	Op        Op
 	FUA       bool // the client waits for durability
 	Range     block.Range
+	Layer     block.LayerID   // of an OpSnap or OpDelSnap
+	Parent    block.LayerID   // of an OpSnap: an older snapshot that the volume goes back to, or 0
 	Checksums block.Checksums // of an OpWrite, one a block
 }
 

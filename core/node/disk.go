@@ -340,7 +340,7 @@ func (d *Disk) makeReplica(now step.Time, c *step.Control, out *step.Effects) {
 		Complete: c.Config.Virgin() && member.State == volume.InSync,
 	}
 	d.tokens++
-	_, status := d.store.Create(now, c.Replica, c.Volume, c.Config.Blocks, meta, d.tokens, out)
+	_, status := d.store.Create(now, c.Replica, c.Volume, c.Config.Blocks, store.Image{}, meta, d.tokens, out)
 	if status != message.OK {
 		out.Marks.Hit("disk: no room for another replica")
 		return // its other replicas are served; DiskSpace makes the orchestrator ask again

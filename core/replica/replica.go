@@ -156,6 +156,7 @@ func (r *Replica) Result(now step.Time, res *store.Result, out *step.Effects) {
 		r.onPullDone(res, out)
 	case store.PushDone:
 		r.answerDone(res, out)
+	case store.MeasureDone: // it asks for none
 	case store.ResultInvalid, store.Formatted, store.Opened, store.Failed, store.Closed:
 		invariant.That(false, "a replica is handed results of replicas only")
 	}

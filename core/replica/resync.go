@@ -16,7 +16,7 @@ func (r *Replica) onListChanged(now step.Time, l *link, m *message.Message, out 
 		return
 	}
 	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: message.ListChanged, era: m.Era})
-	r.store.ListChanged(now, r.handle, m.Since, m.Cursor, token, out)
+	r.store.ListChanged(now, r.handle, 0, m.Since, m.Cursor, token, out)
 }
 
 func (r *Replica) stableFrom(seq block.Seq) bool {
@@ -44,7 +44,7 @@ func (r *Replica) onPull(now step.Time, l *link, m *message.Message, out *step.E
 		return
 	}
 	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: message.Pull, era: m.Era})
-	r.store.Pull(now, r.handle, m.Chunk, token, out)
+	r.store.Pull(now, r.handle, 0, m.Chunk, token, out)
 }
 
 func (r *Replica) onPullDone(res *store.Result, out *step.Effects) {
@@ -120,7 +120,7 @@ func (r *Replica) onPush(now step.Time, l *link, m *message.Message, out *step.E
 		Chunk: m.Chunk, LastSeq: m.LastSeq, Present: m.Present, Zero: m.Zero, Checksums: m.Checksums,
 	}
 	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: m.Kind, era: m.Era})
-	status := r.store.Push(now, r.handle, apply, content, m.Payload, token, out)
+	status := r.store.Push(now, r.handle, 0, apply, content, m.Payload, token, out)
 	if status != message.OK {
 		m.Payload.Release()
 		r.requests.take(token)

@@ -100,7 +100,7 @@ func (r *Replica) onRead(now step.Time, l *link, m *message.Message, out *step.E
 		return
 	}
 	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: message.Read, era: m.Era, rng: m.Range})
-	r.store.Read(now, r.handle, m.Range, token, out)
+	r.store.Read(now, r.handle, 0, m.Range, token, out)
 }
 
 func (r *Replica) onReadDone(res *store.Result, out *step.Effects) {

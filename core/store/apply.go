@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/invariant"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store/format"
 	"github.com/lagan-storage/lagan/core/store/index"
@@ -38,11 +39,13 @@ func (s *Store) apply(rec *format.Record, a applied, out *step.Effects) {
 		r.journaled, r.homeable = r.stable, r.stable
 	}
 	switch rec.Kind {
-	case format.Write, format.Map, format.ZeroRange, format.Nop:
+	case format.Write, format.Map, format.ZeroRange, format.Nop, format.Snap, format.DelSnap:
 		if a.replay && !s.mayReplay(r, rec, out) {
 			return
 		}
 		s.applyStream(r, rec, a, out)
+	case format.Open, format.Drop:
+		s.applyControlShape(r, rec, a)
 	case format.Truncate:
 		s.applyTruncate(r, rec.Position.Era, rec.Position.Seq)
 	case format.Config:
@@ -55,6 +58,8 @@ func (s *Store) apply(rec *format.Record, a applied, out *step.Effects) {
 		s.removeReplica(r)
 	case format.Reset:
 		s.applyReset(r)
+		r.head = s.newLayer(r, r.blocks, nil)
+		r.head.born = r.in
 		s.applyMeta(r, Meta(rec.Meta), a)
 		if a.replay {
 			r.stable, r.damaged, r.cutOff = 0, false, false
@@ -66,11 +71,21 @@ func (s *Store) apply(rec *format.Record, a applied, out *step.Effects) {
 		r.base, r.last = rec.Position, rec.Position
 		s.applyMeta(r, Meta(rec.Meta), a)
 	case format.Resync:
-		if !a.replay || !r.cutOff && s.claimSlot(rec, out) {
+		if !a.replay || !r.cutOff && r.knows(rec, out) && s.claimSlot(rec, out) {
 			s.applyPush(r, rec, a)
 		}
 	default: // Stable, Wrap: said all that they say
 	}
+}
+
+// knows reports whether the layer of a push that is replayed is there: only
+// damage can have taken it, and cuts the replica.
+func (r *replica) knows(rec *format.Record, out *step.Effects) bool {
+	if r.find(rec.Layer) == nil {
+		out.Marks.Hit("store: replica cut at a push into a lost layer")
+		r.cutOff, r.damaged = true, true
+	}
+	return !r.cutOff
 }
 
 func (s *Store) applyCreate(r *replica, rec *format.Record, a applied) {
@@ -79,8 +94,27 @@ func (s *Store) applyCreate(r *replica, rec *format.Record, a applied) {
 			return
 		}
 		r = s.addReplica(rec.Handle, rec.Replica, rec.Volume, rec.Blocks, Meta(rec.Meta))
+		r.head = s.newLayer(r, rec.Blocks, s.cloned(r, rec))
 	}
 	r.born = a.batch
+}
+
+// cloned finds the layer that the head of a replica being replayed stands on.
+// It was stable when the replica was made.
+func (s *Store) cloned(r *replica, rec *format.Record) *layer {
+	if rec.From == 0 {
+		return nil
+	}
+	var under *layer
+	if from := s.byHandle[rec.From]; from != nil {
+		under = from.find(rec.Layer)
+	}
+	if under == nil { // only damage can have taken it
+		r.damaged, r.cutOff = true, true
+		return nil
+	}
+	s.settleUpTo(under)
+	return under
 }
 
 func (s *Store) applyMeta(r *replica, meta Meta, a applied) {
@@ -89,7 +123,7 @@ func (s *Store) applyMeta(r *replica, meta Meta, a applied) {
 }
 
 // remember puts an accepted record on its replica's list.
-func (s *Store) remember(r *replica, rec *format.Record, a applied) {
+func (s *Store) remember(r *replica, rec *format.Record, l uint32, a applied) {
 	n := rec.DataBlocks()
 	if a.batch == 0 {
 		n = 0
@@ -97,34 +131,43 @@ func (s *Store) remember(r *replica, rec *format.Record, a applied) {
 	s.journal.records++
 	s.journal.blocks += n
 	r.records = append(r.records, record{
-		Position: rec.Position, Batch: a.batch, Kind: rec.Kind, FUA: rec.FUA, Range: rec.Range, Blocks: uint8(n),
+		Position: rec.Position, Batch: a.batch, Kind: rec.Kind, FUA: rec.FUA, Layer: l, Range: rec.Range, Blocks: uint8(n),
 	})
 }
 
 func (s *Store) applyStream(r *replica, rec *format.Record, a applied, out *step.Effects) {
 	r.last = rec.Position
-	s.remember(r, rec, a)
+	if rec.Kind == format.Snap || rec.Kind == format.DelSnap {
+		s.applyShape(r, rec, a)
+		return
+	}
+	l := r.head
+	if tornCut && l.closes != nil && a.batch != 0 && r.records[len(r.records)-1].Batch == a.batch {
+		out.Marks.Hit("mutant: torn cut")
+		l = l.closes
+	}
+	s.remember(r, rec, l.number, a)
 	v := index.Version{Position: rec.Position, LastSeq: rec.Position.Seq, Batch: a.batch, At: a.at, Bad: a.bad}
 	switch rec.Kind {
 	case format.ZeroRange:
 		v.Kind = index.Zeroed
 		for c := rec.Range.First.Chunk(); c.First() < rec.Range.End(); c++ {
 			v.Mask = maskIn(c, rec.Range)
-			s.index.Add(s.index.Ensure(index.Key{Handle: r.handle, Chunk: c}), v, nil)
+			s.index.Add(s.ensure(l, c), v, nil)
 		}
 	case format.Map:
 		out.Marks.Hit("store: MAP")
 		v.Kind, v.Mask, v.Slot, v.At = index.Mapped, 0xffff, rec.Slot, s.slotAddress(rec.Slot)
-		s.addVersion(r, rec, v, a)
+		s.addVersion(l, rec, v, a)
 	case format.Write:
 		v.Kind, v.Mask = index.Data, rec.Holds()
-		s.addVersion(r, rec, v, a)
+		s.addVersion(l, rec, v, a)
 	default:
 	}
 }
 
-func (s *Store) addVersion(r *replica, rec *format.Record, v index.Version, a applied) {
-	c := s.index.Ensure(index.Key{Handle: r.handle, Chunk: rec.Range.First.Chunk()})
+func (s *Store) addVersion(l *layer, rec *format.Record, v index.Version, a applied) {
+	c := s.ensure(l, rec.Range.First.Chunk())
 	if a.reserve && !s.index.Chunk(c).Reserved {
 		s.index.Chunk(c).Reserved = true
 		s.journal.reserved++
@@ -140,17 +183,22 @@ func maskIn(c block.Chunk, r block.Range) uint16 {
 
 // applyPush takes over a chunk's content from the source of a resync.
 func (s *Store) applyPush(r *replica, rec *format.Record, a applied) {
-	s.remember(r, rec, a)
+	l := r.find(rec.Layer)
+	invariant.That(l != nil, "a layer stays while something is on its way into it")
+	if !a.replay {
+		l.pushes--
+	}
+	s.remember(r, rec, l.number, a)
 	v := index.Version{LastSeq: rec.LastSeq, Batch: a.batch, At: a.at, Bad: a.bad}
 	if mask := rec.Apply & rec.Present; mask != 0 {
 		v.Kind, v.Mask, v.Slot = index.Data, mask, rec.Slot
 		if rec.Slot != 0 {
 			v.Kind, v.At = index.Mapped, s.slotAddress(rec.Slot)
 		}
-		s.addVersion(r, rec, v, a)
+		s.addVersion(l, rec, v, a)
 	}
 	v.Slot, v.Bad = 0, 0
-	c := s.index.Ensure(index.Key{Handle: r.handle, Chunk: rec.Range.First.Chunk()})
+	c := s.ensure(l, rec.Range.First.Chunk())
 	if mask := rec.Apply & rec.Zero; mask != 0 {
 		v.Kind, v.Mask = index.Zeroed, mask
 		s.index.Add(c, v, nil)
@@ -158,10 +206,9 @@ func (s *Store) applyPush(r *replica, rec *format.Record, a applied) {
 	if mask := rec.Apply &^ rec.Present &^ rec.Zero; mask != 0 {
 		v.Kind, v.Mask = index.Cleared, mask
 		s.index.Add(c, v, nil)
+		l.clears++
 	}
-	if s.index.Chunk(c).Newest == index.None {
-		s.index.Forget(c)
-	}
+	s.tidyChunk(c)
 }
 
 // applyTruncate drops r's records above to that are of an older era (rule 5).
@@ -169,7 +216,7 @@ func (s *Store) applyTruncate(r *replica, era block.Epoch, to block.Seq) {
 	dropped := false
 	for i := len(r.records) - 1; i >= 0; i-- {
 		rec := r.records[i]
-		if rec.Kind == format.Resync {
+		if !rec.inStream() {
 			continue
 		}
 		if rec.Position.Seq <= to || rec.Position.Era >= era {
@@ -185,7 +232,7 @@ func (s *Store) applyTruncate(r *replica, era block.Epoch, to block.Seq) {
 	}
 	r.last = r.base
 	for _, rec := range r.records {
-		if rec.Kind != format.Resync && r.last.Seq < rec.Position.Seq {
+		if rec.inStream() && r.last.Seq < rec.Position.Seq {
 			r.last = rec.Position
 		}
 	}
@@ -207,12 +254,16 @@ func (s *Store) clampNotes(handle uint32, to block.Seq, all bool) {
 	}
 }
 
-// forgetRecord takes a record's versions out of the index.
+// forgetRecord undoes a record: it takes its versions out of the index.
 func (s *Store) forgetRecord(r *replica, rec *record) {
 	s.journal.records--
 	s.journal.blocks -= int(rec.Blocks)
+	if rec.Kind == format.Snap || rec.Kind == format.DelSnap {
+		s.undoShape(r, rec)
+		return
+	}
 	for c := rec.Range.First.Chunk(); rec.Range.Count > 0 && c.First() < rec.Range.End(); c++ {
-		i := s.index.Find(index.Key{Handle: r.handle, Chunk: c})
+		i := s.index.Find(index.Key{Layer: rec.Layer, Chunk: c})
 		if i == index.None {
 			continue
 		}
@@ -245,6 +296,9 @@ func (s *Store) removeVersion(c, v int32) {
 			s.slots.Drop(slot)
 		}
 	}
+	if version.Kind == index.Cleared {
+		s.byNumber[s.index.Chunk(c).Key.Layer].clears--
+	}
 	s.index.Remove(c, v)
 }
 
@@ -257,30 +311,19 @@ func (s *Store) tidyChunk(i int32) {
 	if c.Reserved {
 		s.journal.reserved--
 	}
+	s.byNumber[c.Key.Layer].pending--
 	s.index.Forget(i)
 }
 
-// applyReset empties r: its records, versions and tree go.
+// applyReset takes away everything that r had: its records and its layers.
 func (s *Store) applyReset(r *replica) {
-	for i := s.index.First(r.handle); i != index.None; {
-		next := s.index.Next(i)
-		for v := s.index.Chunk(i).Newest; v != index.None; v = s.index.Chunk(i).Newest {
-			s.dropVersion(i, v)
-		}
-		s.tidyChunk(i)
-		i = next
-	}
+	s.disown(r)
 	for _, rec := range r.records {
 		s.journal.records--
 		s.journal.blocks -= int(rec.Blocks)
 	}
 	r.records, r.cursor = r.records[:0], 0
-	if _, unwritten := s.leaves.nextDirty(r.tree, 0); unwritten || !r.tree.empty() {
-		r.tree.dead = true
-		s.dead = append(s.dead, r.tree)
-	}
-	r.tree = s.newTree(leavesOf(r.blocks))
-	r.used, r.base, r.last, r.durable = 0, block.Position{}, block.Position{}, 0
+	r.base, r.last, r.durable = block.Position{}, block.Position{}, 0
 	r.journaled, r.homeable, r.limit = 0, 0, 0
 	r.fenced, r.want = false, 0
 	s.clampNotes(r.handle, 0, true)

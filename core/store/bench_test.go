@@ -44,7 +44,7 @@ func newFast(tb testing.TB, g Geometry, limits Limits) *fast {
 	f.store.Format(0, g, &f.out)
 	f.run()
 	f.open(tb, limits)
-	f.h, _ = f.store.Create(0, block.ReplicaID{1}, block.VolumeID{1}, uint64(g.Capacity)/4096, Meta{}, 1, &f.out)
+	f.h, _ = f.store.Create(0, block.ReplicaID{1}, block.VolumeID{1}, uint64(g.Capacity)/4096, Image{}, Meta{}, 1, &f.out)
 	f.run()
 	return f
 }
@@ -131,7 +131,7 @@ func TestAppendAllocatesNothing(t *testing.T) {
 		}
 	}
 	buf := func() {
-		f.store.Read(f.now, f.h, block.Range{First: 7, Count: 1}, 1, &f.out)
+		f.store.Read(f.now, f.h, 0, block.Range{First: 7, Count: 1}, 1, &f.out)
 		f.run()
 		for _, res := range f.store.Results() {
 			res.Payload.Release()
@@ -185,7 +185,7 @@ func BenchmarkRead(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := range b.N {
-		f.store.Read(f.now, f.h, block.Range{First: block.Block(i * 7919 % 60_000), Count: 1}, 1, &f.out)
+		f.store.Read(f.now, f.h, 0, block.Range{First: block.Block(i * 7919 % 60_000), Count: 1}, 1, &f.out)
 		f.run()
 		for _, res := range f.store.Results() {
 			res.Payload.Release()

@@ -26,9 +26,12 @@ func (r *rig) check() {
 	for slot := range s.pages.used { // any order: a set is filled
 		own(slot, "metadata")
 	}
-	for _, rep := range s.replicas {
-		r.checkTree(rep.tree, own)
-		for i := s.index.First(rep.handle); i != index.None; i = s.index.Next(i) {
+	for _, l := range s.layers {
+		r.checkTree(l.tree, own)
+		if l.under != nil {
+			r.checkTree(l.under, own)
+		}
+		for i := s.index.First(l.number); i != index.None; i = s.index.Next(i) {
 			for v := s.index.Chunk(i).Newest; v != index.None; v = s.index.Older(v) {
 				version := s.index.Version(v)
 				if version.Kind == index.Mapped {

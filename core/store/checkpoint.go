@@ -1,6 +1,8 @@
 package store
 
 import (
+	"slices"
+
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store/format"
@@ -43,7 +45,7 @@ type checkpoint struct {
 	next     int
 	pending  int // writes and park jobs in flight
 	parity   uint8
-	table    *tree
+	table    tables
 	rootPage uint64
 	done     uint64 // checkpoints finished
 }
@@ -106,8 +108,9 @@ func (s *Store) cutCheckpoint() {
 	s.destage.frozen = true
 	for _, r := range s.replicas {
 		r.cut = cutState{in: r.born <= c.cut.batch, controls: r.rootedControls, meta: r.rooted, stable: r.limit, base: r.base, last: r.base, list: r.cut.list[:0]}
-		for _, rec := range r.records {
-			if rec.Batch <= c.cut.batch && rec.Kind != format.Resync && rec.Position.Seq > r.cut.last.Seq {
+		for i := range r.records {
+			rec := &r.records[i]
+			if rec.Batch <= c.cut.batch && rec.inStream() && rec.Position.Seq > r.cut.last.Seq {
 				r.cut.last = rec.Position
 			}
 		}
@@ -139,8 +142,11 @@ func (s *Store) popRecords(r *replica) {
 		if rec.Batch <= s.ckpt.cut.batch && rec.Batch != 0 || rec.Batch == 0 && rec.Position.Seq <= r.cut.stable {
 			s.journal.records--
 			s.journal.blocks -= int(rec.Blocks)
-			if rec.Kind != format.Resync && rec.Position.Seq > r.base.Seq {
+			if rec.inStream() && rec.Position.Seq > r.base.Seq {
 				r.base = rec.Position
+			}
+			if rec.Kind == format.Snap || rec.Kind == format.DelSnap {
+				r.shapes = slices.DeleteFunc(r.shapes, func(p shape) bool { return p.seq == rec.Position.Seq })
 			}
 			continue
 		}
@@ -237,13 +243,16 @@ func (s *Store) startPages(out *step.Effects) {
 		}
 	}
 	s.flushTree(s.bitmap, out)
-	for _, r := range s.replicas {
-		s.flushTree(r.tree, out)
+	for _, l := range s.layers {
+		s.flushTree(l.tree, out)
+		if l.under != nil {
+			s.flushTree(l.under, out)
+		}
 	}
 	for _, t := range s.dead {
 		s.flushTree(t, out)
 	}
-	s.writeTable(out)
+	s.writeTables(out)
 	s.slots.Cut()
 	s.pages.cut = len(s.pages.pending)
 	s.drivePages(out)
@@ -304,65 +313,7 @@ func (s *Store) flushNode(n *node, level uint8, first uint64, old format.Child, 
 	return child
 }
 
-// writeTable writes the volume table and the root page anew.
-func (s *Store) writeTable(out *step.Effects) {
-	c := &s.ckpt
-	var volumes []format.Volume
-	for _, r := range s.replicas {
-		if r.cut.in {
-			volumes = append(volumes, r.entry())
-		}
-	}
-	for _, t := range s.dead {
-		volumes = append(volumes, format.Volume{Dead: true, Height: t.height, Root: t.page, Blocks: t.leaves})
-	}
-	if c.table != nil {
-		s.dropTree(c.table.root, c.table.height, c.table.page)
-	}
-	s.dropPage(c.rootPage)
-	pages := (len(volumes) + format.TableVolumes - 1) / format.TableVolumes
-	c.table = s.newTree(uint64(pages))
-	for i := range pages {
-		part := volumes[i*format.TableVolumes : min((i+1)*format.TableVolumes, len(volumes))]
-		page, b := s.queuePage(out)
-		format.EncodeTable(b, part)
-		crc := format.SealPage(b, format.PageTable, s.super.Pool, s.pageAddress(page), len(part), uint64(i))
-		c.table.setChild(uint64(i), format.Child{Page: page, CRC: crc})
-	}
-	s.flushTree(c.table, out)
-	page, b := s.queuePage(out)
-	format.EncodeRoot(b, &format.Root{NextHandle: s.nextHandle, Height: c.table.height, Pages: uint32(pages), Table: c.table.page})
-	crc := format.SealPage(b, format.PageRoot, s.super.Pool, s.pageAddress(page), 0, 0)
-	c.rootPage = page
-	s.super.Root, s.super.Bitmap = format.Child{Page: page, CRC: crc}, s.bitmap.page
-}
-
-// entry is the replica as of the cut.
-func (r *replica) entry() format.Volume {
-	return format.Volume{
-		Handle: r.handle, Damaged: r.damaged, Replica: r.id, Volume: r.volume, Blocks: r.blocks,
-		Meta: format.Meta(r.cut.meta), Last: r.cut.last, Base: r.cut.base, Stable: r.cut.stable,
-		Used: r.used, Height: r.tree.height, Root: r.tree.page, Parked: r.cut.parked,
-		Controls: r.cut.controls,
-	}
-}
-
-// dropTree frees the pages of a tree whose leaves are pages of their own.
-func (s *Store) dropTree(n *node, level uint8, at format.Child) {
-	if n == nil {
-		return
-	}
-	for i := range n.child {
-		if level > 1 {
-			s.dropTree(n.kids[i], level-1, n.child[i])
-		} else {
-			s.dropPage(n.child[i].Page)
-		}
-	}
-	s.dropPage(at.Page)
-}
-
 // parkedVersion returns the version of a parked item.
 func (s *Store) parkedVersion(it *parkItem) *index.Version {
-	return s.versionOf(index.Key{Handle: it.handle, Chunk: it.chunk}, it.position)
+	return s.versionOf(index.Key{Layer: it.layer, Chunk: it.chunk}, it.position)
 }

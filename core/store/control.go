@@ -7,9 +7,17 @@ import (
 	"github.com/lagan-storage/lagan/core/store/format"
 )
 
-// Create makes an empty replica; it takes part in the journal at once. Result:
-// RecordDone.
-func (s *Store) Create(now step.Time, replica block.ReplicaID, vol block.VolumeID, blocks uint64, meta Meta, token uint64, out *step.Effects) (Handle, message.Status) {
+// Image names what a new replica begins with: the snapshot Layer that the
+// replica From has. The zero Image is an empty one.
+type Image struct {
+	From  Handle
+	Layer block.LayerID
+}
+
+// Create makes a replica that is empty, or a clone of an image no larger than
+// it is; it takes part in the journal at once. Result: RecordDone. BehindSeq: the
+// image is not stable here yet.
+func (s *Store) Create(now step.Time, replica block.ReplicaID, vol block.VolumeID, blocks uint64, image Image, meta Meta, token uint64, out *step.Effects) (Handle, message.Status) {
 	s.now = max(s.now, now)
 	if s.phase != phaseOpen {
 		return 0, failedStatus
@@ -19,14 +27,43 @@ func (s *Store) Create(now step.Time, replica block.ReplicaID, vol block.VolumeI
 			return 0, message.WrongState
 		}
 	}
+	under, st := s.imageOf(image, blocks)
+	if st != message.OK {
+		return 0, st
+	}
 	if s.slots.Free() < s.need()+s.reserve()+1 {
 		return 0, message.NoSpace
 	}
 	r := s.addReplica(s.nextHandle, replica, vol, blocks, meta)
+	r.head = s.newLayer(r, blocks, under)
 	r.born = ^uint64(0) // until its record is accepted
-	s.enqueue(r, format.Record{Kind: format.Create, Replica: replica, Volume: vol, Blocks: blocks, Meta: format.Meta(meta)}, block.Buffer{}, token)
+	rec := format.Record{Kind: format.Create, Replica: replica, Volume: vol, Blocks: blocks, Meta: format.Meta(meta)}
+	rec.From, rec.Layer = uint32(image.From), image.Layer
+	s.enqueue(r, rec, block.Buffer{}, token)
 	s.pump(out)
 	return Handle(r.handle), message.OK
+}
+
+// imageOf returns the layer that a clone stands on.
+func (s *Store) imageOf(image Image, blocks uint64) (*layer, message.Status) {
+	if image == (Image{}) {
+		return nil, message.OK
+	}
+	from := s.replica(image.From)
+	if from == nil {
+		return nil, message.NoReplica
+	}
+	l := from.find(image.Layer)
+	switch {
+	case image.Layer == 0 || l == nil || l.deleted || from.fenced || l.blocks > blocks:
+		return nil, message.WrongState
+	case !l.shut:
+		return nil, message.BehindSeq
+	}
+	if all, _ := l.depth(); all+1 >= layersMax {
+		return nil, message.NoSpace
+	}
+	return l, message.OK
 }
 
 // Delete removes a replica and frees its space. Result: RecordDone.
@@ -120,7 +157,7 @@ func (s *Store) Truncate(now step.Time, h Handle, era block.Epoch, to block.Seq,
 func (s *Store) positionAt(r *replica, seq block.Seq) block.Position {
 	at := r.base
 	for _, rec := range r.records {
-		if rec.Kind != format.Resync && rec.Position.Seq <= seq {
+		if rec.inStream() && rec.Position.Seq <= seq {
 			at = rec.Position
 		}
 	}

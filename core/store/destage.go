@@ -52,16 +52,20 @@ func (s *Store) ripen() {
 	d.limit = s.journal.sealed.batch
 	for _, r := range s.replicas {
 		r.limit = r.homeable
-		if r.cursor < r.first {
-			r.cursor = 0
+		if !r.in && r.born <= d.limit {
+			r.in = true
+			r.firstLayer().born = true
 		}
 		for r.cursor < len(r.records) {
 			rec := &r.records[r.cursor]
 			if rec.Batch > d.limit || rec.Position.Seq > r.limit {
 				break
 			}
+			if rec.Range.Count == 0 {
+				s.ripenShape(rec)
+			}
 			for c := rec.Range.First.Chunk(); rec.Range.Count > 0 && c.First() < rec.Range.End(); c++ {
-				s.offer(index.Key{Handle: r.handle, Chunk: c})
+				s.offer(index.Key{Layer: rec.Layer, Chunk: c})
 			}
 			r.cursor++
 		}
@@ -89,9 +93,12 @@ func (s *Store) offer(key index.Key) {
 
 // offerAll queues every chunk with a ripe version, and reports whether there is one.
 func (s *Store) offerAll() (any bool) {
-	for _, r := range s.replicas {
-		for i := s.index.First(r.handle); i != index.None; i = s.index.Next(i) {
-			if s.ripeChunk(i, r) {
+	for _, l := range s.layers {
+		if l.pending == 0 {
+			continue
+		}
+		for i := s.index.First(l.number); i != index.None; i = s.index.Next(i) {
+			if s.ripeChunk(i, l) {
 				any = true
 				s.offer(s.index.Chunk(i).Key)
 			}
@@ -100,9 +107,10 @@ func (s *Store) offerAll() (any bool) {
 	return any
 }
 
-func (s *Store) ripeChunk(i int32, r *replica) bool {
+func (s *Store) ripeChunk(i int32, l *layer) bool {
+	limit := l.limit()
 	for v := s.index.Chunk(i).Newest; v != index.None; v = s.index.Older(v) {
-		if ripe(s.index.Version(v), s.destage.limit, r.limit) {
+		if ripe(s.index.Version(v), s.destage.limit, limit) {
 			return true
 		}
 	}
@@ -122,7 +130,7 @@ func (s *Store) width() int {
 		return 0
 	case used > length*3/8:
 		return homingMax / 2
-	case used > length/4 || s.timer.idle:
+	case used > length/4 || s.timer.idle || s.merge.waits:
 		return homingCalm
 	default:
 		return 0
@@ -140,16 +148,14 @@ func (s *Store) driveDestage(out *step.Effects) {
 		if i == index.None {
 			continue
 		}
-		c, r := s.index.Chunk(i), s.byHandle[key.Handle]
+		c, l := s.index.Chunk(i), s.byNumber[key.Layer]
 		c.Queued = false
-		if c.Busy || r.fenced && s.ckpt.phase != ckptDestage || !s.ripeChunk(i, r) {
+		if c.Busy || l.fenced() && s.ckpt.phase != ckptDestage || !s.ripeChunk(i, l) {
 			continue
 		}
-		c.Busy = true
-		r.homing++
-		d.active++
-		j := s.newJob(jobHome, r, 0)
-		s.jobs.table[j].chunk = key.Chunk
+		s.occupy(i, l)
+		j := s.newJob(jobHome, l.owner, 0)
+		s.jobs.table[j].chunk, s.jobs.table[j].layer = key.Chunk, l
 		s.jobs.table[j].home.chunk = i
 		s.planHome(j, out)
 	}
@@ -162,16 +168,16 @@ func (s *Store) driveDestage(out *step.Effects) {
 // come from and go to, and reads what has to be copied.
 func (s *Store) planHome(i int32, out *step.Effects) {
 	j := s.jobs.table[i]
-	r := s.byHandle[j.handle]
-	at, ready := s.leafFor(r.tree, uint64(j.chunk)/format.LeafChunks, i, out)
+	at, ready := s.homeLeaf(i, out)
 	if !ready {
 		return
 	}
 	j.leaf = at
+	s.leaves.leaves[at].tree.homing++
 	s.leaves.leaves[at].pins++
 	d := &s.leaves.leaves[at].content[j.chunk%format.LeafChunks]
 	h := &j.home
-	h.limit, h.seq = s.destage.limit, r.limit
+	h.limit, h.seq = s.destage.limit, j.layer.limit()
 	s.choose(j)
 	copies, keeps := s.copies(j, d)
 	h.slot = d.Slot
@@ -181,12 +187,12 @@ func (s *Store) planHome(i int32, out *step.Effects) {
 	case !copies && !keeps:
 		h.slot = 0
 	case h.slot == 0:
-		slot, ok := s.slots.Alloc(r.hint)
+		slot, ok := s.slots.Alloc(j.layer.hint)
 		if !ok {
 			s.fail(out, "disk %v: no free slot for data that was promised one; run a check of the disk", s.super.Disk)
 			return
 		}
-		r.hint = slot + 1
+		j.layer.hint = slot + 1
 		h.slot, h.fresh = slot, true
 	}
 	if !copies {
@@ -198,6 +204,23 @@ func (s *Store) planHome(i int32, out *step.Effects) {
 	if !s.readSources(i, out) {
 		s.writeHome(i, out)
 	}
+}
+
+// homeLeaf returns the leaf with the descriptor that a chunk goes home to: of a
+// layer whose chunks move down that of the lower tree, if the upper one has
+// nothing of the chunk.
+func (s *Store) homeLeaf(i int32, out *step.Effects) (at int32, ready bool) {
+	j := s.jobs.table[i]
+	l, number, in := j.layer, uint64(j.chunk)/format.LeafChunks, int(j.chunk%format.LeafChunks)
+	if l.under == nil || !l.down {
+		return s.leafFor(l.tree, number, i, out)
+	}
+	if l.tree.has(number, in) {
+		if at, ready = s.leafFor(l.tree, number, i, out); !ready || !s.leaves.leaves[at].content[in].Empty() {
+			return at, ready
+		}
+	}
+	return s.leafFor(l.under, number, i, out)
 }
 
 // choose finds for each block the newest ripe version, and the newest one that
@@ -266,6 +289,15 @@ func (s *Store) writeHome(i int32, out *step.Effects) {
 			j.sources[b].kind = sourceBad
 		}
 	}
+	s.writeRuns(i, out)
+	if h.writes == 0 {
+		s.finishHome(i, out)
+	}
+}
+
+// writeRuns writes the blocks that a job read to its slot, neighbours in one.
+func (s *Store) writeRuns(i int32, out *step.Effects) {
+	j := s.jobs.table[i]
 	for b := 0; b < block.PerChunk; {
 		if j.sources[b].kind != sourceDisk {
 			b++
@@ -277,18 +309,20 @@ func (s *Store) writeHome(i int32, out *step.Effects) {
 		}
 		io := s.begin(ioHome, i)
 		s.piece(io, j.buffer.Slice(b*s.blockSize, end*s.blockSize).Retain())
-		s.emit(io, step.DiskWrite, s.slotAddress(h.slot)+int64(b*s.blockSize), out)
-		h.writes++
+		s.emit(io, step.DiskWrite, s.slotAddress(j.home.slot)+int64(b*s.blockSize), out)
+		j.home.writes++
 		b = end
-	}
-	if h.writes == 0 {
-		s.finishHome(i, out)
 	}
 }
 
 func (s *Store) onHomeWritten(i int32, out *step.Effects) {
 	j := s.jobs.table[i]
-	if j.home.writes--; j.home.writes == 0 {
+	if j.home.writes--; j.home.writes > 0 {
+		return
+	}
+	if j.kind == jobFold {
+		s.finishFolded(i, out)
+	} else {
 		s.finishHome(i, out)
 	}
 }
@@ -297,9 +331,7 @@ func (s *Store) onHomeWritten(i int32, out *step.Effects) {
 func (s *Store) finishHome(i int32, out *step.Effects) {
 	j := s.jobs.table[i]
 	h := &j.home
-	r := s.byHandle[j.handle]
-	l := s.leaves.leaves[j.leaf]
-	d := &l.content[j.chunk%format.LeafChunks]
+	d := &s.leaves.leaves[j.leaf].content[j.chunk%format.LeafChunks]
 	old := d.Slot
 	for b, v := range h.newest {
 		if v == index.None {
@@ -328,25 +360,18 @@ func (s *Store) finishHome(i int32, out *step.Effects) {
 		}
 		v = older
 	}
-	s.rehome(r, d, old, h.slot)
-	s.dirtied(j.leaf)
+	t := s.leaves.leaves[j.leaf].tree
+	t.homing--
+	s.rehome(t, d, old, h.slot)
+	s.changed(j.leaf, j.chunk)
 	j.buffer.Release()
-	c := s.index.Chunk(h.chunk)
-	key := c.Key
-	c.Busy = false
-	r.homing--
-	s.destage.active--
-	again := s.ripeChunk(h.chunk, r)
-	s.tidyChunk(h.chunk)
+	s.release(h.chunk, j.layer)
 	s.endJob(i)
-	if again {
-		s.offer(key)
-	}
 	out.Marks.Hit("store: chunk went home")
 }
 
-// rehome makes slot the home of a chunk that was at old.
-func (s *Store) rehome(r *replica, d *format.Descriptor, old, slot uint32) {
+// rehome makes slot the home of a chunk in t that was at old.
+func (s *Store) rehome(t *tree, d *format.Descriptor, old, slot uint32) {
 	if !d.HasPresent() {
 		if slot != 0 && slot != old {
 			s.slots.Drop(slot)
@@ -358,13 +383,13 @@ func (s *Store) rehome(r *replica, d *format.Descriptor, old, slot uint32) {
 		return
 	}
 	if slot != 0 {
-		r.used++
+		t.used++
 		if !s.slots.Rooted(slot) {
 			s.slots.Root(slot)
 		}
 	}
 	if old != 0 {
-		r.used--
+		t.used--
 		s.slots.Drop(old)
 	}
 }

@@ -125,7 +125,7 @@ func (s *Store) formatRoot(out *step.Effects) {
 	s.pages = pageSpace{used: make(map[uint32]uint16)}
 	page, _ := s.allocPage()
 	b := s.params.Pool.Get(format.PageSize)
-	format.EncodeRoot(b.Bytes(), &format.Root{NextHandle: 1, Height: 1})
+	format.EncodeRoot(b.Bytes(), &format.Root{NextHandle: 1, NextLayer: 1, Volumes: format.Table{Height: 1}, Layers: format.Table{Height: 1}})
 	crc := format.SealPage(b.Bytes(), format.PageRoot, s.super.Pool, s.pageAddress(page), 0, 0)
 	s.super.Root = format.Child{Page: page, CRC: crc}
 	io := s.begin(ioFormat, 0)

@@ -4,8 +4,6 @@ import (
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/step"
-	"github.com/lagan-storage/lagan/core/store/format"
-	"github.com/lagan-storage/lagan/core/store/index"
 )
 
 // jobKind says what a job is for.
@@ -19,6 +17,8 @@ const (
 	jobPark // unstable data moves to a parked slot
 	jobList
 	jobReclaim
+	jobMeasure
+	jobFold // chunks move from one tree of a layer to the other
 )
 
 // sourceKind says where a block's content comes from.
@@ -53,6 +53,10 @@ type job struct {
 	waiting int
 	handle  uint32
 	token   uint64
+	layer   *layer // that it is about, or looks at; nil: it has not begun to look
+	top     *layer // that a read begins with
+	want    uint16 // a read: the blocks that no layer above that one has
+	moved   bool   // a read: a merge moved its chunk, it looks again from the top
 	chunk   block.Chunk
 	first   int // of its blocks in the chunk
 	count   int
@@ -61,10 +65,12 @@ type job struct {
 	sources [block.PerChunk]source
 	lastSeq block.Seq
 
-	home homePlan
-	tail tailPlan
-	list listPlan
-	park parkPlan
+	home    homePlan
+	fold    foldPlan
+	tail    tailPlan
+	list    listPlan
+	measure measurePlan
+	park    parkPlan
 }
 
 // jobs is the table of jobs. Readers are counted by the parity of the moment
@@ -120,6 +126,10 @@ func (s *Store) resume(i int32, out *step.Effects) {
 		s.runList(i, out)
 	case jobReclaim:
 		s.runReclaim(i, out)
+	case jobMeasure:
+		s.runMeasure(i, out)
+	case jobFold:
+		s.runFold(i, out)
 	case jobTail, jobPark: // need no leaf
 	}
 }
@@ -140,7 +150,9 @@ func (s *Store) onJobRead(i int32, err step.DiskError, out *step.Effects) {
 		s.writeHome(i, out)
 	case jobPark:
 		s.writeParked(i, out)
-	case jobList, jobReclaim:
+	case jobFold:
+		s.writeFolded(i, out)
+	case jobList, jobReclaim, jobMeasure:
 	}
 }
 
@@ -175,136 +187,66 @@ func (s *Store) blockOf(j *job, b int) []byte {
 	return j.buffer.Bytes()[(b-j.first)*s.blockSize : (b-j.first+1)*s.blockSize]
 }
 
-// Read reads the newest accepted content of r, which lies in one chunk. Result:
-// ReadDone with one buffer of r.Count blocks; every block was verified.
-func (s *Store) Read(now step.Time, h Handle, rng block.Range, token uint64, out *step.Effects) {
+// Read reads the newest accepted content of r, which lies in one chunk, as of
+// the snapshot id, or of the head if that is 0. Result: ReadDone with one buffer
+// of r.Count blocks; every block was verified.
+func (s *Store) Read(now step.Time, h Handle, id block.LayerID, rng block.Range, token uint64, out *step.Effects) {
 	s.now = max(s.now, now)
 	r := s.replica(h)
-	if r == nil || uint64(rng.First) >= r.blocks || !rng.InOneChunk() || uint64(rng.End()) > r.blocks {
-		st := s.refusal()
-		if r != nil {
-			st = message.WrongState
-		}
-		s.result(Result{Kind: ReadDone, Status: st, Handle: h, Token: token})
+	if r == nil || uint64(rng.First) >= r.blocks || !rng.InOneChunk() || uint64(rng.End()) > r.blocks || id != 0 && r.snapshot(id) == nil {
+		s.refuse(ReadDone, r, h, token)
 		return
 	}
 	i := s.newJob(jobRead, r, token)
 	j := s.jobs.table[i]
 	j.chunk, j.first, j.count = rng.First.Chunk(), rng.First.Offset(), int(rng.Count)
+	j.top = r.find(id)
 	j.buffer = s.params.Pool.Get(j.count * s.blockSize)
 	s.runRead(i, out)
 }
 
-// Pull reads the newest stable content of a chunk. Result: PullDone.
-func (s *Store) Pull(now step.Time, h Handle, c block.Chunk, token uint64, out *step.Effects) {
+// Pull reads the newest stable content of a chunk of one layer of h, 0 being
+// its head. Result: PullDone.
+func (s *Store) Pull(now step.Time, h Handle, id block.LayerID, c block.Chunk, token uint64, out *step.Effects) {
 	s.now = max(s.now, now)
 	r := s.replica(h)
-	if r == nil || !r.has(c) {
-		st := s.refusal()
-		if r != nil {
-			st = message.WrongState
-		}
-		s.result(Result{Kind: PullDone, Status: st, Handle: h, Token: token})
+	if r == nil || !r.has(c) || r.find(id) == nil {
+		s.refuse(PullDone, r, h, token)
 		return
 	}
 	i := s.newJob(jobPull, r, token)
 	j := s.jobs.table[i]
 	j.chunk, j.count = c, block.PerChunk
+	j.top = r.find(id)
 	j.buffer = s.params.Pool.Get(block.PerChunk * s.blockSize)
 	s.runRead(i, out)
+}
+
+// refuse answers a call that cannot be taken.
+func (s *Store) refuse(kind ResultKind, r *replica, h Handle, token uint64) {
+	status := s.refusal()
+	if r != nil {
+		status = message.WrongState
+	}
+	s.result(Result{Kind: kind, Status: status, Handle: h, Token: token})
 }
 
 // runRead finds where a job's blocks are and reads them.
 func (s *Store) runRead(i int32, out *step.Effects) {
 	j := s.jobs.table[i]
-	r := s.byHandle[j.handle]
-	if r == nil {
+	if s.byHandle[j.handle] == nil {
 		s.answerRead(i, message.NoReplica)
 		return
 	}
-	if !s.locate(i, r, out) {
+	if s.byNumber[j.top.number] == nil {
+		s.answerRead(i, message.WrongState) // it was deleted, or the replica reset
+		return
+	}
+	if !s.locate(i, out) {
 		return // resumed when the leaf is there
 	}
 	if !s.readSources(i, out) {
 		s.finishRead(i, out)
-	}
-}
-
-// locate fills in a job's sources: from the index first, then from home. It
-// reports false if a leaf must be read before.
-func (s *Store) locate(i int32, r *replica, out *step.Effects) bool {
-	j := s.jobs.table[i]
-	want := uint16((uint32(1)<<j.count - 1) << j.first)
-	for b := range j.sources {
-		j.sources[b] = source{kind: sourceSkip}
-	}
-	j.lastSeq = 0
-	most := block.Seq(1<<64 - 1)
-	if j.kind == jobPull {
-		most = r.stable
-	}
-	if c := s.index.Find(index.Key{Handle: r.handle, Chunk: j.chunk}); c != index.None {
-		for v := s.index.Chunk(c).Newest; v != index.None && (want != 0 || j.kind == jobPull); v = s.index.Older(v) {
-			version := s.index.Version(v)
-			if version.Position.Seq > most {
-				continue
-			}
-			j.lastSeq = max(j.lastSeq, version.LastSeq)
-			s.fromVersion(j, version, version.Mask&want)
-			want &^= version.Mask
-		}
-	}
-	if want == 0 && j.kind == jobRead {
-		return true
-	}
-	at, ready := s.leafFor(r.tree, uint64(j.chunk)/format.LeafChunks, i, out)
-	if !ready {
-		return false
-	}
-	d := &s.leaves.leaves[at].content[j.chunk%format.LeafChunks]
-	j.lastSeq = max(j.lastSeq, d.LastSeq)
-	s.fromHome(j, d, want)
-	return true
-}
-
-// fromVersion takes the blocks in mask from a version.
-func (s *Store) fromVersion(j *job, v *index.Version, mask uint16) {
-	for b := range block.PerChunk {
-		bit := uint16(1) << b
-		if mask&bit == 0 {
-			continue
-		}
-		src := &j.sources[b]
-		switch {
-		case v.Kind == index.Zeroed:
-			*src = source{kind: sourceZero, sum: s.zeroSum}
-		case v.Kind == index.Cleared:
-			*src = source{kind: sourceNone, sum: s.zeroSum}
-		case v.Bad&bit != 0:
-			*src = source{kind: sourceBad}
-		default:
-			*src = source{kind: sourceDisk, at: v.Place(b, s.blockSize), sum: s.index.Sum(v, b)}
-		}
-	}
-}
-
-// fromHome takes the blocks in mask from the chunk's descriptor.
-func (s *Store) fromHome(j *job, d *format.Descriptor, mask uint16) {
-	for b := range block.PerChunk {
-		if mask&(1<<b) == 0 {
-			continue
-		}
-		src := &j.sources[b]
-		switch d.State(b) {
-		case format.Absent:
-			*src = source{kind: sourceNone, sum: s.zeroSum}
-		case format.Zero:
-			*src = source{kind: sourceZero, sum: s.zeroSum}
-		case format.Present:
-			*src = source{kind: sourceDisk, at: s.slotAddress(d.Slot) + int64(b*s.blockSize), sum: d.Sums[b]}
-		case format.Bad:
-			*src = source{kind: sourceBad}
-		}
 	}
 }
 
@@ -339,9 +281,9 @@ func (s *Store) finishRead(i int32, out *step.Effects) {
 		s.answerRead(i, status)
 		return
 	}
-	if r := s.byHandle[j.handle]; r != nil && j.tries < triesMax {
+	if s.byHandle[j.handle] != nil && s.byNumber[j.top.number] != nil && j.tries < triesMax {
 		before := j.sources
-		if j.tries++; !s.locate(i, r, out) {
+		if j.tries++; !s.locate(i, out) {
 			return // looked at again when its leaf is there
 		}
 		if j.sources != before {

@@ -112,6 +112,43 @@ func (s *Store) leafFor(t *tree, number uint64, job int32, out *step.Effects) (a
 	return i, l.loaded
 }
 
+// leafOf returns the first leaf of t from from on, on the disk or in memory.
+func (s *Store) leafOf(t *tree, from uint64) (number uint64, some bool) {
+	number, some = t.next(from)
+	if dirty, ok := s.leaves.nextDirty(t, from); ok && (!some || dirty < number) {
+		number, some = dirty, true
+	}
+	return number, some
+}
+
+// pinFor makes leaf number of t the job's own, which stays in memory. It reports
+// false if it must be read first.
+func (s *Store) pinFor(i int32, t *tree, number uint64, out *step.Effects) bool {
+	j := s.jobs.table[i]
+	if j.leaf >= 0 {
+		if l := s.leaves.leaves[j.leaf]; l.tree != t || l.number != number {
+			s.unpin(&j.leaf) // it went while the job waited for another
+		}
+	}
+	if j.leaf < 0 {
+		at, ready := s.leafFor(t, number, i, out)
+		if !ready {
+			return false
+		}
+		j.leaf = at
+		s.leaves.leaves[at].pins++
+	}
+	return true
+}
+
+// unpin lets a leaf go that a job holds.
+func (s *Store) unpin(at *int32) {
+	if *at >= 0 {
+		s.leaves.leaves[*at].pins--
+		*at = -1
+	}
+}
+
 func (s *Store) readLeaf(i int32, out *step.Effects) {
 	l := s.leaves.leaves[i]
 	io := s.begin(ioLeaf, i)
@@ -176,9 +213,7 @@ func (s *Store) onLeafRead(i int32, err step.DiskError, out *step.Effects) {
 	if err != step.DiskOK || bad != nil {
 		out.Marks.Hit("store: leaf page lost")
 		l.loseAll()
-		for _, r := range s.replicas {
-			r.damaged = r.damaged || r.tree == l.tree
-		}
+		s.damageReaders(l.tree)
 	}
 	l.buffer.Release()
 	l.buffer = block.Buffer{}
@@ -190,6 +225,31 @@ func (s *Store) onLeafRead(i int32, err step.DiskError, out *step.Effects) {
 	}
 	l.waiters = l.waiters[:0]
 	l.pins--
+}
+
+// damageReaders marks the replicas that read through the layer of a tree of
+// which a page is lost.
+func (s *Store) damageReaders(t *tree) {
+	for _, r := range s.replicas {
+		for l := r.head; l != nil; l = l.parent {
+			r.damaged = r.damaged || l.tree == t || l.under == t
+		}
+		for _, l := range r.snapshots {
+			r.damaged = r.damaged || l.tree == t || l.under == t
+		}
+	}
+}
+
+// changed notes that the descriptor of a chunk in leaf i changed: reads that
+// look from above must find it.
+func (s *Store) changed(i int32, c block.Chunk) {
+	l := s.leaves.leaves[i]
+	s.dirtied(i)
+	child, bit := l.tree.child(l.number), uint64(1)<<(c%format.LeafChunks)
+	if child.Has&bit == 0 {
+		child.Has |= bit
+		l.tree.setChild(l.number, child)
+	}
 }
 
 // dirtied lists a leaf for the next checkpoint.

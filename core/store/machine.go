@@ -47,6 +47,11 @@ type Store struct {
 	replicas   []*replica // by handle
 	byHandle   map[uint32]*replica
 	nextHandle uint32
+	layers     []*layer // by number
+	byNumber   map[uint32]*layer
+	nextLayer  uint32
+	doomed     []*layer // those that go, in the order in which that was decided
+	folding    []*layer // those with two trees
 
 	index index.Index
 	slots *slots.Slots
@@ -61,8 +66,9 @@ type Store struct {
 	destage destager
 	ckpt    checkpoint
 	parked  map[uint32]int // parked records with data in each slot
-	dead    []*tree        // trees of deleted replicas, being freed
+	dead    []*tree        // trees of layers that are gone, being freed
 	reclaim reclaimer
+	merge   merger
 	bitmap  *tree
 	timer   housekeeping
 	opening *opening
@@ -77,9 +83,10 @@ func New(p Params) *Store {
 	}
 	s := &Store{params: p, limits: p.Limits.withDefaults(), random: p.Seed}
 	s.byHandle = make(map[uint32]*replica)
+	s.byNumber = make(map[uint32]*layer)
 	s.parked = make(map[uint32]int)
 	s.index = *index.New(format.LeafChunks)
-	s.nextHandle = 1
+	s.nextHandle, s.nextLayer = 1, 1
 	return s
 }
 

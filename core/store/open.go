@@ -44,6 +44,9 @@ type opening struct {
 	scan     scan
 	verify   verify
 	parked   []format.Parked
+	layers   []layerLink
+	heads    map[uint32]uint32 // number of each replica's head
+	lost     []*tree           // trees of layers with an unreadable page
 }
 
 // Open recovers the store from a disk of capacity bytes. Result: Opened or Failed.
@@ -54,7 +57,7 @@ func (s *Store) Open(now step.Time, capacity int64, out *step.Effects) {
 		return
 	}
 	s.phase = phaseOpening
-	s.opening = &opening{capacity: capacity}
+	s.opening = &opening{capacity: capacity, heads: make(map[uint32]uint32)}
 	o := s.opening
 	for i := range o.supers {
 		o.supers[i] = s.params.Pool.Get(format.PageSize)

@@ -11,6 +11,7 @@ import (
 // parkItem is an unstable record that moves out of the tail's way (rule 4).
 type parkItem struct {
 	handle   uint32
+	layer    uint32
 	position block.Position
 	chunk    block.Chunk
 	blocks   int   // of data to be copied; 0: none, or it is parked already
@@ -51,7 +52,7 @@ func (s *Store) startPark(out *step.Effects) {
 func (s *Store) listParked(r *replica, out *step.Effects) {
 	for i := range r.records {
 		rec := &r.records[i]
-		if rec.Batch > s.ckpt.cut.batch || rec.Kind == format.Resync {
+		if rec.Batch > s.ckpt.cut.batch || !rec.inStream() {
 			continue
 		}
 		if rec.Position.Seq <= r.cut.stable {
@@ -62,7 +63,7 @@ func (s *Store) listParked(r *replica, out *step.Effects) {
 		}
 		out.Marks.Hit("store: park")
 		r.cut.list = append(r.cut.list, int32(i))
-		it := parkItem{handle: r.handle, position: rec.Position, chunk: rec.Range.First.Chunk()}
+		it := parkItem{handle: r.handle, layer: rec.Layer, position: rec.Position, chunk: rec.Range.First.Chunk()}
 		if rec.Batch != 0 && rec.Kind == format.Write {
 			it.blocks = int(rec.Range.Count)
 		}
@@ -207,10 +208,14 @@ func (s *Store) parkedRecord(r *replica, rec *record) format.Parked {
 	p := format.Parked{Record: format.Record{
 		Kind: rec.Kind, FUA: rec.FUA, Handle: r.handle, Position: rec.Position, Stable: r.cut.stable, Range: rec.Range,
 	}}
+	if rec.Kind == format.Snap || rec.Kind == format.DelSnap {
+		shape := r.shapeOf(rec.Position.Seq)
+		p.Record.Layer, p.Record.Parent = shape.id, shape.parent
+	}
 	if rec.Kind != format.Write && rec.Kind != format.Map {
 		return p
 	}
-	v := s.versionOf(index.Key{Handle: r.handle, Chunk: rec.Range.First.Chunk()}, rec.Position)
+	v := s.versionOf(index.Key{Layer: rec.Layer, Chunk: rec.Range.First.Chunk()}, rec.Position)
 	invariant.That(v != nil, "an unstable record is in the index")
 	p.Bad, p.At = v.Bad, v.At
 	n := 0
@@ -258,7 +263,7 @@ func (s *Store) adoptParked() {
 			rec.Blocks = 0
 			at, copied := s.copyOf(r.handle, rec.Position)
 			for c := rec.Range.First.Chunk(); rec.Range.Count > 0 && c.First() < rec.Range.End(); c++ {
-				if v := s.versionOf(index.Key{Handle: r.handle, Chunk: c}, rec.Position); v != nil {
+				if v := s.versionOf(index.Key{Layer: rec.Layer, Chunk: c}, rec.Position); v != nil {
 					v.Batch = 0
 					if copied {
 						v.At = at

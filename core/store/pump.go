@@ -31,6 +31,7 @@ func (s *Store) pump(out *step.Effects) {
 	s.driveCheckpoint(out)
 	s.driveDestage(out)
 	s.driveReclaim(out)
+	s.driveMerge(out)
 	s.driveCalm(out)
 	s.driveCheckpoint(out)
 	s.writeBatches(out)
@@ -50,12 +51,17 @@ func (s *Store) unfinished() bool {
 
 // arm asks for the next tick while there is something to do.
 func (s *Store) arm(out *step.Effects) {
-	if s.timer.armed || s.phase != phaseOpen || !s.unfinished() {
+	merging := s.merging()
+	if s.timer.armed || s.phase != phaseOpen || !merging && !s.unfinished() {
 		return
+	}
+	every := tickEvery
+	if merging && !s.merge.stuck {
+		every = mergeEvery
 	}
 	s.timer.armed = true
 	s.timer.generation++
-	out.After(s.now, tickEvery, step.Tag{Owner: s.params.Owner, Slot: timerSlot, Generation: s.timer.generation})
+	out.After(s.now, every, step.Tag{Owner: s.params.Owner, Slot: timerSlot, Generation: s.timer.generation})
 }
 
 func (s *Store) onTimer(tag step.Tag, out *step.Effects) {

@@ -49,7 +49,14 @@ func barrier(k format.Kind) bool {
 
 // shrinks reports whether a record may take a chunk's slot away.
 func shrinks(k format.Kind) bool {
-	return k == format.ZeroRange || k == format.Resync || k == format.Reset || k == format.Delete
+	switch k {
+	case format.ZeroRange, format.Resync, format.Reset, format.Delete:
+		return true
+	case format.Snap, format.Open: // what follows goes to another layer
+		return true
+	default:
+		return false
+	}
 }
 
 // enqueue puts a record at the end of its replica's line.
@@ -181,11 +188,19 @@ func (s *Store) Append(now step.Time, h Handle, rec message.Record, payload bloc
 	switch rec.Op {
 	case message.OpWrite:
 		record.Kind, record.Sums = format.Write, rec.Checksums
-		st = s.appendWrite(r, record, payload, 0, out)
+		st = s.appendWrite(r, r.head, record, payload, 0, out)
 	case message.OpZero:
 		record.Kind = format.ZeroRange
 		s.enqueue(r, record, block.Buffer{}, 0)
 		r.shrinking++
+	case message.OpSnap:
+		record.Kind, record.Range, record.Layer, record.Parent = format.Snap, block.Range{}, rec.Layer, rec.Parent
+		s.enqueue(r, record, block.Buffer{}, 0)
+		r.shrinking++
+		r.snaps++
+	case message.OpDelSnap:
+		record.Kind, record.Range, record.Layer = format.DelSnap, block.Range{}, rec.Layer
+		s.enqueue(r, record, block.Buffer{}, 0)
 	default:
 		record.Kind, record.Range = format.Nop, block.Range{}
 		s.enqueue(r, record, block.Buffer{}, 0)
@@ -231,6 +246,17 @@ func (s *Store) checkAppend(r *replica, rec *message.Record, payload block.Buffe
 			}
 			return message.WrongState
 		}
+	case message.OpSnap:
+		if rec.Layer == 0 {
+			return message.WrongState
+		}
+		if !s.mayDeepen(r) || !s.fits(0, s.zeroSlack()) {
+			return message.NoSpace
+		}
+	case message.OpDelSnap:
+		if rec.Layer == 0 {
+			return message.WrongState
+		}
 	case message.OpNop:
 	default:
 		return message.WrongState
@@ -238,16 +264,22 @@ func (s *Store) checkAppend(r *replica, rec *message.Record, payload block.Buffe
 	return message.OK
 }
 
+// mayDeepen reports whether one more snapshot may be below r's head.
+func (s *Store) mayDeepen(r *replica) bool {
+	all, staying := r.head.depth()
+	return staying+r.snaps < layersMax && all+r.snaps < depthMax
+}
+
 // appendWrite queues a record with data: through a fresh slot if it covers a
 // chunk and one can be spared, else through the journal.
-func (s *Store) appendWrite(r *replica, rec format.Record, payload block.Buffer, token uint64, out *step.Effects) message.Status {
+func (s *Store) appendWrite(r *replica, l *layer, rec format.Record, payload block.Buffer, token uint64, out *step.Effects) message.Status {
 	if rec.Holds() == 0xffff && s.slots.Free() > s.need()+s.reserve() {
-		return s.appendMapped(r, rec, payload, token, out)
+		return s.appendMapped(r, l, rec, payload, token, out)
 	}
 	if rec.Holds() == 0xffff {
 		out.Marks.Hit("store: full chunk through the journal")
 	}
-	reserve := !s.hasRoomAtHome(r, rec.Range.First.Chunk())
+	reserve := r.shrinking > 0 || !s.hasRoomAtHome(l, rec.Range.First.Chunk())
 	i := s.enqueueData(r, rec, payload, token, reserve)
 	switch s.admit(reserve) {
 	case admitNow:
@@ -289,12 +321,12 @@ func (s *Store) unqueue(r *replica, i int32) {
 
 // appendMapped writes a whole chunk to a fresh slot; the record follows once
 // that is done (rule 15).
-func (s *Store) appendMapped(r *replica, rec format.Record, payload block.Buffer, token uint64, out *step.Effects) message.Status {
-	slot, ok := s.slots.Alloc(r.hint)
+func (s *Store) appendMapped(r *replica, l *layer, rec format.Record, payload block.Buffer, token uint64, out *step.Effects) message.Status {
+	slot, ok := s.slots.Alloc(l.hint)
 	if !ok {
 		return message.NoSpace
 	}
-	r.hint = slot + 1
+	l.hint = slot + 1
 	if rec.Kind == format.Write {
 		rec.Kind = format.Map
 	}
@@ -325,11 +357,8 @@ func (s *Store) onMapWritten(i int32) {
 
 // hasRoomAtHome reports whether a write to the chunk needs no slot of its own
 // when it goes home.
-func (s *Store) hasRoomAtHome(r *replica, c block.Chunk) bool {
-	if r.shrinking > 0 {
-		return false
-	}
-	if i := s.index.Find(index.Key{Handle: r.handle, Chunk: c}); i != index.None {
+func (s *Store) hasRoomAtHome(l *layer, c block.Chunk) bool {
+	if i := s.index.Find(index.Key{Layer: l.number, Chunk: c}); i != index.None {
 		mapped := false // its slot becomes the chunk's; what drops it drops everything newer too
 		for v := s.index.Chunk(i).Newest; v != index.None; v = s.index.Older(v) {
 			k := s.index.Version(v).Kind
@@ -342,6 +371,13 @@ func (s *Store) hasRoomAtHome(r *replica, c block.Chunk) bool {
 			return true
 		}
 	}
-	d := s.leaves.peek(r.tree, c)
+	t := l.tree
+	if d := s.leaves.peek(t, c); l.under != nil && l.down && (d == nil || d.Empty()) {
+		if d == nil && t.has(uint64(c)/format.LeafChunks, int(c%format.LeafChunks)) {
+			return false // which tree it goes to is not known without reading
+		}
+		t = l.under
+	}
+	d := s.leaves.peek(t, c)
 	return d != nil && d.Slot != 0
 }

@@ -38,10 +38,7 @@ func (s *Store) runReclaim(i int32, out *step.Effects) {
 			break
 		}
 		t := s.dead[0]
-		number, some := t.next(0)
-		if dirty, ok := s.leaves.nextDirty(t, 0); ok && (!some || dirty < number) {
-			number, some = dirty, true
-		}
+		number, some := s.leafOf(t, 0)
 		if t.lost || !some {
 			s.endTree(t)
 			out.Marks.Hit("store: tree freed")

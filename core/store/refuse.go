@@ -74,6 +74,13 @@ func (s *Store) takeBack(r *replica, i int32) {
 	if shrinks(o.record.Kind) {
 		r.shrinking--
 	}
+	switch o.record.Kind {
+	case format.Snap:
+		r.snaps--
+	case format.Resync:
+		r.find(o.record.Layer).pushes--
+	default:
+	}
 	o.payload.Release()
 	o.payload = block.Buffer{}
 	s.freeOp(i)

@@ -22,9 +22,10 @@ type replica struct {
 	gone    bool // Delete was called
 	fenced  bool // a Reset or Delete is on its way: nothing goes home meanwhile
 
-	shrinking int    // queued records that may take slots away
-	resets    int    // queued Resets
-	hint      uint32 // the slot that suits its next chunk
+	shrinking int // queued records that may take slots away
+	resets    int // queued Resets
+	snaps     int // queued snapshots
+	pins      int // merges of what it reads wait
 
 	appended  block.Position // of the last call of Append, Truncate or Continue
 	last      block.Position // accepted
@@ -43,14 +44,16 @@ type replica struct {
 	rooted  Meta // as of the last sealed batch
 	metas   []pendingMeta
 	born    uint64 // batch of its Create; 0: in a root
-	tree    *tree
-	used    uint64 // slots at home
+	in      bool   // that batch is sealed
 	base    block.Position
 	records []record // accepted and still in the journal or parked, in journal order
-	first   int      // records[:first] are gone
 	cursor  int      // records[:cursor] were offered to the destager
 	homing  int      // chunks on their way home
 	pages   []uint64 // of its parked records
+
+	head      *layer
+	snapshots []*layer // its own, in the order in which they were taken
+	shapes    []shape  // of the records in records
 
 	ops       opList
 	active    bool // in the queue's list
@@ -70,8 +73,9 @@ type record struct {
 	Batch    uint64 // 0: parked
 	Kind     format.Kind
 	FUA      bool
+	Blocks   uint8  // of data in the ring
+	Layer    uint32 // that it writes to, opened or deleted; 0: none
 	Range    block.Range
-	Blocks   uint8 // of data in the ring
 }
 
 // cutState is what a checkpoint froze when it chose its cut.
@@ -86,10 +90,15 @@ type cutState struct {
 	in       bool    // the replica existed at the cut
 }
 
+// inStream reports whether the record has a seq.
+func (rec *record) inStream() bool {
+	return rec.Kind != format.Resync && rec.Kind != format.Open && rec.Kind != format.Drop
+}
+
 // record returns the remembered stream record of seq.
 func (r *replica) record(seq block.Seq) *record {
 	for i := len(r.records) - 1; i >= 0; i-- {
-		if rec := &r.records[i]; rec.Position.Seq == seq && rec.Kind != format.Resync {
+		if rec := &r.records[i]; rec.Position.Seq == seq && rec.inStream() {
 			return rec
 		}
 	}
@@ -102,9 +111,13 @@ func (r *replica) journalable() block.Seq { return min(r.stable, r.entered) }
 
 // info returns the replica's state as its caller sees it.
 func (r *replica) info() ReplicaInfo {
+	used := r.head.used()
+	for _, l := range r.snapshots {
+		used += l.used()
+	}
 	return ReplicaInfo{
 		Handle: Handle(r.handle), Replica: r.id, Volume: r.volume, Blocks: r.blocks, Meta: r.meta,
-		LastAccepted: r.last, Durable: r.durable, Stable: r.stable, Damaged: r.damaged, UsedChunks: r.used,
+		LastAccepted: r.last, Durable: r.durable, Stable: r.stable, Damaged: r.damaged, UsedChunks: used,
 	}
 }
 
@@ -139,11 +152,10 @@ func (s *Store) replica(h Handle) *replica {
 	return r
 }
 
-// addReplica makes the entry of a replica with an empty tree.
+// addReplica makes the entry of a replica; it has no head yet.
 func (s *Store) addReplica(handle uint32, id block.ReplicaID, vol block.VolumeID, blocks uint64, meta Meta) *replica {
 	r := &replica{handle: handle, id: id, volume: vol, blocks: blocks, meta: meta, rooted: meta}
 	r.ops = opList{head: index.None, tail: index.None}
-	r.tree = s.newTree(leavesOf(blocks))
 	at, _ := slices.BinarySearchFunc(s.replicas, handle, func(r *replica, h uint32) int { return int(r.handle) - int(h) })
 	s.replicas = slices.Insert(s.replicas, at, r)
 	s.byHandle[handle] = r

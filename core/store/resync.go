@@ -22,17 +22,19 @@ type listPlan struct {
 	finished bool
 }
 
-// ListChanged lists the chunks of h with a change above since, from cursor (0 =
-// start) on, at most a few thousand a call. Result: ChangesDone.
-func (s *Store) ListChanged(now step.Time, h Handle, since block.Seq, cursor, token uint64, out *step.Effects) {
+// ListChanged lists the chunks of one layer of h, 0 being its head, with a change
+// above since, from cursor (0 = start) on, at most a few thousand a call. Result:
+// ChangesDone.
+func (s *Store) ListChanged(now step.Time, h Handle, id block.LayerID, since block.Seq, cursor, token uint64, out *step.Effects) {
 	s.now = max(s.now, now)
 	r := s.replica(h)
-	if r == nil {
-		s.result(Result{Kind: ChangesDone, Status: s.refusal(), Handle: h, Token: token})
+	if r == nil || r.find(id) == nil {
+		s.refuse(ChangesDone, r, h, token)
 		return
 	}
 	i := s.newJob(jobList, r, token)
-	s.jobs.table[i].list = listPlan{since: since, leaf: cursor, stable: r.stable}
+	s.jobs.table[i].layer = r.find(id)
+	s.jobs.table[i].list = listPlan{since: since, leaf: cursor, stable: min(r.stable, r.last.Seq)}
 	s.runList(i, out)
 }
 
@@ -40,19 +42,21 @@ func (s *Store) ListChanged(now step.Time, h Handle, since block.Seq, cursor, to
 func (s *Store) runList(i int32, out *step.Effects) {
 	j := s.jobs.table[i]
 	p := &j.list
-	r := s.byHandle[j.handle]
-	if r == nil {
+	l := j.layer
+	if s.byHandle[j.handle] == nil || s.byNumber[l.number] == nil {
 		s.result(Result{Kind: ChangesDone, Status: message.NoReplica, Handle: Handle(j.handle), Token: j.token})
 		s.endJob(i)
 		return
 	}
-	pending := s.pendingLeaves(r, p.leaf)
+	pending := s.pendingLeaves(l, p.leaf)
 	for len(p.changes) < changesMax {
-		home, some := r.tree.next(p.leaf)
-		next := uint64(0)
-		if cached, ok := s.leaves.nextDirty(r.tree, p.leaf); ok && (!some || cached < home) {
-			home, some = cached, true
+		home, some := s.leafOf(l.tree, p.leaf)
+		if l.under != nil {
+			if lower, ok := s.leafOf(l.under, p.leaf); ok && (!some || lower < home) {
+				home, some = lower, true
+			}
 		}
+		next := uint64(0)
 		for len(pending) > 0 && pending[0] < p.leaf {
 			pending = pending[1:]
 		}
@@ -70,11 +74,9 @@ func (s *Store) runList(i int32, out *step.Effects) {
 			break
 		}
 		p.leaf = next
-		at, ready := s.leafFor(r.tree, next, i, out)
-		if !ready {
+		if !s.listLeaf(i, out) {
 			return
 		}
-		s.listLeaf(r, p, &s.leaves.leaves[at].content)
 		p.leaf++
 	}
 	res := Result{Kind: ChangesDone, Handle: Handle(j.handle), Token: j.token, Changes: p.changes, Position: block.Position{Seq: p.stable}}
@@ -86,12 +88,30 @@ func (s *Store) runList(i int32, out *step.Effects) {
 	s.endJob(i)
 }
 
-// listLeaf adds the changed chunks of one leaf.
-func (s *Store) listLeaf(r *replica, p *listPlan, content *format.Leaf) {
+// listLeaf adds the changed chunks of one leaf. It reports false if it must be
+// read first.
+func (s *Store) listLeaf(i int32, out *step.Effects) bool {
+	j := s.jobs.table[i]
+	p, l := &j.list, j.layer
+	if !s.pinFor(i, l.tree, p.leaf, out) {
+		return false
+	}
+	var lower *format.Leaf
+	if l.under != nil && p.leaf < l.under.leaves {
+		at, ready := s.leafFor(l.under, p.leaf, i, out)
+		if !ready {
+			return false
+		}
+		lower = &s.leaves.leaves[at].content
+	}
+	content := &s.leaves.leaves[j.leaf].content
 	for n := range content {
 		chunk := block.Chunk(p.leaf*format.LeafChunks + uint64(n))
 		last := content[n].LastSeq
-		if c := s.index.Find(index.Key{Handle: r.handle, Chunk: chunk}); c != index.None {
+		if lower != nil {
+			last = max(last, lower[n].LastSeq)
+		}
+		if c := s.index.Find(index.Key{Layer: l.number, Chunk: chunk}); c != index.None {
 			for v := s.index.Chunk(c).Newest; v != index.None; v = s.index.Older(v) {
 				last = max(last, s.index.Version(v).LastSeq)
 			}
@@ -100,12 +120,14 @@ func (s *Store) listLeaf(r *replica, p *listPlan, content *format.Leaf) {
 			p.changes = append(p.changes, message.Change{Chunk: chunk, LastSeq: last})
 		}
 	}
+	s.unpin(&j.leaf)
+	return true
 }
 
 // pendingLeaves returns the leaves from from on that the index has chunks of.
-func (s *Store) pendingLeaves(r *replica, from uint64) []uint64 {
+func (s *Store) pendingLeaves(l *layer, from uint64) []uint64 {
 	var list []uint64
-	for i := s.index.First(r.handle); i != index.None; i = s.index.Next(i) {
+	for i := s.index.First(l.number); i != index.None; i = s.index.Next(i) {
 		if leaf := uint64(s.index.Chunk(i).Key.Chunk) / format.LeafChunks; leaf >= from {
 			list = append(list, leaf)
 		}

@@ -12,7 +12,7 @@ import (
 func (r *rig) listAll(h Handle) (changes []message.Change, stable block.Seq) {
 	r.t.Helper()
 	for cursor := uint64(0); ; {
-		r.store.ListChanged(r.now, h, 0, cursor, r.next(), &r.out)
+		r.store.ListChanged(r.now, h, 0, 0, cursor, r.next(), &r.out)
 		r.settle()
 		res := r.expect(ChangesDone)
 		if res.Status != message.OK {
@@ -29,13 +29,13 @@ func (r *rig) listAll(h Handle) (changes []message.Change, stable block.Seq) {
 // copyChunk brings a chunk from one replica to another, but for the blocks in live.
 func (r *rig) copyChunk(from, to Handle, c block.Chunk, apply uint16) {
 	r.t.Helper()
-	r.store.Pull(r.now, from, c, r.next(), &r.out)
+	r.store.Pull(r.now, from, 0, c, r.next(), &r.out)
 	r.settle()
 	got := r.expect(PullDone)
 	if got.Status != message.OK {
 		r.t.Fatalf("pull of chunk %d: status %d", c, got.Status)
 	}
-	if st := r.store.Push(r.now, to, apply, got.Content, got.Payload, r.next(), &r.out); st != message.OK {
+	if st := r.store.Push(r.now, to, 0, apply, got.Content, got.Payload, r.next(), &r.out); st != message.OK {
 		r.t.Fatalf("push of chunk %d: status %d", c, st)
 	}
 	r.settle()

@@ -205,7 +205,7 @@ func (r *rig) expect(kind ResultKind) Result {
 
 func (r *rig) create(n byte, blocks uint64) Handle {
 	r.t.Helper()
-	h, st := r.store.Create(r.now, block.ReplicaID{n}, block.VolumeID{n}, blocks, Meta{Complete: true}, r.next(), &r.out)
+	h, st := r.store.Create(r.now, block.ReplicaID{n}, block.VolumeID{n}, blocks, Image{}, Meta{Complete: true}, r.next(), &r.out)
 	if st != message.OK {
 		r.t.Fatalf("create: status %d", st)
 	}
@@ -259,7 +259,7 @@ func (r *rig) stable(h Handle, seq block.Seq) {
 // read returns the content of a range once everything is settled.
 func (r *rig) read(h Handle, first block.Block, count uint32) (Result, []byte) {
 	r.t.Helper()
-	r.store.Read(r.now, h, block.Range{First: first, Count: count}, r.next(), &r.out)
+	r.store.Read(r.now, h, 0, block.Range{First: first, Count: count}, r.next(), &r.out)
 	r.settle()
 	res := r.expect(ReadDone)
 	return res, res.Payload.Bytes()

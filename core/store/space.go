@@ -72,7 +72,9 @@ func (s *Store) needBeside(chunks, blocks, slack int) int {
 	leaves := s.index.Leaves() + s.leaves.dirty + s.queue.leaves
 	records := s.journal.records + s.queue.records
 	const recordsPerPage = 28 // of the longest records
-	pages := 2*leaves + 3*len(s.replicas) + 2*s.slots.Groups() + records/recordsPerPage + 2*len(s.replicas)/format.TableVolumes + 8
+	trees := len(s.replicas) + len(s.folding) + min(len(s.layers)-len(s.replicas), leaves)
+	tables := 2*(len(s.replicas)+1)/format.TableVolumes + 2*(len(s.layers)+len(s.dead)+1)/format.TableLayers
+	pages := 2*leaves + 3*trees + 2*s.slots.Groups() + records/recordsPerPage + tables + 12
 	return chunks + parked + (pages+s.pagesPerSlot()-1)/s.pagesPerSlot() + slack
 }
 

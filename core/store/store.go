@@ -19,6 +19,17 @@
 // So the state after any crash is a prefix of every replica's stream, at least
 // up to what was durable.
 //
+// A replica's content is a stack of layers, of which the head takes its writes:
+//
+//	snapshot ◀── snapshot ◀── head        each a map from chunk to descriptor;
+//	    ▲                                 what one has not is that of the one below
+//	    └──── head of a clone
+//
+// SNAP closes the head and opens an empty one on it. A layer that is deleted is
+// merged into the only one that stands on it, see merger; with several it waits.
+// Records that shape layers take effect on disk when they are stable, like all
+// others, and until then a truncation undoes them.
+//
 // Alignment: journal headers and metadata pages are 4 KiB, and so are their
 // places. Data is written and read in whole blocks, whatever their size: with
 // blocks below 4 KiB a disk must take offsets and lengths of a block's size.
@@ -84,8 +95,8 @@ type ReplicaInfo struct {
 	LastAccepted block.Position // of the last record whose journal write completed
 	Durable      block.Seq
 	Stable       block.Seq
-	Damaged      bool // recovery met corruption and cut this replica's records
-	UsedChunks   uint64
+	Damaged      bool   // recovery met corruption and cut this replica's records
+	UsedChunks   uint64 // of its head and its snapshots
 }
 
 // ResultKind says which of Result's fields mean something.
@@ -108,6 +119,7 @@ const (
 	ChangesDone              // Handle, Token, Changes, Cursor, Position.Seq = stable
 	PullDone                 // Handle, Token, Status, Chunk content
 	PushDone                 // Handle, Token, Status: the push is accepted
+	MeasureDone              // Handle, Token, Status, Usage
 )
 
 // Result is one thing the store's caller waits for. Payload is one reference
@@ -122,10 +134,16 @@ type Result struct {
 	Cursor    uint64 // 0: the end
 	Changes   []message.Change
 	Content   ChunkContent
+	Usage     Usage
 	Checksums block.Checksums // of ReadDone, one a block of its range
 	Payload   block.Buffer
 	Text      string
 }
+
+// Usage is the space that a layer takes at home, in bytes: used by it, and of
+// that what only it uses, so that it would come back if the layer was deleted.
+// The rest is shared: the layers that stand on it would take it over.
+type Usage struct{ Used, Exclusive, Shared int64 }
 
 // ChunkContent describes what a chunk of a layer holds. Its data travels
 // beside it as one buffer of a whole chunk, each present block at its place.

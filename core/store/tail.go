@@ -61,6 +61,12 @@ func (s *Store) runTail(i int32, out *step.Effects) {
 			return
 		case format.ZeroRange:
 			m.Op = message.OpZero
+		case format.Snap, format.DelSnap:
+			shape := r.shapeOf(rec.Position.Seq)
+			m.Op, m.Layer, m.Parent = message.OpSnap, shape.id, shape.parent
+			if rec.Kind == format.DelSnap {
+				m.Op = message.OpDelSnap
+			}
 		default:
 			m.Op, m.Range = message.OpNop, block.Range{}
 		}
@@ -73,7 +79,7 @@ func (s *Store) runTail(i int32, out *step.Effects) {
 // locateRecord finds the data of one record. False: it went home.
 func (s *Store) locateRecord(j *job, rec *record, m *message.Record) bool {
 	j.chunk, j.first, j.count = rec.Range.First.Chunk(), rec.Range.First.Offset(), int(rec.Range.Count)
-	v := s.versionOf(index.Key{Handle: j.handle, Chunk: j.chunk}, rec.Position)
+	v := s.versionOf(index.Key{Layer: rec.Layer, Chunk: j.chunk}, rec.Position)
 	if v == nil {
 		return false
 	}
@@ -128,14 +134,20 @@ func (s *Store) endTail(i int32, status message.Status) {
 	s.endJob(i)
 }
 
-// Push replaces the blocks in apply of a chunk by content that is stable at its
-// source; blocks neither present nor zero are cleared. The payload's reference
-// is taken over if the answer is OK. Result: PushDone.
-func (s *Store) Push(now step.Time, h Handle, apply uint16, content ChunkContent, payload block.Buffer, token uint64, out *step.Effects) message.Status {
+// Push replaces the blocks in apply of a chunk of one layer of h, 0 being its
+// head, by content that is stable at its source; blocks neither present nor zero
+// are cleared. The payload's reference is taken over if the answer is OK.
+// Result: PushDone. BehindSeq: that layer is not opened and stable here yet, or not done
+// with taking over one that was deleted.
+func (s *Store) Push(now step.Time, h Handle, id block.LayerID, apply uint16, content ChunkContent, payload block.Buffer, token uint64, out *step.Effects) message.Status {
 	s.now = max(s.now, now)
 	r := s.replica(h)
 	if r == nil {
 		return s.refusal()
+	}
+	l := r.find(id)
+	if l == nil || l.under != nil || r.snaps+r.resets > 0 || max(l.opened, l.sealed) > r.stable {
+		return message.BehindSeq
 	}
 	holds := apply & content.Present
 	if content.Present&content.Zero != 0 || !r.has(content.Chunk) ||
@@ -143,7 +155,7 @@ func (s *Store) Push(now step.Time, h Handle, apply uint16, content ChunkContent
 		return message.WrongState
 	}
 	rec := format.Record{
-		Kind: format.Resync, Range: block.Range{First: content.Chunk.First(), Count: block.PerChunk},
+		Kind: format.Resync, Layer: id, Range: block.Range{First: content.Chunk.First(), Count: block.PerChunk},
 		Apply: apply, Present: content.Present, Zero: content.Zero, LastSeq: content.LastSeq,
 	}
 	n := 0
@@ -162,11 +174,12 @@ func (s *Store) Push(now step.Time, h Handle, apply uint16, content ChunkContent
 		payload.Release()
 		s.enqueue(r, rec, block.Buffer{}, token)
 		r.shrinking++
-	} else if st := s.appendWrite(r, rec, payload, token, out); st != message.OK {
+	} else if st := s.appendWrite(r, l, rec, payload, token, out); st != message.OK {
 		return st
 	} else {
 		r.shrinking++
 	}
+	l.pushes++
 	s.timer.touched = s.now
 	s.pump(out)
 	return message.OK

@@ -282,7 +282,7 @@ func TestRotAtHomeIsCorruptUntilOverwritten(t *testing.T) {
 	r.durable(h, 1, 1, 9)
 	r.stable(h, 9)
 	r.wait(2 * time.Minute)
-	d := r.store.leaves.peek(r.store.replica(h).tree, 0)
+	d := r.store.leaves.peek(r.store.replica(h).head.tree, 0)
 	r.disk.data[r.store.slotAddress(d.Slot)+4*64] ^= 1
 	if res, _ := r.read(h, 4, 1); res.Status != message.Corrupt {
 		t.Fatalf("status %d, want Corrupt", res.Status)
@@ -396,7 +396,7 @@ func TestALostLeafDamagesItsReplicaOnly(t *testing.T) {
 	r.stable(a, 3)
 	r.stable(b, 3)
 	r.wait(2 * time.Minute)
-	page := r.store.replica(a).tree.child(0).Page
+	page := r.store.replica(a).head.tree.child(0).Page
 	r.disk.data[r.store.pageAddress(page)+100] ^= 1
 	r.open()
 	r.expect(Opened)
@@ -415,7 +415,7 @@ func TestReleasedSpaceWaitsForReaders(t *testing.T) { // rule 17
 	r := newRig(t, 1, small())
 	h := r.create(1, 64)
 	r.durable(h, 1, 1, 3)
-	r.store.Read(r.now, h, block.Range{First: 2, Count: 1}, 1, &r.out)
+	r.store.Read(r.now, h, 0, block.Range{First: 2, Count: 1}, 1, &r.out)
 	r.collect()
 	read := r.flight[len(r.flight)-1]
 	r.flight = r.flight[:len(r.flight)-1]

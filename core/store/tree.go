@@ -12,6 +12,8 @@ type tree struct {
 	leaves uint64
 	root   *node
 	page   format.Child // of the root node, as last written
+	used   uint64       // slots
+	homing int          // chunks on their way into it
 	dead   bool
 	lost   bool // an interior page was unreadable: nothing below can be trusted
 }
@@ -50,6 +52,21 @@ func (t *tree) child(i uint64) format.Child {
 		n = n.kids[childAt(i, level)]
 	}
 	return format.Child{}
+}
+
+// has reports whether leaf i may have anything of its chunk at.
+func (t *tree) has(i uint64, at int) bool {
+	if t.lost || i >= t.leaves {
+		return t.lost
+	}
+	n := t.root
+	for level := t.height; n != nil; level-- {
+		if level == 1 {
+			return n.child[childAt(i, 1)].Has&(1<<at) != 0
+		}
+		n = n.kids[childAt(i, level)]
+	}
+	return false
 }
 
 // setChild changes the reference to leaf i; the path above becomes dirty.

@@ -94,8 +94,10 @@ func (s *Store) surviveLoss(it *walkItem, out *step.Effects) bool {
 		return false
 	}
 	out.Marks.Hit("store: replica damaged by a lost page")
+	if it.kind == format.PageInterior {
+		s.opening.lost = append(s.opening.lost, it.tree)
+	}
 	for _, r := range s.replicas {
-		r.damaged = r.damaged || r.tree == it.tree
 		if it.kind == format.PageParked && uint64(r.handle) == it.index {
 			r.damaged, r.cutOff, r.torn = true, true, true
 			r.last = r.base
@@ -112,11 +114,10 @@ func (s *Store) takePage(it *walkItem, body []byte, count int) error {
 		if err != nil {
 			return err
 		}
-		s.nextHandle = max(s.nextHandle, root.NextHandle)
+		s.nextHandle, s.nextLayer = max(s.nextHandle, root.NextHandle), max(s.nextLayer, root.NextLayer)
 		s.ckpt.rootPage = it.ref.Page
-		s.ckpt.table = s.newTree(uint64(root.Pages))
-		s.ckpt.table.height = root.Height
-		s.walkTree(s.ckpt.table, root.Table, format.PageTable)
+		s.ckpt.table.volumes = s.walkTable(&root.Volumes, format.PageTable)
+		s.ckpt.table.layers = s.walkTable(&root.Layers, format.PageLayers)
 	case format.PageInterior:
 		return s.takeInterior(it, body)
 	case format.PageBitmap:
@@ -128,6 +129,14 @@ func (s *Store) takePage(it *walkItem, body []byte, count int) error {
 		}
 		for i := range volumes {
 			s.takeVolume(&volumes[i])
+		}
+	case format.PageLayers:
+		layers, err := format.DecodeLayers(body, count, nil)
+		if err != nil {
+			return err
+		}
+		for i := range layers {
+			s.takeLayer(&layers[i])
 		}
 	case format.PageParked:
 		next, err := format.DecodeParked(body, count, func(p *format.Parked) { s.opening.parked = append(s.opening.parked, *p) })
@@ -179,24 +188,109 @@ func (s *Store) takeInterior(it *walkItem, body []byte) error {
 	return nil
 }
 
+// walkTable lists the root page of a table.
+func (s *Store) walkTable(t *format.Table, kind format.PageKind) *tree {
+	made := s.newTree(uint64(t.Pages))
+	made.height = t.Height
+	s.walkTree(made, t.Root, kind)
+	return made
+}
+
 // takeVolume makes the replica of a table entry.
 func (s *Store) takeVolume(v *format.Volume) {
-	if v.Dead {
-		t := s.newTree(v.Blocks)
-		t.height, t.dead = v.Height, true
-		s.dead = append(s.dead, t)
-		s.walkTree(t, v.Root, format.PageLeaf)
-		return
-	}
 	r := s.addReplica(v.Handle, v.Replica, v.Volume, v.Blocks, Meta(v.Meta))
-	r.tree.height = v.Height
-	r.damaged, r.cutOff, r.stable, r.used = v.Damaged, v.Damaged, v.Stable, v.Used
+	r.damaged, r.cutOff, r.stable, r.in = v.Damaged, v.Damaged, v.Stable, true
 	r.base, r.last = v.Base, v.Last
 	r.controls, r.rootedControls = v.Controls, v.Controls
-	s.walkTree(r.tree, v.Root, format.PageLeaf)
+	s.opening.heads[v.Handle] = v.Head
 	if v.Parked.Page != 0 {
 		s.opening.walk.items = append(s.opening.walk.items, walkItem{kind: format.PageParked, ref: v.Parked, index: uint64(v.Handle)})
 	}
+}
+
+// takeLayer makes the layer of a table entry, or goes on with the freeing of
+// what is left of one.
+func (s *Store) takeLayer(e *format.Layer) {
+	if e.Freed {
+		t := s.newTree(e.Blocks)
+		t.height, t.dead = e.Tree.Height, true
+		s.dead = append(s.dead, t)
+		s.walkTree(t, e.Tree.Root, format.PageLeaf)
+		return
+	}
+	l := &layer{
+		number: e.Number, id: e.ID, blocks: e.Blocks, tree: s.takeTree(&e.Tree, e.Blocks), down: e.Down, reach: e.Reach,
+		born: true, shut: e.ID != 0, closed: e.Closed, deleted: e.Doomed, doomed: e.Doomed,
+	}
+	if e.Under.Height > 0 {
+		l.under = s.takeTree(&e.Under, e.Reach)
+	}
+	s.opening.layers = append(s.opening.layers, layerLink{layer: l, parent: e.Parent, owner: e.Owner})
+}
+
+func (s *Store) takeTree(e *format.Tree, blocks uint64) *tree {
+	t := s.newTree(leavesOf(blocks))
+	t.height, t.used = e.Height, e.Used
+	s.walkTree(t, e.Root, format.PageLeaf)
+	return t
+}
+
+// layerLink is a layer whose neighbours may not be read yet.
+type layerLink struct {
+	layer         *layer
+	parent, owner uint32
+}
+
+// linkLayers puts the layers together: each has a place in the tree of layers,
+// each replica one head (I12). It reports false where that cannot be.
+func (s *Store) linkLayers() bool {
+	o := s.opening
+	slices.SortFunc(o.layers, func(a, b layerLink) int { return cmp.Compare(a.layer.number, b.layer.number) })
+	for i := range o.layers {
+		k := &o.layers[i]
+		if s.byNumber[k.layer.number] != nil || k.layer.number >= s.nextLayer {
+			return false
+		}
+		if k.parent != 0 {
+			p := s.byNumber[k.parent] // below its own number: linked already
+			if p == nil || !p.shut || p.blocks > k.layer.blocks {
+				return false
+			}
+			k.layer.parent = p
+			p.kids = append(p.kids, k.layer)
+		}
+		s.addLayer(k.layer)
+		if k.layer.under != nil {
+			s.folding = append(s.folding, k.layer)
+		}
+		if k.layer.doomed {
+			s.doomed = append(s.doomed, k.layer)
+		}
+		if k.owner != 0 && !s.linkOwner(k) {
+			return false
+		}
+	}
+	for _, r := range s.replicas {
+		if r.head = s.byNumber[o.heads[r.handle]]; r.head == nil || r.head.owner != r || r.head.shut {
+			return false
+		}
+	}
+	for _, t := range o.lost {
+		s.damageReaders(t)
+	}
+	return true
+}
+
+func (s *Store) linkOwner(k *layerLink) bool {
+	r := s.byHandle[k.owner]
+	if r == nil || k.layer.blocks > r.blocks {
+		return false
+	}
+	k.layer.owner = r
+	if k.layer.shut {
+		r.snapshots = append(r.snapshots, k.layer)
+	}
+	return true
 }
 
 // endWalk takes over the bitmap and goes on to the journal.
@@ -205,10 +299,14 @@ func (s *Store) endWalk(out *step.Effects) {
 		s.fail(out, "disk %v: the allocation bitmap names slots that do not exist: the pool's metadata is corrupt; format the disk", s.super.Disk)
 		return
 	}
+	if !s.linkLayers() {
+		s.fail(out, "disk %v: its layers do not make a tree: the pool's metadata is corrupt; format the disk, its replicas are made anew from the others", s.super.Disk)
+		return
+	}
 	for i := range s.slots.Groups() {
 		s.slots.Dirty(i)
 	}
-	s.opening.walk = walk{}
+	s.opening.walk, s.opening.layers = walk{}, nil
 	s.openPagesList()
 	s.opening.step = openScan
 	s.startScan(out)

@@ -136,13 +136,15 @@ func (f *reader) walkRoot() error {
 		return err
 	}
 	var volumes []format.Volume
-	err = f.tree(root.Table, root.Height, 0, "the table", func(index uint64, ref format.Child) error {
-		body, count, err := f.page(ref, format.PageTable, index, "the table")
-		if err == nil {
-			volumes, err = format.DecodeTable(body, count, volumes)
-		}
+	var layers []format.Layer
+	err = f.table(&root.Volumes, format.PageTable, func(body []byte, count int) error {
+		volumes, err = format.DecodeTable(body, count, volumes)
 		return err
 	})
+	err = errors.Join(err, f.table(&root.Layers, format.PageLayers, func(body []byte, count int) error {
+		layers, err = format.DecodeLayers(body, count, layers)
+		return err
+	}))
 	err = errors.Join(err, f.tree(f.super.Bitmap, format.Height(uint64((f.slots+format.BitmapSlots-1)/format.BitmapSlots)), 0, "the bitmap", func(index uint64, ref format.Child) error {
 		body, _, err := f.page(ref, format.PageBitmap, index, "the bitmap")
 		if err == nil {
@@ -154,16 +156,40 @@ func (f *reader) walkRoot() error {
 	for i := range volumes {
 		err = errors.Join(err, f.volume(&volumes[i]))
 	}
+	for i := range layers {
+		err = errors.Join(err, f.layer(&layers[i]))
+	}
+	return errors.Join(err, relations(volumes, layers, root.NextLayer))
+}
+
+// table visits the pages of a table.
+func (f *reader) table(t *format.Table, kind format.PageKind, take func(body []byte, count int) error) error {
+	name := fmt.Sprintf("the table of kind %d", kind)
+	return f.tree(t.Root, t.Height, 0, name, func(index uint64, ref format.Child) error {
+		body, count, err := f.page(ref, kind, index, name)
+		if err == nil {
+			err = take(body, count)
+		}
+		return err
+	})
+}
+
+// layer checks that every chunk of a layer has a slot of its own.
+func (f *reader) layer(l *format.Layer) error {
+	name := fmt.Sprintf("layer %d (%x)", l.Number, l.ID)
+	if l.Freed {
+		name = fmt.Sprintf("the dead tree at page %d", l.Tree.Root.Page)
+	}
+	err := f.leaves(&l.Tree, name, l.Freed)
+	if l.Under.Height > 0 {
+		err = errors.Join(err, f.leaves(&l.Under, "what was merged into "+name, false))
+	}
 	return err
 }
 
-func (f *reader) volume(v *format.Volume) error {
-	name := fmt.Sprintf("replica %x (handle %d)", v.Replica[:8], v.Handle)
-	if v.Dead {
-		name = fmt.Sprintf("the dead tree at page %d", v.Root.Page)
-	}
+func (f *reader) leaves(t *format.Tree, name string, freed bool) error {
 	used := uint64(0)
-	err := f.tree(v.Root, v.Height, 0, name, func(index uint64, ref format.Child) error {
+	err := f.tree(t.Root, t.Height, 0, name, func(index uint64, ref format.Child) error {
 		body, _, err := f.page(ref, format.PageLeaf, index, name)
 		if err != nil {
 			return err
@@ -171,6 +197,10 @@ func (f *reader) volume(v *format.Volume) error {
 		var leaf format.Leaf
 		if err := format.DecodeLeaf(body, uint32(f.slots), &leaf); err != nil {
 			return err
+		}
+		_, has, _ := leaf.Summary()
+		if !freed && ref.Has != has {
+			err = fmt.Errorf("leaf %d of %s has chunks %x, its parent says %x", index, name, has, ref.Has)
 		}
 		for i := range leaf {
 			if leaf[i].Slot != 0 {
@@ -180,9 +210,46 @@ func (f *reader) volume(v *format.Volume) error {
 		}
 		return err
 	})
-	if err == nil && !v.Dead && used != v.Used {
-		err = fmt.Errorf("%s has %d slots, its entry says %d", name, used, v.Used)
+	if err == nil && !freed && used != t.Used {
+		err = fmt.Errorf("%s has %d slots, its entry says %d", name, used, t.Used)
 	}
+	return err
+}
+
+// relations checks that the layers make trees, and that each has an owner or goes.
+func relations(volumes []format.Volume, layers []format.Layer, next uint32) (err error) {
+	byNumber, heads := make(map[uint32]*format.Layer), make(map[uint32]uint32)
+	for i := range volumes {
+		heads[volumes[i].Handle] = volumes[i].Head
+	}
+	for i := range layers {
+		l := &layers[i]
+		if l.Freed {
+			continue
+		}
+		parent, head := byNumber[l.Parent], heads[l.Owner]
+		switch {
+		case byNumber[l.Number] != nil || l.Number >= next:
+			err = errors.Join(err, fmt.Errorf("layer number %d is used twice or not given out (next is %d)", l.Number, next))
+		case l.Parent != 0 && (parent == nil || parent.ID == 0 || parent.Blocks > l.Blocks):
+			err = errors.Join(err, fmt.Errorf("layer %d stands on %d, which is %+v", l.Number, l.Parent, parent))
+		case l.Owner != 0 && head == 0, l.Owner == 0 && !l.Doomed:
+			err = errors.Join(err, fmt.Errorf("layer %d is of replica %d, which does not exist, and does not go", l.Number, l.Owner))
+		case (l.ID == 0) != (head == l.Number && l.Owner != 0):
+			err = errors.Join(err, fmt.Errorf("layer %d has id %x; the head of replica %d is %d", l.Number, l.ID, l.Owner, head))
+		}
+		byNumber[l.Number] = l
+	}
+	for handle, head := range heads { // any order: errors are for people
+		if l := byNumber[head]; l == nil || l.Owner != handle {
+			err = errors.Join(err, fmt.Errorf("the head of replica %d is layer %d, which is %+v", handle, head, l))
+		}
+	}
+	return err
+}
+
+func (f *reader) volume(v *format.Volume) (err error) {
+	name := fmt.Sprintf("replica %x (handle %d)", v.Replica[:8], v.Handle)
 	for next := v.Parked; next.Page != 0 && err == nil; {
 		next, err = f.parked(next, v, name)
 	}

@@ -52,17 +52,31 @@ func (m *Machine) buried(r *replica) {
 
 // Create makes a replica in a slot. Its identity is never used again.
 func (m *Machine) Create(slot int, blocks uint64) message.Status {
+	return m.create(slot, &replica{blocks: blocks, era: 1}, store.Image{})
+}
+
+// Clone makes a replica in a slot that begins with a snapshot of another.
+func (m *Machine) Clone(slot, from int, id block.LayerID, more uint64) message.Status {
+	origin := m.replicas[from]
+	s := origin.after(len(origin.log)).strata
+	r := &replica{blocks: origin.blocks + more, era: 1, pattern: origin.pattern, origin: s.image(id)}
+	return m.create(slot, r, store.Image{From: origin.handle, Layer: id})
+}
+
+func (m *Machine) create(slot int, r *replica, image store.Image) message.Status {
 	for len(m.replicas) <= slot {
 		m.replicas = append(m.replicas, nil)
 	}
-	r := &replica{blocks: blocks, era: 1}
 	binary.BigEndian.PutUint64(r.id[:], m.tokens+1)
 	r.id[15] = byte(slot)
+	if r.origin == nil {
+		r.pattern = r.id
+	}
 	r.volume = block.VolumeID{byte(slot), 7}
 	meta := store.Meta{Complete: true, KnownEpoch: block.Epoch(m.tokens + 1)}
 	token := m.token(m.done(r, actCreate))
-	handle, status := m.store.Create(m.now, r.id, r.volume, blocks, meta, token, &m.out)
-	m.log("create %d: replica %x, %d blocks: handle %d, status %d", slot, r.id[:8], blocks, handle, status)
+	handle, status := m.store.Create(m.now, r.id, r.volume, r.blocks, image, meta, token, &m.out)
+	m.log("create %d: replica %x, %d blocks of %+v: handle %d, status %d", slot, r.id[:8], r.blocks, image, handle, status)
 	if good(status) {
 		if id, used := m.handles[handle]; used && !m.faulty {
 			m.fail("handle %d of replica %x was given again", handle, id[:2])
@@ -160,7 +174,7 @@ func (m *Machine) content(r *replica, blocks block.Range, s stamp) block.Buffer 
 	size := m.config.BlockSize
 	data := pool{}.Get(int(blocks.Count) * size)
 	for i := range int(blocks.Count) {
-		s.fill(r.id, blocks.First+block.Block(i), data.Bytes()[i*size:(i+1)*size])
+		s.fill(r.pattern, blocks.First+block.Block(i), data.Bytes()[i*size:(i+1)*size])
 	}
 	return data
 }
@@ -265,13 +279,57 @@ func (m *Machine) Continue(slot int, seq block.Seq) {
 	m.settle()
 }
 
-// Push replaces the blocks in apply of a chunk: those in present get a new
-// stamp, the others are zeroed or cleared.
-func (m *Machine) Push(slot int, c block.Chunk, apply, present, zero uint16) message.Status {
+// Snap closes the head as a new snapshot; the volume goes on from there, or back
+// to the snapshot parent.
+func (m *Machine) Snap(slot int, parent block.LayerID) message.Status {
+	m.tokens++
+	return m.SnapAs(slot, block.LayerID(m.tokens), parent)
+}
+
+// SnapAs is Snap with an identity that may have been used before.
+func (m *Machine) SnapAs(slot int, id, parent block.LayerID) message.Status {
+	return m.append(m.replicas[slot], message.Record{Op: message.OpSnap, Layer: id, Parent: parent}, 0, block.Buffer{})
+}
+
+// DelSnap deletes a snapshot.
+func (m *Machine) DelSnap(slot int, id block.LayerID) message.Status {
+	return m.append(m.replicas[slot], message.Record{Op: message.OpDelSnap, Layer: id}, 0, block.Buffer{})
+}
+
+// OpenLayer closes the head of a target of a resync as a layer of its source.
+func (m *Machine) OpenLayer(slot int, parent block.LayerID) {
+	r := m.replicas[slot]
+	id := block.LayerID(m.tokens + 1)
+	token := m.token(m.done(r, actOpen))
+	status := m.store.OpenLayer(m.now, r.handle, id, parent, block.Position{Era: 1, Seq: block.Seq(id)}, token, &m.out)
+	m.log("open layer %d of %d on %d: status %d", id, slot, parent, status)
+	if good(status) {
+		r.push(act{kind: actOpen, token: token, layer: id, parent: parent})
+	} else {
+		delete(m.expected, token)
+	}
+	m.settle()
+}
+
+// DropLayer deletes a layer that the source does not have any more.
+func (m *Machine) DropLayer(slot int, id block.LayerID) {
+	r := m.replicas[slot]
+	token := m.token(m.done(r, actDrop))
+	r.push(act{kind: actDrop, token: token, layer: id})
+	m.log("drop layer %d of %d", id, slot)
+	if status := m.store.DropLayer(m.now, r.handle, id, token, &m.out); !good(status) {
+		m.fail("drop layer %d: status %d", id, status)
+	}
+	m.settle()
+}
+
+// Push replaces the blocks in apply of a chunk of a layer: those in present get
+// a new stamp, the others are zeroed or cleared.
+func (m *Machine) Push(slot int, id block.LayerID, c block.Chunk, apply, present, zero uint16) message.Status {
 	r := m.replicas[slot]
 	s := m.tokens + 1
 	token := m.token(func(res *store.Result) { m.pushed(r, s, res) })
-	a := act{kind: actPush, token: token, stamp: s, apply: apply}
+	a := act{kind: actPush, token: token, stamp: s, layer: id, apply: apply}
 	a.chunk = store.ChunkContent{Chunk: c, LastSeq: block.Seq(s), Present: present & apply, Zero: zero & apply &^ present}
 	var payload block.Buffer
 	if a.chunk.Present != 0 {
@@ -284,17 +342,17 @@ func (m *Machine) Push(slot int, c block.Chunk, apply, present, zero uint16) mes
 		}
 		a.blocks[i] = stamp(s)
 		data := payload.Bytes()[i*m.config.BlockSize : (i+1)*m.config.BlockSize]
-		stamp(s).fill(r.id, c.First()+block.Block(i), data)
+		stamp(s).fill(r.pattern, c.First()+block.Block(i), data)
 		a.chunk.Checksums[i] = block.ChecksumOf(data)
 	}
-	status := m.store.Push(m.now, r.handle, apply, a.chunk, payload, token, &m.out)
-	m.log("push %d chunk %d apply %016b present %016b zero %016b stamp %d: status %d", slot, c, apply, present, zero, s, status)
+	status := m.store.Push(m.now, r.handle, id, apply, a.chunk, payload, token, &m.out)
+	m.log("push %d layer %d chunk %d apply %016b present %016b zero %016b stamp %d: status %d", slot, id, c, apply, present, zero, s, status)
 	if good(status) {
 		r.push(a)
 	} else {
 		delete(m.expected, token)
 		payload.Release()
-		if status != message.NoSpace && m.stopped == "" {
+		if status != message.NoSpace && status != message.BehindSeq && m.stopped == "" {
 			m.fail("push: status %d", status)
 		}
 	}

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -171,24 +172,45 @@ func (m *Machine) recovered(r *replica, info *store.ReplicaInfo) {
 		return
 	}
 	r.handle = info.Handle
-	content, known := m.ReadAll(r)
+	images := m.ReadAll(r)
 	if m.failure != nil {
 		return
 	}
 	for _, n := range candidates {
-		if agree(r.after(n).content, content, known) {
+		if st := r.after(n); st.strata.agree(images) {
 			m.adopt(r, n, info)
 			return
 		}
 	}
-	want := r.after(candidates[0]).content
-	for b := range want {
-		if known[b] && content[b] != want[b] {
-			m.fail("replica %x was recovered up to %v (act %d), but block %d holds stamp %d instead of %d; it had %v",
-				r.id[:8], info.LastAccepted, candidates[0], b, content[b], want[b], r.held(block.Block(b)))
-			return
+	st := r.after(candidates[0])
+	m.fail("replica %x was recovered up to %v (act %d), but %s", r.id[:8], info.LastAccepted, candidates[0], st.strata.differs(images, r))
+}
+
+// agree reports whether the images found are those of s.
+func (s *strata) agree(images []found) bool { return s.differs(images, nil) == "" }
+
+// differs says how the images found differ from those of s; "" if they do not.
+func (s *strata) differs(images []found, r *replica) string {
+	if ids := s.ids(); len(images) != len(ids)+1 {
+		return fmt.Sprintf("it has %d images, snapshots are %v", len(images), ids)
+	}
+	for _, f := range images {
+		want := s.image(f.id)
+		if want == nil {
+			return fmt.Sprintf("there is no snapshot %d", f.id)
+		}
+		for b := range want {
+			if !f.known[b] || f.content[b] == want[b] {
+				continue
+			}
+			text := fmt.Sprintf("block %d of image %d holds stamp %d instead of %d", b, f.id, f.content[b], want[b])
+			if r != nil {
+				text += fmt.Sprintf("; the head had %v", r.held(block.Block(b)))
+			}
+			return text
 		}
 	}
+	return ""
 }
 
 // stableBefore returns the highest stable seq that a reset may have undone.
@@ -197,15 +219,6 @@ func (r *replica) stableBefore() (seq block.Seq) {
 		seq = max(seq, r.log[i].stable)
 	}
 	return seq
-}
-
-func agree(want, got []stamp, known []bool) bool {
-	for b := range want {
-		if known[b] && want[b] != got[b] {
-			return false
-		}
-	}
-	return true
 }
 
 // adopt makes what was recovered the truth from here on.

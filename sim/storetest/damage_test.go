@@ -160,7 +160,7 @@ func TestRule13ZeroedBlocksAreListedAsChanged(t *testing.T) {
 		t.Fatal("the store has no ListChanged")
 	}
 	m.Stable(0, 0)
-	s.ListChanged(m.now, r.handle, 2, 0, m.token(func(res *store.Result) {
+	s.ListChanged(m.now, r.handle, 0, 2, 0, m.token(func(res *store.Result) {
 		for _, c := range res.Changes {
 			listed[c.Chunk] = c.LastSeq
 		}

@@ -9,7 +9,7 @@ func toyConfig(seed uint64, m mutation) Config {
 func TestHarnessFindsNothingWrongWithAFaithfulStore(t *testing.T) {
 	var all Report
 	for seed := range uint64(3) {
-		report, err := Explore(toyConfig(seed, faithful), Draw(seed, 60, 2, 32), Exploration{Seeds: 1, Deeper: 20})
+		report, err := Explore(toyConfig(seed, faithful), DrawFlat(seed, 60, 2, 32), Exploration{Seeds: 1, Deeper: 20})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -26,7 +26,7 @@ func TestHarnessNoticesEveryBrokenPromise(t *testing.T) {
 	for m := faithful + 1; m < mutationCount; m++ {
 		seed := uint64(0)
 		for ; seed < 40; seed++ {
-			if _, err := Explore(toyConfig(seed, m), Draw(seed, 60, 2, 32), Exploration{Seeds: 1, Every: 3}); err != nil {
+			if _, err := Explore(toyConfig(seed, m), DrawFlat(seed, 60, 2, 32), Exploration{Seeds: 1, Every: 3}); err != nil {
 				t.Logf("mutation %d, seed %d: %.200s", m, seed, err)
 				break
 			}

@@ -23,6 +23,7 @@ type Config struct {
 	Faults    disk.Faults // from the first open store on
 	Faulty    bool        // faults may damage content: refusals are right answers
 	Trace     bool
+	Marks     map[step.Mark]int        // counts the branches that the store went through; may be nil
 	Make      func(store.Params) Store // nil: the real one
 }
 
@@ -36,7 +37,7 @@ type Store interface {
 	Results() []store.Result
 	Space() (capacity, free int64)
 	Replicas(list []store.ReplicaInfo) []store.ReplicaInfo
-	Create(now step.Time, replica block.ReplicaID, vol block.VolumeID, blocks uint64, meta store.Meta, token uint64, out *step.Effects) (store.Handle, message.Status)
+	Create(now step.Time, replica block.ReplicaID, vol block.VolumeID, blocks uint64, image store.Image, meta store.Meta, token uint64, out *step.Effects) (store.Handle, message.Status)
 	Delete(now step.Time, h store.Handle, token uint64, out *step.Effects)
 	SetMeta(now step.Time, h store.Handle, meta store.Meta, token uint64, out *step.Effects)
 	Reset(now step.Time, h store.Handle, meta store.Meta, token uint64, out *step.Effects)
@@ -45,11 +46,14 @@ type Store interface {
 	Sync(now step.Time, h store.Handle, out *step.Effects)
 	SetStable(now step.Time, h store.Handle, seq block.Seq, out *step.Effects)
 	Truncate(now step.Time, h store.Handle, era block.Epoch, to block.Seq, token uint64, out *step.Effects) message.Status
-	Read(now step.Time, h store.Handle, r block.Range, token uint64, out *step.Effects)
+	Read(now step.Time, h store.Handle, id block.LayerID, r block.Range, token uint64, out *step.Effects)
 	FetchTail(now step.Time, h store.Handle, first, last block.Seq, token uint64, out *step.Effects)
-	ListChanged(now step.Time, h store.Handle, since block.Seq, cursor, token uint64, out *step.Effects)
-	Pull(now step.Time, h store.Handle, c block.Chunk, token uint64, out *step.Effects)
-	Push(now step.Time, h store.Handle, apply uint16, content store.ChunkContent, payload block.Buffer, token uint64, out *step.Effects) message.Status
+	ListChanged(now step.Time, h store.Handle, id block.LayerID, since block.Seq, cursor, token uint64, out *step.Effects)
+	Pull(now step.Time, h store.Handle, id block.LayerID, c block.Chunk, token uint64, out *step.Effects)
+	Layers(h store.Handle, list []store.LayerInfo) []store.LayerInfo
+	OpenLayer(now step.Time, h store.Handle, id, parent block.LayerID, at block.Position, token uint64, out *step.Effects) message.Status
+	DropLayer(now step.Time, h store.Handle, id block.LayerID, token uint64, out *step.Effects) message.Status
+	Push(now step.Time, h store.Handle, id block.LayerID, apply uint16, content store.ChunkContent, payload block.Buffer, token uint64, out *step.Effects) message.Status
 }
 
 // Machine is one store on one simulated disk, with an oracle that knows what
@@ -150,6 +154,7 @@ func (m *Machine) boot() {
 		m.store = m.config.Make(p)
 	}
 	m.out = step.Effects{}
+	m.out.Marks.Counts = m.config.Marks
 	m.events, m.inFlight = nil, 0
 	clear(m.expected)
 	m.opened, m.closed, m.stopped = false, false, ""

@@ -20,10 +20,12 @@ const (
 	actReset
 	actContinue
 	actPush
+	actOpen
+	actDrop
 	actDelete
 )
 
-var actNames = [...]string{"create", "record", "meta", "truncate", "reset", "continue", "push", "delete"} // constant table: never written
+var actNames = [...]string{"create", "record", "meta", "truncate", "reset", "continue", "push", "open", "drop", "delete"} // constant table: never written
 
 func (k actKind) String() string { return actNames[k] }
 
@@ -37,6 +39,8 @@ type act struct {
 	meta   store.Meta
 	stable block.Seq             // reset, continue: what was stable before
 	at     block.Position        // truncate: Seq = to, Era = below; continue: the position
+	layer  block.LayerID         // push, open, drop
+	parent block.LayerID         // open
 	apply  uint16                // push
 	chunk  store.ChunkContent    // push
 	blocks [block.PerChunk]stamp // push: what each present block holds
@@ -49,6 +53,8 @@ type stamp uint64
 // replica is what the oracle knows of one.
 type replica struct {
 	id       block.ReplicaID
+	pattern  block.ReplicaID // of what its blocks hold: of a clone that of its origin
+	origin   []stamp         // the image that a clone began with
 	volume   block.VolumeID
 	blocks   uint64
 	handle   store.Handle
@@ -71,8 +77,9 @@ type state struct {
 	last    block.Position
 	below   block.Position // of the last record that is not in records
 	records []int          // indices into the log of the records that count, in seq order
-	content []stamp
-	touched []block.Seq // per chunk, the newest record that changed it
+	strata  strata
+	content []stamp     // of the head's image
+	touched []block.Seq // per chunk, the newest record that changed the head
 }
 
 func (r *replica) clone() *replica {
@@ -102,23 +109,32 @@ func (r *replica) after(n int) state {
 			from = i + 1
 		case actContinue:
 			s.records, s.last, s.below, s.meta = nil, a.at, a.at, a.meta
-		case actPush:
+		case actPush, actOpen, actDrop:
 		case actDelete:
 			s = state{}
 		}
 	}
-	s.content = make([]stamp, r.blocks)
-	s.touched = make([]block.Seq, (r.blocks+block.PerChunk-1)/block.PerChunk)
-	if from == 0 {
-		copy(s.content, r.base.content)
-		copy(s.touched, r.base.touched)
-	}
+	s.strata = r.strataAt(from)
 	for i := from; i < n; i++ {
 		if !dropped[i] {
-			r.log[i].applyTo(&s)
+			s.strata.apply(&r.log[i], r.blocks)
 		}
 	}
+	s.content, s.touched = s.strata.image(0), s.strata.all[s.strata.head].touched
 	return s
+}
+
+// strataAt returns the layers with which the acts from from on begin: those of
+// the base, or empty ones if it is a reset.
+func (r *replica) strataAt(from int) strata {
+	switch {
+	case from == 0 && r.base.strata.all != nil:
+		return r.base.strata.clone()
+	case from == 0 && r.origin != nil:
+		return newClone(r.blocks, r.origin)
+	default:
+		return newStrata(r.blocks)
+	}
 }
 
 // truncate drops the records above to.Seq written in an era below to.Era.
@@ -135,23 +151,6 @@ func (s *state) truncate(log []act, to block.Position, dropped []bool) {
 	s.last = s.below
 	if n := len(s.records); n > 0 {
 		s.last = log[s.records[n-1]].record.Position
-	}
-}
-
-func (a *act) applyTo(s *state) {
-	switch {
-	case a.kind == actRecord && a.record.Op != message.OpNop:
-		to := stamp(a.stamp) // 0 of an OpZero
-		for b := a.record.Range.First; b < a.record.Range.End(); b++ {
-			s.content[b] = to
-			s.touched[b.Chunk()] = a.record.Position.Seq
-		}
-	case a.kind == actPush:
-		for i := range block.PerChunk {
-			if b := a.chunk.Chunk.First() + block.Block(i); a.apply&(1<<i) != 0 && int(b) < len(s.content) {
-				s.content[b] = a.blocks[i]
-			}
-		}
 	}
 }
 

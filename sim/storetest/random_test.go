@@ -3,6 +3,7 @@ package storetest
 import (
 	"testing"
 
+	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store"
 	"github.com/lagan-storage/lagan/sim/disk"
 )
@@ -60,13 +61,24 @@ func TestLongRandomTracesSurviveTheirCrashes(t *testing.T) {
 	if testing.Short() {
 		seeds = 5
 	}
+	marks := make(map[step.Mark]int)
 	for seed := 1000; seed < 1000+int(seeds); seed++ {
-		m := New(drawn(uint64(seed)))
+		c := drawn(uint64(seed))
+		c.Marks = marks
+		m := New(c)
 		m.Play(withCrashes(uint64(seed), Draw(uint64(seed), 1500, 3, 96)))
 		m.Settled()
 		m.Crash(Crash{Power: true})
 		if m.failure != nil {
 			t.Fatalf("seed %d: %v\n%s", seed, m.failure, m.Trace())
+		}
+	}
+	for _, mark := range []step.Mark{
+		"store: layer freed", "store: layer merged", "store: layer folded down", "store: layer folded up", "store: merge copies blocks", "store: chunk merged", "store: park", "store: MAP",
+	} {
+		t.Logf("%s: %d", mark, marks[mark])
+		if marks[mark] == 0 {
+			t.Errorf("no script came to %q", mark)
 		}
 	}
 }

@@ -1,6 +1,8 @@
 package storetest
 
 import (
+	"slices"
+
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/store"
@@ -8,33 +10,53 @@ import (
 
 // Read reads blocks of one chunk and checks, when the answer comes, that each
 // holds what one of the acts accepted or pending in the meantime left there.
-func (m *Machine) Read(slot int, blocks block.Range) {
+func (m *Machine) Read(slot int, blocks block.Range) { m.ReadImage(slot, 0, blocks) }
+
+// ReadImage is Read of a snapshot; 0 is the head.
+func (m *Machine) ReadImage(slot int, id block.LayerID, blocks block.Range) {
 	r := m.replicas[slot]
 	from := r.accepted
 	token := m.token(func(res *store.Result) {
-		m.checkRead(r, blocks, from, len(r.log), res)
+		m.checkRead(r, id, blocks, from, len(r.log), res)
 	})
-	m.log("read %d %v", slot, blocks)
-	m.store.Read(m.now, r.handle, blocks, token, &m.out)
+	m.log("read %d of %d %v", slot, id, blocks)
+	m.store.Read(m.now, r.handle, id, blocks, token, &m.out)
 	m.settle()
 }
 
-func (m *Machine) checkRead(r *replica, blocks block.Range, from, to int, res *store.Result) {
+func (m *Machine) checkRead(r *replica, id block.LayerID, blocks block.Range, from, to int, res *store.Result) {
 	if res.Kind != store.ReadDone {
 		m.fail("result %d instead of ReadDone", res.Kind)
 		return
 	}
 	defer res.Payload.Release()
+	from, to = min(from, len(r.log)), min(to, len(r.log))
+	images := r.images(id, from, to)
+	if !good(res.Status) && id != 0 && len(images) <= to-from {
+		return // at one of these moments there was no such snapshot
+	}
 	got, ok := m.stampsOf(r, blocks, res)
 	if !ok {
 		return
 	}
 	for i, s := range got {
-		if !r.everHeld(blocks.First+block.Block(i), s, min(from, len(r.log)), min(to, len(r.log))) {
-			m.fail("read of block %d of replica %x returned stamp %d, which is not what acts %d to %d left there (%v)",
-				blocks.First+block.Block(i), r.id[:8], s, from, to, r.held(blocks.First+block.Block(i)))
+		b := blocks.First + block.Block(i)
+		if !slices.ContainsFunc(images, func(content []stamp) bool { return content[b] == s }) {
+			m.fail("read of block %d of layer %d of replica %x returned stamp %d, which is not what acts %d to %d left there (%v)",
+				b, id, r.id[:8], s, from, to, r.held(b))
 		}
 	}
+}
+
+// images returns what the snapshot id held after each number of acts.
+func (r *replica) images(id block.LayerID, from, to int) (list [][]stamp) {
+	for n := from; n <= to; n++ {
+		st := r.after(n)
+		if content := st.strata.image(id); st.exists && content != nil {
+			list = append(list, content)
+		}
+	}
+	return list
 }
 
 // stampsOf verifies a ReadDone by itself and returns the stamps of its blocks.
@@ -54,7 +76,7 @@ func (m *Machine) stampsOf(r *replica, blocks block.Range, res *store.Result) ([
 	got := make([]stamp, blocks.Count)
 	for i := range got {
 		b := blocks.First + block.Block(i)
-		s, ok := stampOf(r.id, b, data[i*size:(i+1)*size])
+		s, ok := stampOf(r.pattern, b, data[i*size:(i+1)*size])
 		if !ok {
 			m.fail("block %d of replica %x holds no content of it: %x", b, r.id[:8], data[i*size:i*size+16])
 			return nil, false
@@ -68,15 +90,6 @@ func (m *Machine) stampsOf(r *replica, blocks block.Range, res *store.Result) ([
 	return got, true
 }
 
-func (r *replica) everHeld(b block.Block, s stamp, from, to int) bool {
-	for n := from; n <= to; n++ {
-		if st := r.after(n); st.exists && st.content[b] == s {
-			return true
-		}
-	}
-	return false
-}
-
 // held lists the stamps that b had, for a failure.
 func (r *replica) held(b block.Block) (list []stamp) {
 	for n := range len(r.log) + 1 {
@@ -87,10 +100,27 @@ func (r *replica) held(b block.Block) (list []stamp) {
 	return list
 }
 
-// ReadAll reads a whole replica, chunk by chunk, at rest. Blocks whose reading
-// was rightly refused are false in known.
-func (m *Machine) ReadAll(r *replica) (content []stamp, known []bool) {
-	content, known = make([]stamp, r.blocks), make([]bool, r.blocks)
+// found is an image as it was read. Blocks whose reading was rightly refused are
+// false in known.
+type found struct {
+	id      block.LayerID
+	content []stamp
+	known   []bool
+}
+
+// ReadAll reads the head and all snapshots of a replica, chunk by chunk, at rest.
+func (m *Machine) ReadAll(r *replica) (list []found) {
+	list = append(list, m.readImage(r, 0))
+	for _, l := range m.store.Layers(r.handle, nil) {
+		if l.Own && l.ID != 0 && !l.Deleted {
+			list = append(list, m.readImage(r, l.ID))
+		}
+	}
+	return list
+}
+
+func (m *Machine) readImage(r *replica, id block.LayerID) found {
+	content, known := make([]stamp, r.blocks), make([]bool, r.blocks)
 	for first := block.Block(0); uint64(first) < r.blocks; first += block.PerChunk {
 		blocks := block.Range{First: first, Count: uint32(min(block.PerChunk, r.blocks-uint64(first)))}
 		token := m.token(func(res *store.Result) {
@@ -100,11 +130,11 @@ func (m *Machine) ReadAll(r *replica) (content []stamp, known []bool) {
 				content[int(first)+i], known[int(first)+i] = got[i], ok
 			}
 		})
-		m.store.Read(m.now, r.handle, blocks, token, &m.out)
+		m.store.Read(m.now, r.handle, id, blocks, token, &m.out)
 		m.settle()
 	}
 	m.Drain()
-	return content, known
+	return found{id: id, content: content, known: known}
 }
 
 // FetchTail reads records back and compares them with what was appended.

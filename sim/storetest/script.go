@@ -26,11 +26,17 @@ const (
 	Truncate                // the newest N records, as far as they are not stable
 	Reset                   //
 	Continue                // after seq A
-	Push                    // chunk A, N draws its bits
+	Push                    // chunk A, N draws its bits and its layer
+	Snap                    // N: 0 goes on, else it goes back to a snapshot that N chooses
+	DelSnap                 // a snapshot that N chooses
+	Clone                   // into the slot A, of a snapshot that N chooses
+	OpenLayer               // on one that N chooses
+	DropLayer               // one that N chooses
 	Delete                  //
 	Read                    // A first block, N blocks
-	Pull                    // chunk A
-	List                    // the chunks changed after seq A
+	ReadSnap                // chunk A of a snapshot that N chooses
+	Pull                    // chunk A of a layer that N chooses
+	List                    // the chunks changed after seq A in a layer that N chooses
 	Run                     // N events
 	Drain                   // until no operation is in flight
 	Idle                    // N seconds
@@ -40,8 +46,8 @@ const (
 )
 
 var verbNames = [...]string{ // constant table: never written
-	"create", "write", "zero", "nop", "replay", "sync", "stable", "stableahead", "meta", "truncate", "reset", "continue", "push", "delete",
-	"read", "pull", "list", "run", "drain", "idle", "close", "kill", "powercut",
+	"create", "write", "zero", "nop", "replay", "sync", "stable", "stableahead", "meta", "truncate", "reset", "continue", "push",
+	"snap", "delsnap", "clone", "openlayer", "droplayer", "delete", "read", "readsnap", "pull", "list", "run", "drain", "idle", "close", "kill", "powercut",
 }
 
 // Line is one line of a script.
@@ -87,9 +93,11 @@ func (m *Machine) play(l Line) {
 	case Write, Zero, Read:
 		m.playRange(l)
 	case Pull:
-		m.Pull(l.Slot, block.Chunk(l.A))
+		m.Pull(l.Slot, m.chosen(l.Slot, l.N), block.Chunk(l.A))
 	case List:
-		m.List(l.Slot, block.Seq(l.A))
+		m.List(l.Slot, m.chosen(l.Slot, l.N), block.Seq(l.A))
+	case Snap, DelSnap, Clone, OpenLayer, DropLayer, ReadSnap:
+		m.playLayers(l)
 	case Nop:
 		m.Nop(l.Slot)
 	case Replay:
@@ -132,6 +140,47 @@ func (m *Machine) play(l Line) {
 	}
 }
 
+// chosen returns a snapshot of the replica in slot, or 0: the head.
+func (m *Machine) chosen(slot int, n uint64) block.LayerID {
+	r := m.replicas[slot]
+	s := r.after(len(r.log)).strata
+	ids := s.ids()
+	if n %= uint64(len(ids) + 1); n == 0 {
+		return 0
+	}
+	return ids[n-1]
+}
+
+// isTarget reports whether r is the target of a resync that may be pushed to:
+// here only before its stream goes on, and when no record of its own is unstable,
+// which a push would go home before.
+func (r *replica) isTarget() bool {
+	s := r.after(len(r.log))
+	return s.meta.Resync != 0 && len(s.records) == 0 && s.last.Seq <= r.told
+}
+
+// playLayers plays the verbs that make, use and end layers.
+func (m *Machine) playLayers(l Line) {
+	r := m.replicas[l.Slot]
+	id := m.chosen(l.Slot, l.N)
+	target := r.isTarget()
+	switch {
+	case l.Verb == Snap:
+		m.Snap(l.Slot, id)
+	case l.Verb == DelSnap && id != 0:
+		m.DelSnap(l.Slot, id)
+	case l.Verb == ReadSnap && id != 0:
+		first := block.Block(l.A % (r.blocks / block.PerChunk) * block.PerChunk)
+		m.ReadImage(l.Slot, id, block.Range{First: first, Count: block.PerChunk})
+	case l.Verb == Clone && id != 0 && (int(l.A) >= len(m.replicas) || m.replicas[l.A] == nil):
+		m.Clone(int(l.A), l.Slot, id, l.N%2*block.PerChunk)
+	case l.Verb == OpenLayer && target:
+		m.OpenLayer(l.Slot, id)
+	case l.Verb == DropLayer && target && id != 0:
+		m.DropLayer(l.Slot, id)
+	}
+}
+
 // usable reports whether a replica is in the slot that is not being deleted.
 func (m *Machine) usable(slot int) bool {
 	if slot >= len(m.replicas) || m.replicas[slot] == nil || m.stopped != "" {
@@ -169,14 +218,14 @@ func (m *Machine) playContinue(l Line) {
 
 func (m *Machine) playPush(l Line) {
 	r := m.replicas[l.Slot]
-	if s := r.after(len(r.log)); s.meta.Resync == 0 || len(s.records) > 0 {
-		return // only a target of a resync is pushed to, and here only before its stream goes on
+	if !r.isTarget() {
+		return
 	}
 	draw := rand.New(rand.NewPCG(l.N, l.A)) //nolint:forbidigo // seeded by the line: the same every time
 	chunk := block.Chunk(l.A % (r.blocks / block.PerChunk))
 	apply, more := uint16(draw.Uint32()), uint16(draw.Uint32())
 	apply |= more // most blocks
-	m.Push(l.Slot, chunk, apply, uint16(draw.Uint32()), uint16(draw.Uint32()))
+	m.Push(l.Slot, m.chosen(l.Slot, l.N>>8), chunk, apply, uint16(draw.Uint32()), uint16(draw.Uint32()))
 }
 
 func (m *Machine) playClose() {
@@ -206,14 +255,29 @@ func (m *Machine) playClose() {
 
 // Draw returns a random script over some replicas of up to blocks blocks.
 func Draw(seed uint64, lines, slots int, blocks uint64) []Line {
+	return draw(seed, lines, slots, blocks, true)
+}
+
+// DrawFlat draws a script without snapshots and clones.
+func DrawFlat(seed uint64, lines, slots int, blocks uint64) []Line {
+	return draw(seed, lines, slots, blocks, false)
+}
+
+func draw(seed uint64, lines, slots int, blocks uint64, layered bool) []Line {
 	r := rand.New(rand.NewPCG(seed, 0x5c919)) //nolint:forbidigo // seeded: the same every time
 	weights := [...]int{
 		Create: 2, Write: 30, Zero: 5, Nop: 1, Replay: 1, Sync: 10, Stable: 10, StableAhead: 1, Meta: 2, Truncate: 2, Reset: 1, Continue: 1, Push: 3, Delete: 1,
-		Read: 6, Pull: 3, List: 1, Run: 30, Drain: 6, Idle: 1, Close: 0, Kill: 0, PowerCut: 0,
+		Snap: 4, DelSnap: 3, Clone: 1, OpenLayer: 1, DropLayer: 1,
+		Read: 6, ReadSnap: 4, Pull: 3, List: 1, Run: 30, Drain: 6, Idle: 1, Close: 0, Kill: 0, PowerCut: 0,
 	}
 	for v := range weights { // each script has its own taste
 		if Verb(v) != Create && Verb(v) != Write && r.IntN(4) == 0 {
 			weights[v] *= r.IntN(4)
+		}
+	}
+	for _, v := range []Verb{Snap, DelSnap, Clone, OpenLayer, DropLayer, ReadSnap} {
+		if !layered {
+			weights[v] = 0
 		}
 	}
 	total := 0
@@ -253,7 +317,15 @@ func drawLine(r *rand.Rand, v Verb, slot int, blocks, hot uint64) Line {
 	case Continue:
 		l.A = 1 + r.Uint64N(1000)
 	case Pull, List:
-		l.A = r.Uint64N(40)
+		l.A, l.N = r.Uint64N(40), r.Uint64N(4)
+	case Snap:
+		l.N = r.Uint64N(8) * r.Uint64N(2)
+	case DelSnap, OpenLayer, DropLayer:
+		l.N = r.Uint64N(8)
+	case Clone:
+		l.A, l.N = r.Uint64N(4), r.Uint64N(8)
+	case ReadSnap:
+		l.A, l.N = r.Uint64N(64), r.Uint64N(8)
 	case Push:
 		l.A, l.N = r.Uint64N(64), r.Uint64()
 	case Run:

@@ -343,7 +343,7 @@ func (r *toyReplica) do(e toyEntry) {
 	}
 }
 
-func (s *toy) Create(_ step.Time, id block.ReplicaID, vol block.VolumeID, blocks uint64, meta store.Meta, token uint64, out *step.Effects) (store.Handle, message.Status) {
+func (s *toy) Create(_ step.Time, id block.ReplicaID, vol block.VolumeID, blocks uint64, _ store.Image, meta store.Meta, token uint64, out *step.Effects) (store.Handle, message.Status) {
 	s.next++
 	info := store.ReplicaInfo{Handle: s.next, Replica: id, Volume: vol, Blocks: blocks, Meta: meta}
 	s.add(toyEntry{Act: actCreate, Handle: s.next, Token: token, Replica: info}, out)
@@ -375,7 +375,7 @@ func (s *toy) Append(_ step.Time, h store.Handle, rec message.Record, data block
 	return message.OK
 }
 
-func (s *toy) Push(_ step.Time, h store.Handle, apply uint16, c store.ChunkContent, data block.Buffer, token uint64, out *step.Effects) message.Status {
+func (s *toy) Push(_ step.Time, h store.Handle, _ block.LayerID, apply uint16, c store.ChunkContent, data block.Buffer, token uint64, out *step.Effects) message.Status {
 	s.add(toyEntry{Act: actPush, Handle: h, Apply: apply, Chunk: c, Data: bytes.Clone(data.Bytes()), Token: token}, out)
 	data.Release()
 	return message.OK
@@ -401,7 +401,7 @@ func (s *toy) Truncate(_ step.Time, h store.Handle, era block.Epoch, to block.Se
 	return message.OK
 }
 
-func (s *toy) Read(_ step.Time, h store.Handle, r block.Range, token uint64, _ *step.Effects) {
+func (s *toy) Read(_ step.Time, h store.Handle, _ block.LayerID, r block.Range, token uint64, _ *step.Effects) {
 	res := store.Result{Kind: store.ReadDone, Handle: h, Token: token, Payload: block.Heap{}.Get(int(r.Count) * toyBlock)}
 	data := res.Payload.Bytes()
 	for b := r.First; b < r.End(); b++ {
@@ -418,7 +418,7 @@ func (s *toy) Read(_ step.Time, h store.Handle, r block.Range, token uint64, _ *
 	s.results = append(s.results, res)
 }
 
-func (s *toy) ListChanged(_ step.Time, h store.Handle, since block.Seq, _, token uint64, _ *step.Effects) {
+func (s *toy) ListChanged(_ step.Time, h store.Handle, _ block.LayerID, since block.Seq, _, token uint64, _ *step.Effects) {
 	r, res := s.state[h], store.Result{Kind: store.ChangesDone, Handle: h, Token: token}
 	res.Position.Seq = r.info.Stable
 	for c := range block.Chunk((r.info.Blocks + block.PerChunk - 1) / block.PerChunk) {
@@ -429,7 +429,7 @@ func (s *toy) ListChanged(_ step.Time, h store.Handle, since block.Seq, _, token
 	s.results = append(s.results, res)
 }
 
-func (s *toy) Pull(_ step.Time, h store.Handle, c block.Chunk, token uint64, _ *step.Effects) {
+func (s *toy) Pull(_ step.Time, h store.Handle, _ block.LayerID, c block.Chunk, token uint64, _ *step.Effects) {
 	content, data := s.state[h].stable(c)
 	s.results = append(s.results, store.Result{Kind: store.PullDone, Handle: h, Token: token, Content: content, Payload: data})
 }
@@ -466,4 +466,14 @@ func (s *toy) FetchTail(_ step.Time, h store.Handle, first, last block.Seq, toke
 		}
 	}
 	s.results = append(s.results, store.Result{Kind: store.TailDone, Handle: h, Token: token})
+}
+
+func (s *toy) Layers(_ store.Handle, list []store.LayerInfo) []store.LayerInfo { return list }
+
+func (s *toy) OpenLayer(step.Time, store.Handle, block.LayerID, block.LayerID, block.Position, uint64, *step.Effects) message.Status {
+	return message.WrongState
+}
+
+func (s *toy) DropLayer(step.Time, store.Handle, block.LayerID, uint64, *step.Effects) message.Status {
+	return message.WrongState
 }

@@ -7,8 +7,8 @@
 //	…         slots: 64 KiB each (never below 4 KiB where blocks are small). A slot
 //	          holds one chunk of data, or metadata pages of 4 KiB, or parked data
 //
-//	superblock ─┬─▶ root page ─▶ volume table ─┬─▶ interior ─▶ … ─▶ leaf (48 descriptors) ─▶ slots
-//	            │                              └─▶ parked pages ─▶ slots
+//	superblock ─┬─▶ root page ─┬─▶ volume table ─▶ parked pages ─▶ slots
+//	            │              └─▶ layer table ─▶ interior ─▶ … ─▶ leaf (48 descriptors) ─▶ slots
 //	            └─▶ bitmap: interior ─▶ … ─▶ bitmap page (one bit a slot)
 //
 // All numbers are little endian. Every structure carries a magic, a version, its

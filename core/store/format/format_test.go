@@ -44,7 +44,7 @@ func someRecords() []Record {
 	chunk := block.Range{First: 160, Count: 16}
 	meta := Meta{Promised: 1, Session: 2, KnownEpoch: 3, MemberEpoch: 4, Complete: true, Resync: 5, SyncTarget: at, Overcome: 6}
 	return []Record{
-		{Kind: Write, FUA: true, Handle: 1, Layer: 9, Position: at, Stable: 40, Range: block.Range{First: 35, Count: 2}, Sums: block.Checksums{21, 22}},
+		{Kind: Write, FUA: true, Handle: 1, Position: at, Stable: 40, Range: block.Range{First: 35, Count: 2}, Sums: block.Checksums{21, 22}},
 		{Kind: Map, Handle: 2, Position: at, Range: chunk, Slot: 17, Sums: sums},
 		{Kind: ZeroRange, Handle: 2, Position: at, Range: block.Range{First: 7, Count: 16000}},
 		{Kind: Nop, Handle: 2, Position: at},
@@ -52,8 +52,13 @@ func someRecords() []Record {
 		{Kind: Stable, Handle: 2, Stable: 41},
 		{Kind: Config, Handle: 2, Meta: meta},
 		{Kind: Create, Handle: 4, Replica: block.ReplicaID(pattern(2)), Volume: block.VolumeID(pattern(3)), Blocks: 1 << 40, Meta: meta},
+		{Kind: Create, Handle: 5, Replica: block.ReplicaID(pattern(2)), Volume: block.VolumeID(pattern(3)), Blocks: 9, Meta: meta, Layer: 1 << 50, From: 4},
 		{Kind: Delete, Handle: 4},
-		{Kind: Resync, Handle: 4, Range: chunk, LastSeq: 8, Apply: 0xff0f, Present: 0x0305, Zero: 0xf0f0, Sums: block.Checksums{31, 32, 33, 34}},
+		{Kind: Snap, Handle: 4, Position: at, Layer: 1 << 60, Parent: 1 << 59},
+		{Kind: DelSnap, Handle: 4, Position: at, Layer: 1 << 60},
+		{Kind: Open, Handle: 4, Position: at, Layer: 77, Parent: 76},
+		{Kind: Drop, Handle: 4, Layer: 77},
+		{Kind: Resync, Handle: 4, Layer: 9, Range: chunk, LastSeq: 8, Apply: 0xff0f, Present: 0x0305, Zero: 0xf0f0, Sums: block.Checksums{31, 32, 33, 34}},
 		{Kind: Resync, Handle: 4, Range: chunk, LastSeq: 8, Apply: 0xffff, Present: 0xffff, Slot: 3, Sums: sums},
 		{Kind: Wrap},
 		{Kind: Reset, Handle: 4, Meta: meta},
@@ -100,9 +105,13 @@ func TestGoldenBytes(t *testing.T) {
 			SealPage(b, PageTable, pattern(1), 8<<20, 1, 0)
 		}), goldenTable},
 		"root": {page(func(b []byte) {
-			EncodeRoot(b, &Root{NextHandle: 8, Height: 1, Pages: 1, Table: s.Root})
+			EncodeRoot(b, &Root{NextHandle: 8, NextLayer: 9, Volumes: Table{Height: 1, Pages: 1, Root: s.Root}, Layers: Table{Height: 2, Pages: 3}})
 			SealPage(b, PageRoot, pattern(1), 8<<20, 0, 0)
 		}), goldenRoot},
+		"layers": {page(func(b []byte) {
+			EncodeLayers(b, someLayers())
+			SealPage(b, PageLayers, pattern(1), 8<<20, len(someLayers()), 0)
+		}), goldenLayers},
 		"bitmap": {page(func(b []byte) {
 			EncodeBitmap(b, []uint64{1, 2, 1 << 63})
 			SealPage(b, PageBitmap, pattern(1), 8<<20, 0, 0)
@@ -125,7 +134,19 @@ func someVolume() Volume {
 	return Volume{
 		Handle: 3, Damaged: true, Replica: block.ReplicaID(pattern(2)), Volume: block.VolumeID(pattern(3)), Blocks: 1 << 20,
 		Meta: Meta{Promised: 3, Complete: true, Overcome: 9}, Last: block.Position{Era: 1, Seq: 2}, Base: block.Position{Era: 1, Seq: 1}, Stable: 1,
-		Used: 5, Layer: 6, Height: 2, Root: Child{Page: 1, CRC: 2}, Parked: Child{Page: 3, CRC: 4},
+		Head: 6, Parked: Child{Page: 3, CRC: 4}, Controls: 7,
+	}
+}
+
+func someLayers() []Layer {
+	tree := func(height uint8, page uint64) Tree {
+		return Tree{Height: height, Used: 5 * page, Root: Child{Page: page, CRC: 2}}
+	}
+	return []Layer{
+		{Number: 3, Owner: 3, ID: 1 << 60, Blocks: 1 << 20, Closed: block.Position{Era: 1, Seq: 2}, Tree: tree(2, 1)},
+		{Number: 4, Parent: 3, Doomed: true, ID: 9, Blocks: 1 << 20, Closed: block.Position{Era: 1, Seq: 3}, Tree: tree(1, 0)},
+		{Number: 6, Parent: 4, Owner: 3, Down: true, Blocks: 1 << 20, Tree: tree(1, 4), Under: tree(2, 5), Reach: 1 << 19},
+		{Number: 5, Freed: true, Blocks: 7, Tree: tree(2, 3)},
 	}
 }
 
@@ -136,9 +157,13 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 	if got, err := DecodeSuperblock(b, 1<<20); err != nil || got != s {
 		t.Errorf("superblock: %+v, %v", got, err)
 	}
-	EncodeTable(b, []Volume{someVolume(), {Dead: true, Height: 1}})
-	if got, err := DecodeTable(b[pageHead:], 2, nil); err != nil || !reflect.DeepEqual(got, []Volume{someVolume(), {Dead: true, Height: 1}}) {
+	EncodeTable(b, []Volume{someVolume(), {Handle: 9, Head: 1}})
+	if got, err := DecodeTable(b[pageHead:], 2, nil); err != nil || !reflect.DeepEqual(got, []Volume{someVolume(), {Handle: 9, Head: 1}}) {
 		t.Errorf("table: %+v, %v", got, err)
+	}
+	EncodeLayers(b, someLayers())
+	if got, err := DecodeLayers(b[pageHead:], len(someLayers()), nil); err != nil || !reflect.DeepEqual(got, someLayers()) {
+		t.Errorf("layers: %+v, %v", got, err)
 	}
 	var l Leaf
 	EncodeLeaf(b, someLeaf())
@@ -162,6 +187,24 @@ func TestWhatIsEncodedIsDecoded(t *testing.T) {
 	batch, want := someBatch()
 	if got, err := DecodeHeader(batch, pattern(1), 4<<20); err != nil || got != want {
 		t.Errorf("header: %+v, %v, want %+v", got, err, want)
+	}
+}
+
+func TestLayersThatNoStoreWroteAreRefused(t *testing.T) {
+	for name, l := range map[string]Layer{ // any order: each is checked alone
+		"above its parent":       {Number: 3, Parent: 3, Owner: 1, Tree: Tree{Height: 1}},
+		"nobody's, but not gone": {Number: 3, Tree: Tree{Height: 1}, ID: 1},
+		"a head that goes":       {Number: 3, Owner: 1, Tree: Tree{Height: 1}, Doomed: true},
+		"without a tree":         {Number: 3, Owner: 1},
+	} {
+		b := make([]byte, PageSize)
+		EncodeLayers(b, []Layer{l})
+		if got, err := DecodeLayers(b[pageHead:], 1, nil); err == nil {
+			t.Errorf("%s: taken as %+v", name, got)
+		}
+	}
+	if _, err := DecodeLayers(make([]byte, PageBody), TableLayers+1, nil); err == nil {
+		t.Error("more layers than fit were taken")
 	}
 }
 
@@ -236,6 +279,8 @@ func FuzzPages(f *testing.F) {
 	f.Add(b)
 	EncodeTable(b, []Volume{someVolume()})
 	f.Add(append([]byte(nil), b...))
+	EncodeLayers(b, someLayers())
+	f.Add(append([]byte(nil), b...))
 	batch, _ := someBatch()
 	f.Add(batch)
 	f.Fuzz(func(_ *testing.T, data []byte) {
@@ -244,6 +289,7 @@ func FuzzPages(f *testing.F) {
 		var l Leaf
 		_ = DecodeLeaf(page[pageHead:PageSize], 10, &l)
 		_, _ = DecodeTable(page[pageHead:PageSize], int(page[0]), nil)
+		_, _ = DecodeLayers(page[pageHead:PageSize], int(page[0]), nil)
 		_, _ = DecodeRoot(page[pageHead:PageSize])
 		_, _ = DecodeParked(page[pageHead:PageSize], int(page[0]), func(*Parked) {})
 		_, _ = DecodeSuperblock(page, 0)

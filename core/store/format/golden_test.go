@@ -2,11 +2,12 @@ package format
 
 const (
 	goldenSuperblock = 0x31503dec
-	goldenBatch      = 0xd9706868
+	goldenBatch      = 0x2b42966
 	goldenLeaf       = 0xd44a890b
 	goldenInterior   = 0xaf3fd241
-	goldenTable      = 0x8c3f42cc
-	goldenRoot       = 0x4287d039
+	goldenTable      = 0xace129df
+	goldenLayers     = 0x2337b29c
+	goldenRoot       = 0xbfabaf1f
 	goldenBitmap     = 0x7093d2f4
-	goldenParked     = 0x29f7285d
+	goldenParked     = 0x549c45e3
 )

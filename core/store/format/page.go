@@ -18,6 +18,7 @@ const (
 	PageLeaf              // Descriptors
 	PageBitmap            // one bit a slot
 	PageParked            // records moved out of the journal
+	PageLayers            // Layer entries
 )
 
 const (
@@ -35,6 +36,8 @@ const (
 	BitmapSlots = PageBody * 8
 	// TableVolumes is how many entries a page of the volume table holds.
 	TableVolumes = PageBody / volumeSize
+	// TableLayers is how many entries a page of the layer table holds.
+	TableLayers = PageBody / layerSize
 
 	childSize      = 24
 	descriptorSize = 80
@@ -144,6 +147,9 @@ func (d *Descriptor) Set(i int, s State, sum block.Checksum) {
 	d.Sums[i] = sum
 }
 
+// Empty reports whether the chunk was never changed.
+func (d *Descriptor) Empty() bool { return d.States == 0 && d.LastSeq == 0 }
+
 // HasPresent reports whether any block is present.
 func (d *Descriptor) HasPresent() bool {
 	return d.States>>1&^d.States&0x5555_5555 != 0
@@ -163,7 +169,7 @@ func (l *Leaf) Summary() (maxSeq block.Seq, has uint64, zeroed bool) {
 	for i := range l {
 		d := &l[i]
 		maxSeq = max(maxSeq, d.LastSeq)
-		if d.States != 0 || d.LastSeq != 0 {
+		if !d.Empty() {
 			has |= 1 << i
 		}
 		zeroed = zeroed && d.States == allZero

@@ -15,21 +15,22 @@ const (
 	Write            // Range within one chunk; its data follows in the batch
 	Map              // Range is a whole chunk whose data was written to Slot
 	ZeroRange        // Range
-	Snap             // reserved
-	DelSnap          // reserved
+	Snap             // closes the head as Layer and opens a new one, on Parent if that is not 0
+	DelSnap          // the snapshot Layer is gone
 	Resize           // reserved
 	Nop              // takes a seq
 	Truncate         // drops records above Position.Seq written before Position.Era
 	Stable           // only carries Stable
 	Promise          // reserved: promises travel in Config
 	Config           // Meta
-	Create           // Replica, Volume, Blocks, Meta
+	Create           // Replica, Volume, Blocks, Meta; its head stands on Layer of the replica From, if that is not 0
 	Delete           // the replica is gone
-	Resync           // a push: Range is its chunk; LastSeq, Apply, Present, Zero; data follows, or is in Slot
-	Merge            // reserved
+	Resync           // a push: Range is its chunk in Layer; LastSeq, Apply, Present, Zero; data follows, or is in Slot
+	Open             // as Snap, but no record of the stream: Position is where the source closed the layer
 	Wrap             // the rest of the ring is skipped
 	Reset            // drops all content and records; Meta
 	Continue         // the stream goes on behind Position; Meta
+	Drop             // as DelSnap, but no record of the stream
 	KindCount        // how many kinds there are, not a kind
 )
 
@@ -39,17 +40,20 @@ const recordHead = 56
 
 const (
 	flagFUA    = 1
-	createSize = 40 + metaSize
+	createSize = 48 + metaSize
+	parentSize = 8
 	resyncSize = 20
 )
 
 // Record is one record of the journal. Which fields mean something depends on
-// Kind; Handle, Layer and Stable always do.
+// Kind; Handle and Stable always do.
 type Record struct {
 	Kind     Kind
 	FUA      bool
 	Handle   uint32
-	Layer    uint64 // reserved: the head layer's id
+	Layer    block.LayerID
+	Parent   block.LayerID
+	From     uint32
 	Position block.Position
 	Stable   block.Seq // the replica's, when the record was written
 	Controls uint16    // how many records outside the stream its replica had before: a gap in them shows
@@ -71,7 +75,7 @@ func (r *Record) InStream() bool {
 	switch r.Kind {
 	case Write, Map, ZeroRange, Snap, DelSnap, Resize, Nop:
 		return true
-	case KindInvalid, Truncate, Stable, Promise, Config, Create, Delete, Resync, Merge, Wrap, Reset, Continue, KindCount:
+	case KindInvalid, Truncate, Stable, Promise, Config, Create, Delete, Resync, Open, Wrap, Reset, Continue, Drop, KindCount:
 	}
 	return false
 }
@@ -79,7 +83,7 @@ func (r *Record) InStream() bool {
 // Counted reports whether the record is one of its replica's Controls.
 func (r *Record) Counted() bool {
 	switch r.Kind {
-	case Truncate, Config, Delete, Resync, Reset, Continue:
+	case Truncate, Config, Delete, Resync, Open, Reset, Continue, Drop:
 		return true
 	default:
 		return false
@@ -110,6 +114,8 @@ func (r *Record) bodySize() int {
 	switch r.Kind {
 	case Map:
 		return 4
+	case Snap, Open:
+		return parentSize
 	case Resync:
 		return resyncSize
 	case Config, Reset, Continue:
@@ -134,7 +140,7 @@ func (r *Record) Encode(b []byte) int {
 		b[1] = flagFUA
 	}
 	le.PutUint32(b[4:], r.Handle)
-	le.PutUint64(b[8:], r.Layer)
+	le.PutUint64(b[8:], uint64(r.Layer))
 	le.PutUint64(b[16:], uint64(r.Position.Era))
 	le.PutUint64(b[24:], uint64(r.Position.Seq))
 	le.PutUint64(b[32:], uint64(r.Stable))
@@ -153,6 +159,8 @@ func (r *Record) encodeBody(b []byte) {
 	switch r.Kind {
 	case Map:
 		le.PutUint32(b, r.Slot)
+	case Snap, Open:
+		le.PutUint64(b, uint64(r.Parent))
 	case Resync:
 		le.PutUint64(b, uint64(r.LastSeq))
 		le.PutUint16(b[8:], r.Apply)
@@ -165,7 +173,8 @@ func (r *Record) encodeBody(b []byte) {
 		copy(b, r.Replica[:])
 		copy(b[16:], r.Volume[:])
 		le.PutUint64(b[32:], r.Blocks)
-		r.Meta.encode(b[40:])
+		le.PutUint32(b[40:], r.From)
+		r.Meta.encode(b[48:])
 	default:
 	}
 }
@@ -176,7 +185,7 @@ func (r *Record) Decode(b []byte) (int, error) {
 		return 0, ErrContent
 	}
 	*r = Record{
-		Kind: Kind(b[0]), FUA: b[1] == flagFUA, Handle: le.Uint32(b[4:]), Layer: le.Uint64(b[8:]),
+		Kind: Kind(b[0]), FUA: b[1] == flagFUA, Handle: le.Uint32(b[4:]), Layer: block.LayerID(le.Uint64(b[8:])),
 		Position: block.Position{Era: block.Epoch(le.Uint64(b[16:])), Seq: block.Seq(le.Uint64(b[24:]))},
 		Stable:   block.Seq(le.Uint64(b[32:])),
 		Controls: le.Uint16(b[54:]),
@@ -201,6 +210,8 @@ func (r *Record) decodeBody(b []byte) {
 	switch r.Kind {
 	case Map:
 		r.Slot = le.Uint32(b)
+	case Snap, Open:
+		r.Parent = block.LayerID(le.Uint64(b))
 	case Resync:
 		r.LastSeq = block.Seq(le.Uint64(b))
 		r.Apply, r.Present, r.Zero = le.Uint16(b[8:]), le.Uint16(b[10:]), le.Uint16(b[12:])
@@ -211,7 +222,8 @@ func (r *Record) decodeBody(b []byte) {
 		copy(r.Replica[:], b)
 		copy(r.Volume[:], b[16:])
 		r.Blocks = le.Uint64(b[32:])
-		r.Meta.decode(b[40:])
+		r.From = le.Uint32(b[40:])
+		r.Meta.decode(b[48:])
 	default:
 	}
 }
@@ -235,6 +247,10 @@ func (r *Record) bodySound() bool {
 	switch r.Kind {
 	case Map:
 		return r.Slot != 0
+	case Snap, DelSnap, Open, Drop:
+		return r.Layer != 0
+	case Create:
+		return (r.From != 0) == (r.Layer != 0)
 	case Resync:
 		return r.Present&r.Zero == 0 && (r.Slot == 0 || r.Apply&r.Present == 0xffff)
 	default:

@@ -3,7 +3,7 @@ package format
 import "github.com/lagan-storage/lagan/core/block"
 
 // volumeSize is the place of a Volume in a table page.
-const volumeSize = 252
+const volumeSize = 184
 
 // Meta is what a replica remembers besides its records; see store.Meta.
 type Meta struct {
@@ -45,11 +45,9 @@ func (m *Meta) decode(b []byte) {
 	}
 }
 
-// Volume is one entry of the volume table: a replica, or what is left of a
-// deleted one.
+// Volume is one entry of the volume table: a replica.
 type Volume struct {
 	Handle  uint32
-	Dead    bool // only Root and Height count: its slots are being freed
 	Damaged bool
 	Replica block.ReplicaID
 	Volume  block.VolumeID
@@ -58,11 +56,8 @@ type Volume struct {
 	Last    block.Position // of the last record before the cut
 	Base    block.Position // of the last record before the first parked one
 	Stable  block.Seq
-	Used    uint64 // slots
-	Layer   uint64 // of the head
-	Height  uint8  // interior levels under Root
-	Root    Child
-	Parked  Child // first page of its parked records
+	Head    uint32 // the number of its head layer
+	Parked  Child  // first page of its parked records
 	// Controls is how many records outside the stream there were before the cut.
 	Controls uint16
 }
@@ -70,13 +65,10 @@ type Volume struct {
 func (v *Volume) encode(b []byte) {
 	clear(b[:volumeSize])
 	le.PutUint32(b, v.Handle)
-	if v.Dead {
-		b[4] |= 1
-	}
 	if v.Damaged {
-		b[4] |= 2
+		b[4] = 1
 	}
-	b[5] = v.Height
+	le.PutUint16(b[6:], v.Controls)
 	copy(b[8:24], v.Replica[:])
 	copy(b[24:40], v.Volume[:])
 	le.PutUint64(b[40:], v.Blocks)
@@ -84,30 +76,25 @@ func (v *Volume) encode(b []byte) {
 	le.PutUint64(b[112:], uint64(v.Last.Era))
 	le.PutUint64(b[120:], uint64(v.Last.Seq))
 	le.PutUint64(b[128:], uint64(v.Stable))
-	le.PutUint64(b[136:], v.Used)
-	le.PutUint64(b[144:], v.Layer)
-	v.Root.encode(b[152:])
-	v.Parked.encode(b[176:])
-	le.PutUint64(b[200:], uint64(v.Base.Era))
-	le.PutUint64(b[208:], uint64(v.Base.Seq))
-	le.PutUint16(b[216:], v.Controls)
+	le.PutUint64(b[136:], uint64(v.Base.Era))
+	le.PutUint64(b[144:], uint64(v.Base.Seq))
+	v.Parked.encode(b[152:])
+	le.PutUint32(b[176:], v.Head)
 }
 
 func (v *Volume) decode(b []byte) {
 	v.Handle = le.Uint32(b)
-	v.Dead, v.Damaged, v.Height = b[4]&1 != 0, b[4]&2 != 0, b[5]
+	v.Damaged = b[4] == 1
+	v.Controls = le.Uint16(b[6:])
 	copy(v.Replica[:], b[8:24])
 	copy(v.Volume[:], b[24:40])
 	v.Blocks = le.Uint64(b[40:])
 	v.Meta.decode(b[48:])
 	v.Last = block.Position{Era: block.Epoch(le.Uint64(b[112:])), Seq: block.Seq(le.Uint64(b[120:]))}
 	v.Stable = block.Seq(le.Uint64(b[128:]))
-	v.Used = le.Uint64(b[136:])
-	v.Layer = le.Uint64(b[144:])
-	v.Root.decode(b[152:])
-	v.Parked.decode(b[176:])
-	v.Base = block.Position{Era: block.Epoch(le.Uint64(b[200:])), Seq: block.Seq(le.Uint64(b[208:]))}
-	v.Controls = le.Uint16(b[216:])
+	v.Base = block.Position{Era: block.Epoch(le.Uint64(b[136:])), Seq: block.Seq(le.Uint64(b[144:]))}
+	v.Parked.decode(b[152:])
+	v.Head = le.Uint32(b[176:])
 }
 
 // EncodeTable writes at most TableVolumes entries into the body of a table page.
@@ -126,7 +113,7 @@ func DecodeTable(body []byte, count int, list []Volume) ([]Volume, error) {
 	for i := range count {
 		var v Volume
 		v.decode(body[i*volumeSize:])
-		if v.Height == 0 || v.Height > HeightMax {
+		if v.Handle == 0 || v.Head == 0 {
 			return list, ErrContent
 		}
 		list = append(list, v)
@@ -147,12 +134,31 @@ func Height(leaves uint64) uint8 {
 	return h
 }
 
-// Root is the root page: what is neither of a volume nor in the superblock.
+// Root is the root page: what is neither of a volume, of a layer nor in the superblock.
 type Root struct {
 	NextHandle uint32
-	Height     uint8 // interior levels under Table
-	Pages      uint32
-	Table      Child
+	NextLayer  uint32
+	Volumes    Table
+	Layers     Table
+}
+
+// Table is a tree of pages of entries.
+type Table struct {
+	Height uint8 // interior levels under Root
+	Pages  uint32
+	Root   Child
+}
+
+func (t *Table) encode(b []byte) {
+	b[0] = t.Height
+	le.PutUint32(b[4:], t.Pages)
+	t.Root.encode(b[8:])
+}
+
+func (t *Table) decode(b []byte) (sound bool) {
+	t.Height, t.Pages = b[0], le.Uint32(b[4:])
+	t.Root.decode(b[8:])
+	return t.Height > 0 && t.Height <= HeightMax
 }
 
 // EncodeRoot writes r into the body of a root page.
@@ -160,16 +166,15 @@ func EncodeRoot(page []byte, r *Root) {
 	clear(page[pageHead:PageSize])
 	b := page[pageHead:]
 	le.PutUint32(b, r.NextHandle)
-	b[4] = r.Height
-	le.PutUint32(b[8:], r.Pages)
-	r.Table.encode(b[16:])
+	le.PutUint32(b[4:], r.NextLayer)
+	r.Volumes.encode(b[8:])
+	r.Layers.encode(b[40:])
 }
 
 // DecodeRoot reads the body of a root page.
-func DecodeRoot(body []byte) (Root, error) {
-	r := Root{NextHandle: le.Uint32(body), Height: body[4], Pages: le.Uint32(body[8:])}
-	r.Table.decode(body[16:])
-	if r.Height == 0 || r.Height > HeightMax {
+func DecodeRoot(body []byte) (r Root, err error) {
+	r.NextHandle, r.NextLayer = le.Uint32(body), le.Uint32(body[4:])
+	if !r.Volumes.decode(body[8:]) || !r.Layers.decode(body[40:]) {
 		return Root{}, ErrContent
 	}
 	return r, nil

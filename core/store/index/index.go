@@ -1,8 +1,8 @@
-// Package index finds, in memory, what of a volume is not at home yet: for
+// Package index finds, in memory, what of a layer is not at home yet: for
 // every chunk the versions that lie in the journal, newest first. It promises
 // no order but that of Add within a chunk. core/store is its only caller.
 //
-//	Key{volume, chunk} ──▶ Chunk ──▶ newest version ──▶ … ──▶ oldest version
+//	Key{layer, chunk} ──▶ Chunk ──▶ newest version ──▶ … ──▶ oldest version
 //
 // A version covers some blocks of its chunk (Mask) and says where their data
 // is. Memory is three growing tables with free lists: nothing is allocated in
@@ -18,10 +18,10 @@ import (
 // None is no chunk and no version.
 const None int32 = -1
 
-// Key names a chunk of a volume by the volume's handle.
+// Key names a chunk of a layer by the layer's number.
 type Key struct {
-	Handle uint32
-	Chunk  block.Chunk
+	Layer uint32
+	Chunk block.Chunk
 }
 
 // Kind says what a version does to its blocks.
@@ -64,16 +64,16 @@ type Chunk struct {
 }
 
 type leafKey struct {
-	handle uint32
-	leaf   uint64
+	layer uint32
+	leaf  uint64
 }
 
-// Index is the versions of all volumes of a disk.
+// Index is the versions of all layers of a disk.
 type Index struct {
 	leafChunks   uint64
 	find         map[Key]int32
 	leaves       map[leafKey]int32 // how many chunks share a leaf
-	heads        map[uint32]int32  // first chunk of each volume
+	heads        map[uint32]int32  // first chunk of each layer
 	chunks       []Chunk
 	versions     []Version
 	many         []block.Checksums
@@ -116,15 +116,15 @@ func (x *Index) Version(i int32) *Version { return &x.versions[i] }
 // Older returns the version that i covers, or None.
 func (x *Index) Older(i int32) int32 { return x.versions[i].older }
 
-// First returns the first chunk of a volume in no particular order, or None.
-func (x *Index) First(handle uint32) int32 {
-	if i, ok := x.heads[handle]; ok {
+// First returns the first chunk of a layer in no particular order, or None.
+func (x *Index) First(layer uint32) int32 {
+	if i, ok := x.heads[layer]; ok {
 		return i
 	}
 	return None
 }
 
-// Next returns the chunk after i of the same volume, or None.
+// Next returns the chunk after i of the same layer, or None.
 func (x *Index) Next(i int32) int32 { return x.chunks[i].next }
 
 func take[T any](table *[]T, free *[]int32) int32 {
@@ -144,14 +144,14 @@ func (x *Index) Ensure(key Key) int32 {
 		return i
 	}
 	i := take(&x.chunks, &x.freeChunks)
-	head := x.First(key.Handle)
+	head := x.First(key.Layer)
 	x.chunks[i] = Chunk{Key: key, Newest: None, oldest: None, next: head, prev: None}
 	if head != None {
 		x.chunks[head].prev = i
 	}
-	x.heads[key.Handle] = i
+	x.heads[key.Layer] = i
 	x.find[key] = i
-	x.leaves[leafKey{key.Handle, uint64(key.Chunk) / x.leafChunks}]++
+	x.leaves[leafKey{key.Layer, uint64(key.Chunk) / x.leafChunks}]++
 	return i
 }
 
@@ -168,11 +168,11 @@ func (x *Index) Forget(i int32) {
 	case c.prev != None:
 		x.chunks[c.prev].next = c.next
 	case c.next != None:
-		x.heads[c.Key.Handle] = c.next
+		x.heads[c.Key.Layer] = c.next
 	default:
-		delete(x.heads, c.Key.Handle)
+		delete(x.heads, c.Key.Layer)
 	}
-	leaf := leafKey{c.Key.Handle, uint64(c.Key.Chunk) / x.leafChunks}
+	leaf := leafKey{c.Key.Layer, uint64(c.Key.Chunk) / x.leafChunks}
 	if x.leaves[leaf]--; x.leaves[leaf] == 0 {
 		delete(x.leaves, leaf)
 	}

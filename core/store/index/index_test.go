@@ -12,7 +12,7 @@ func TestVersionsKeepTheirOrderAndSums(t *testing.T) {
 	x := New(48)
 	want := make(map[Key][]block.Seq) // oldest first
 	for n := block.Seq(1); n < 20_000; n++ {
-		key := Key{Handle: uint32(1 + r.IntN(3)), Chunk: block.Chunk(r.IntN(100))}
+		key := Key{Layer: uint32(1 + r.IntN(3)), Chunk: block.Chunk(r.IntN(100))}
 		if list := want[key]; r.IntN(2) == 0 && len(list) > 0 {
 			c, i := x.Find(key), r.IntN(len(list))
 			v := x.Chunk(c).Newest

@@ -1,0 +1,105 @@
+package store
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store/format"
+)
+
+// LayerInfo is a snapshot of a replica, or with ID 0 its head, or a layer of
+// another volume that it stands on.
+type LayerInfo struct {
+	ID      block.LayerID
+	Parent  block.LayerID // the layer below; 0: none
+	Closed  block.Position
+	Deleted bool // it is only there until it is merged
+	Own     bool // a head or snapshot of this replica, not of one that it was cloned from
+	Used    uint64
+}
+
+// Layers appends the layers of h to list, each behind the one that it stands on.
+func (s *Store) Layers(h Handle, list []LayerInfo) []LayerInfo {
+	r := s.replica(h)
+	if r == nil {
+		return list
+	}
+	var found []*layer
+	seen := make(map[*layer]bool)
+	for _, top := range append([]*layer{r.head}, r.snapshots...) {
+		for l := top; l != nil && !seen[l]; l = l.parent {
+			seen[l] = true
+			found = append(found, l)
+		}
+	}
+	slices.SortFunc(found, func(a, b *layer) int { return cmp.Compare(a.number, b.number) })
+	for _, l := range found {
+		list = append(list, l.info(r))
+	}
+	return list
+}
+
+func (l *layer) info(r *replica) LayerInfo {
+	info := LayerInfo{ID: l.id, Closed: l.closed, Deleted: l.deleted, Own: l.owner == r, Used: l.used()}
+	if l.parent != nil {
+		info.Parent = l.parent.id
+	}
+	return info
+}
+
+// OpenLayer closes the head of h as the layer id and opens a new one on it, or
+// on the layer parent: what a record of the stream does, but for a target of a
+// resync that builds the layers of its source. at is where the source closed
+// it. Result: RecordDone. BehindSeq: a snapshot of the stream is not stable here.
+func (s *Store) OpenLayer(now step.Time, h Handle, id, parent block.LayerID, at block.Position, token uint64, out *step.Effects) message.Status {
+	r := s.control(now, h)
+	switch {
+	case r == nil:
+		return s.refusal()
+	case id == 0:
+		return message.WrongState
+	case r.resets > 0 || r.head.opened > r.stable:
+		return message.BehindSeq
+	case !s.mayDeepen(r) || !s.fits(0, s.zeroSlack()):
+		return message.NoSpace
+	}
+	r.shrinking++
+	r.snaps++
+	s.enqueue(r, format.Record{Kind: format.Open, Layer: id, Parent: parent, Position: at}, block.Buffer{}, token)
+	s.pump(out)
+	return message.OK
+}
+
+// DropLayer deletes the snapshot id of h, which its source does not have any
+// more. Result: RecordDone.
+func (s *Store) DropLayer(now step.Time, h Handle, id block.LayerID, token uint64, out *step.Effects) message.Status {
+	r := s.control(now, h)
+	switch {
+	case r == nil:
+		return s.refusal()
+	case id == 0:
+		return message.WrongState
+	}
+	s.enqueue(r, format.Record{Kind: format.Drop, Layer: id}, block.Buffer{}, token)
+	s.pump(out)
+	return message.OK
+}
+
+// Pin keeps the layers of h from being merged while a resync copies them one by
+// one; Unpin ends that. Pins are counted, and gone when the store is opened.
+func (s *Store) Pin(h Handle) {
+	if r := s.replica(h); r != nil {
+		r.pins++
+	}
+}
+
+// Unpin ends one Pin of h.
+func (s *Store) Unpin(now step.Time, h Handle, out *step.Effects) {
+	if r := s.control(now, h); r != nil && r.pins > 0 {
+		r.pins--
+		s.pump(out)
+	}
+}

@@ -1,0 +1,258 @@
+package storetest
+
+import (
+	"testing"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store"
+)
+
+// solid makes everything durable and stable.
+func solid(slot int) []Line {
+	return []Line{{Sync, slot, 0, 0}, {Drain, slot, 0, 0}, {Stable, slot, 0, 0}}
+}
+
+// layered makes a replica with two snapshots, chunks in each of its layers.
+func layered(slot int) []Line {
+	return lines([]Line{
+		{Create, slot, 0, 48},
+		{Write, slot, 0, 16},
+		{Write, slot, 16, 3},
+		{Snap, slot, 0, 0},
+		{Write, slot, 1, 2},
+		{Zero, slot, 17, 1},
+		{Write, slot, 32, 2},
+		{Snap, slot, 0, 0},
+		{Write, slot, 2, 3},
+		{Write, slot, 18, 2},
+	}, solid(slot))
+}
+
+// seeAll reads every image of a replica with up to two snapshots.
+func seeAll(slot int) (script []Line) {
+	for _, n := range []uint64{1, 2} {
+		for _, chunk := range []uint64{0, 1, 2} {
+			script = append(script, Line{ReadSnap, slot, chunk, n})
+		}
+	}
+	return append(script, Line{Read, slot, 0, 16}, Line{Read, slot, 16, 16}, Line{Read, slot, 32, 16})
+}
+
+func TestRule8SnapshotsStayInTheOverlayUntilStable(t *testing.T) {
+	exploreWith(t, Exploration{Seeds: 1, Every: 2, Deeper: 50}, lines(
+		[]Line{{Create, 0, 0, 48}}, durableWrite(0, 0, 16),
+		[]Line{
+			{Idle, 0, 0, 31},
+			{Write, 0, 2, 2},
+			{Snap, 0, 0, 0},
+			{Write, 0, 3, 2},
+			{Write, 0, 16, 16},
+			{Sync, 0, 0, 0},
+			{Drain, 0, 0, 0},
+			{Idle, 0, 0, 31}, // parked, both layers
+			{ReadSnap, 0, 0, 1},
+			{Snap, 0, 0, 1}, // back to it
+			{Write, 0, 5, 1},
+			{Sync, 0, 0, 0},
+			{Drain, 0, 0, 0},
+			{Idle, 0, 0, 31},
+			{Truncate, 0, 0, 2},
+			{Read, 0, 0, 16},
+			{Write, 0, 6, 1},
+			{Truncate, 0, 0, 9},
+			{Read, 0, 0, 16},
+			{Idle, 0, 0, 31},
+			{Snap, 0, 0, 0},
+			{Write, 0, 7, 1},
+		}, solid(0), []Line{{Idle, 0, 0, 31}, {ReadSnap, 0, 0, 1}, {Read, 0, 0, 16}})...)
+}
+
+func TestRule8DeletionStaysInTheOverlayUntilStable(t *testing.T) {
+	exploreWith(t, Exploration{Seeds: 1, Every: 2, Deeper: 50}, lines(layered(0), []Line{
+		{Idle, 0, 0, 31},
+		{DelSnap, 0, 0, 1},
+		{Write, 0, 4, 1},
+		{Sync, 0, 0, 0},
+		{Drain, 0, 0, 0},
+		{Idle, 0, 0, 31}, // nothing may merge
+		{Truncate, 0, 0, 2},
+	}, seeAll(0), []Line{{DelSnap, 0, 0, 2}}, solid(0), []Line{{Idle, 0, 0, 31}}, seeAll(0))...)
+}
+
+func TestRule8MergeWaitsForTheRecordsOfItsLayer(t *testing.T) {
+	exploreWith(t, Exploration{Seeds: 1, Every: 2, Deeper: 50}, lines(
+		layered(0), []Line{{DelSnap, 0, 0, 1}, {DelSnap, 0, 0, 1}, {Sync, 0, 0, 0}, {Run, 0, 0, 3}, {StableAhead, 0, 0, 0}},
+		seeAll(0), // its records are in the ring, and what is stable may go home
+		[]Line{{Write, 0, 1, 3}, {Idle, 0, 0, 3}, {Write, 0, 16, 16}, {Idle, 0, 0, 31}, {Read, 0, 0, 16}, {Read, 0, 16, 16}})...)
+}
+
+func TestRule14LayersAreListedPulledAndPushedOneByOne(t *testing.T) {
+	exploreWith(t, Exploration{Seeds: 1, Every: 3, Deeper: 50}, lines(layered(0), []Line{
+		{Write, 0, 7, 1}, // not stable: neither listed nor pulled
+		{List, 0, 0, 0},
+		{List, 0, 0, 1},
+		{List, 0, 4, 1},
+		{List, 0, 0, 2},
+		{Pull, 0, 0, 0},
+		{Pull, 0, 0, 1},
+		{Pull, 0, 1, 1},
+		{Pull, 0, 0, 2},
+		{Pull, 0, 1, 2},
+		{Pull, 0, 2, 2},
+		{Idle, 0, 0, 31},
+		{Pull, 0, 0, 0},
+		{Pull, 0, 1, 1},
+		{Pull, 0, 1, 2},
+		{Create, 1, 0, 48},
+		{Write, 1, 0, 16},
+		{Drain, 1, 0, 0},
+		{Reset, 1, 0, 0},
+		{OpenLayer, 1, 0, 0},
+		{Push, 1, 0, 1 << 8},
+		{Push, 1, 1, 1 << 8},
+		{Run, 1, 0, 2},
+		{OpenLayer, 1, 0, 0},
+		{Push, 1, 0, 0},
+		{Push, 1, 0, 2 << 8},
+		{Push, 1, 1, 3},
+		{ReadSnap, 1, 0, 1},
+		{ReadSnap, 1, 0, 2},
+		{Read, 1, 0, 16},
+		{OpenLayer, 1, 0, 1}, // as a source that went back
+		{Drain, 1, 0, 0},
+		{Idle, 1, 0, 31},
+		{DropLayer, 1, 0, 2},
+		{Drain, 1, 0, 0},
+		{Idle, 1, 0, 31},
+		{ReadSnap, 1, 0, 1},
+		{Read, 1, 0, 16},
+		{Continue, 1, 0, 12},
+		{Write, 1, 3, 1},
+		{Sync, 1, 0, 0},
+		{Idle, 1, 0, 31},
+	})...)
+}
+
+func TestRule16MergeDestageAndWritesTakeTurnsOnAChunk(t *testing.T) {
+	script := layered(0)
+	for i := range uint64(5) {
+		script = append(script,
+			Line{Write, 0, i % 4, 2}, Line{Snap, 0, 0, 0}, Line{Write, 0, i, 2}, Line{Zero, 0, 15, 4}, Line{Sync, 0, 0, 0}, Line{Drain, 0, 0, 0},
+			Line{Stable, 0, 0, 0}, Line{Idle, 0, 0, 2}, Line{DelSnap, 0, 0, 2}, Line{Sync, 0, 0, 0}, Line{Drain, 0, 0, 0}, Line{Stable, 0, 0, 0},
+			Line{Write, 0, i % 2 * 16, 1 + i}, Line{Write, 0, 18, 2}, Line{Run, 0, 0, 3}, Line{Read, 0, 0, 16}, Line{Idle, 0, 0, 2}, Line{ReadSnap, 0, 1, i})
+	}
+	exploreWith(t, Exploration{Seeds: 1, Every: 5, Deeper: 80}, lines(script, []Line{{Idle, 0, 0, 31}}, seeAll(0))...)
+	c := small(5)
+	c.Marks = make(map[step.Mark]int)
+	play(t, c, script...)
+	for _, mark := range []step.Mark{"store: merge copies blocks", "store: layer merged"} {
+		if c.Marks[mark] == 0 {
+			t.Errorf("the script never came to %q: %v", mark, c.Marks)
+		}
+	}
+}
+
+func TestRule19ClonesKeepTheLayersOfADeletedVolume(t *testing.T) {
+	exploreWith(t, Exploration{Seeds: 1, Every: 3, Deeper: 60}, lines(layered(0), []Line{
+		{Idle, 0, 0, 31},
+		{Clone, 0, 1, 1},
+		{Clone, 0, 2, 2},
+		{Write, 1, 3, 2},
+		{Write, 2, 16, 16},
+		{Read, 1, 0, 16},
+		{Read, 2, 0, 16},
+		{Drain, 0, 0, 0},
+		{Delete, 0, 0, 0},
+		{Drain, 0, 0, 0},
+	}, solid(1), solid(2), []Line{
+		{Idle, 0, 0, 31},
+		{Read, 1, 0, 16},
+		{Read, 1, 16, 16},
+		{Read, 2, 0, 16},
+		{Read, 2, 32, 16},
+		{Snap, 1, 0, 0},
+		{Write, 1, 0, 3},
+		{Reset, 2, 0, 0},
+		{Read, 2, 0, 16},
+	}, solid(1), []Line{
+		{Idle, 0, 0, 31},
+		{Read, 1, 0, 16},
+		{ReadSnap, 1, 0, 1},
+		{Delete, 2, 0, 0},
+		{Drain, 0, 0, 0},
+		{Idle, 0, 0, 31},
+		{Read, 1, 16, 16},
+	})...)
+}
+
+func TestEveryCrashInTheLifeOfASnapshotLeavesEveryImageWhole(t *testing.T) {
+	script := lines(
+		[]Line{{Create, 0, 0, 32}, {Write, 0, 0, 16}, {Snap, 0, 0, 0}, {Write, 0, 3, 2}}, solid(0),
+		[]Line{
+			{Idle, 0, 0, 31}, // both have chunk 0 at home
+			{Clone, 0, 1, 1},
+			{Write, 1, 5, 1},
+			{DelSnap, 0, 0, 1}, // it waits for the clone
+		}, solid(0), solid(1),
+		[]Line{{Idle, 0, 0, 2}, {Delete, 1, 0, 0}, {Drain, 0, 0, 0}, {Idle, 0, 0, 4}, {Read, 0, 0, 16}, {Idle, 0, 0, 31}, {Read, 0, 0, 16}})
+	everywhere(t, script...)
+	c := small(1)
+	c.Marks = make(map[step.Mark]int)
+	play(t, c, script...)
+	for _, mark := range []step.Mark{"store: merge copies blocks", "store: layer folded down"} {
+		if c.Marks[mark] == 0 {
+			t.Errorf("the script never came to %q: %v", mark, c.Marks)
+		}
+	}
+}
+
+func TestSnapshotIsTakenOnceWhateverIsSentTwice(t *testing.T) {
+	m := play(t, small(1), layered(0)...)
+	now := m.replicas[0].after(len(m.replicas[0].log))
+	ids := now.strata.ids()
+	m.SnapAs(0, ids[0], 0)
+	m.Play([]Line{{Write, 0, 0, 2}})
+	m.SnapAs(0, ids[0], 0)
+	m.DelSnap(0, 12345)
+	m.Play(lines(solid(0), []Line{{Idle, 0, 0, 31}, {Verb: PowerCut}}))
+	healthy(t, m)
+	if n := len(m.store.Layers(m.replicas[0].handle, nil)); n != 3 {
+		t.Errorf("%d layers, want two snapshots and a head", n)
+	}
+}
+
+// TestRottenBlockStaysBadThroughAMerge: what cannot be read cannot be merged,
+// and is never wrong data.
+func TestRottenBlockStaysBadThroughAMerge(t *testing.T) {
+	script := lines([]Line{{Create, 0, 0, 16}, {Write, 0, 0, 8}, {Snap, 0, 0, 0}, {Write, 0, 4, 2}}, solid(0), []Line{{Idle, 0, 0, 62}})
+	m := play(t, small(2), script...)
+	rot := damagedBy(t, m, func(f *Machine) {
+		for at := int64(homeAt); at < capacity; at += blockSize { // every block with content of block 1
+			data := make([]byte, blockSize)
+			f.disk.Peek(at, data)
+			if s, ok := stampOf(m.replicas[0].pattern, 1, data); ok && s != 0 {
+				data[20] ^= 1
+				raw(t, f, step.DiskWrite, at, data)
+			}
+		}
+	})
+	rot.Play(lines([]Line{{DelSnap, 0, 0, 1}}, solid(0), []Line{{Idle, 0, 0, 62}, {Verb: Kill}}))
+	if rot.failure != nil {
+		t.Fatalf("%v\n%s", rot.failure, rot.Trace())
+	}
+	refused := map[block.Block]bool{}
+	for b := range block.Block(8) {
+		before := rot.refused
+		rot.Read(0, block.Range{First: b, Count: 1})
+		rot.Drain()
+		refused[b] = rot.refused > before
+	}
+	if rot.failure != nil || !refused[1] || refused[0] || refused[4] {
+		t.Errorf("%v; refused blocks are %v, want 1 alone", rot.failure, refused)
+	}
+	var layers []store.LayerInfo
+	if layers = rot.store.Layers(rot.replicas[0].handle, nil); len(layers) != 1 {
+		t.Errorf("layers are %+v: the merge did not end", layers)
+	}
+}
