@@ -160,8 +160,16 @@ func appendRecord(dst []byte, r *message.Record) []byte {
 	if r.FUA {
 		dst[len(dst)-1] = 1
 	}
-	return appendChecksums(appendRange(dst, r.Range), &r.Checksums)
+	dst = appendRange(dst, r.Range)
+	if shapesLayers(r.Op) {
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(r.Layer))
+		dst = binary.LittleEndian.AppendUint64(dst, uint64(r.Parent))
+	}
+	return appendChecksums(dst, &r.Checksums)
 }
+
+// shapesLayers reports whether a record of that kind names layers.
+func shapesLayers(op message.Op) bool { return op == message.OpSnap || op == message.OpDelSnap }
 
 func appendPromise(dst []byte, p *message.PromiseInfo) []byte {
 	le := binary.LittleEndian
@@ -283,6 +291,9 @@ func (c *cursor) record() message.Record {
 	}
 	r.FUA = fua == 1
 	r.Range = c.blockRange()
+	if shapesLayers(r.Op) {
+		r.Layer, r.Parent = block.LayerID(c.uint64()), block.LayerID(c.uint64())
+	}
 	r.Checksums = c.checksums()
 	return r
 }

@@ -129,6 +129,9 @@ func random(r *rand.Rand) message.Message {
 			Position: position(), Op: message.Op(1 + r.IntN(int(message.OpCount)-1)), FUA: r.IntN(2) == 0,
 			Range: block.Range{First: block.Block(r.Uint64() >> 1), Count: r.Uint32()},
 		}
+		if shapesLayers(m.Record.Op) {
+			m.Record.Layer, m.Record.Parent = block.LayerID(r.Uint64()), block.LayerID(r.Uint64())
+		}
 	})
 	maybe(func() {
 		m.Promise = &message.PromiseInfo{
