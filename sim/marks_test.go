@@ -122,6 +122,7 @@ var unwantedMarks = map[step.Mark]string{
 	"store: append waited in vain for freed space":                 "space that is freed comes in time: the tests of the store",
 	"store: read looked again":                                     rare,
 	"store: leaf page lost":                                        rare,
+	"store: metadata page read a second time":                      rare,
 	"store: torn MAP cut":                                          rare,
 	"store: chunk merged":                                          layers,
 	"store: layer folded down":                                     layers,

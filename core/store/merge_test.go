@@ -8,6 +8,7 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/step"
 )
 
 // measure returns the usage of a layer in chunks.
@@ -300,4 +301,23 @@ func TestResyncCopiesEverySnapshot(t *testing.T) { // rule 14
 	if r.store.replica(target).find(13) != nil {
 		t.Error("a layer that was dropped is still there")
 	}
+}
+
+func TestPageOfALayersTreeIsReadTwiceBeforeItIsLost(t *testing.T) { // found by a random trace with damage
+	r := newRig(t, 1, small())
+	h := r.bed(func() {})
+	r.home()
+	page := r.store.pageAddress(r.store.replica(h).snapshots[0].tree.page.Page)
+	failed := 0
+	r.disk.fail = func(op step.DiskOp) bool {
+		if op.Kind == step.DiskRead && op.Offset == page {
+			failed++
+		}
+		return op.Kind == step.DiskRead && op.Offset == page && failed == 1
+	}
+	r.reopen()
+	if info, _ := r.store.Info(h); info.Damaged || failed != 2 {
+		t.Fatalf("the page was read %d times, the replica is damaged: %v", failed, info.Damaged)
+	}
+	r.wantImages(h, bedImages())
 }

@@ -25,6 +25,7 @@ type walkItem struct {
 	node   *node
 	buffer block.Buffer
 	what   format.PageKind // what the tree's leaves are
+	again  bool            // it is read a second time
 }
 
 func (s *Store) startWalk(out *step.Effects) {
@@ -70,6 +71,13 @@ func (s *Store) driveWalk(out *step.Effects) {
 func (s *Store) onPageRead(ref int32, err step.DiskError, out *step.Effects) {
 	it := s.opening.walk.items[ref]
 	body, count, bad := format.OpenPage(it.buffer.Bytes(), it.kind, s.super.Pool, s.pageAddress(it.ref.Page), it.ref.CRC, it.index)
+	if (bad != nil || err != step.DiskOK) && !it.again {
+		out.Marks.Hit("store: metadata page read a second time")
+		s.opening.walk.items[ref].again = true
+		s.opening.pending++
+		s.openRead(ref, it.buffer, s.pageAddress(it.ref.Page), out)
+		return
+	}
 	switch {
 	case bad == nil && err == step.DiskOK:
 		bad = s.takePage(&it, body, count)
@@ -298,6 +306,12 @@ func (s *Store) endWalk(out *step.Effects) {
 	if !s.slots.Loaded() {
 		s.fail(out, "disk %v: the allocation bitmap names slots that do not exist: the pool's metadata is corrupt; format the disk", s.super.Disk)
 		return
+	}
+	for slot := range s.pages.used { // any order: one is enough
+		if s.slots.Rooted(slot) {
+			s.fail(out, "disk %v: slot %d holds data and pages of a tree that was not readable for a while: format the disk, its replicas are made anew from the others", s.super.Disk, slot)
+			return
+		}
 	}
 	if !s.linkLayers() {
 		s.fail(out, "disk %v: its layers do not make a tree: the pool's metadata is corrupt; format the disk, its replicas are made anew from the others", s.super.Disk)
