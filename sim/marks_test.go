@@ -26,6 +26,7 @@ var wantedMarks = []struct {
 	{"coordinator: refused proposal turned out to be applied", 400},
 	{"coordinator: replaced by another session", 400},
 	{"coordinator: restarted member repaired from the window", 400},
+	{"coordinator: promise asked for again", 400},
 	{"coordinator: resync aborted", 400},
 	{"coordinator: resync begun", 400},
 	{"coordinator: source of a resync cannot be read", 400},

@@ -36,6 +36,7 @@ const (
 	failAfter      = 2 * time.Second         // silence of a member during a takeover
 	syncEvictAfter = 5 * time.Second         // a sync that does not come back
 	readRetryAfter = 500 * time.Millisecond
+	confirmEvery   = 500 * time.Millisecond // a promise that waits for others is asked for again
 	dialEvery      = 200 * time.Millisecond
 	syncEvery      = time.Second // committed operations are made durable at least this often
 	reissueAfter   = 100 * time.Millisecond
@@ -180,6 +181,7 @@ func (c *Coordinator) onTimer(tag step.Tag, out *step.Effects) {
 	switch c.phase {
 	case preparing:
 		c.decide(out)
+		c.confirmPromises(out)
 	case reconciling, recording, granting:
 		c.renewGrants(out)
 		c.watchChosen(out)

@@ -42,6 +42,18 @@ func (c *Coordinator) prepare(out *step.Effects) {
 	c.dialMissing(out)
 }
 
+// confirmPromises asks again those who promised a while ago. A member whose host
+// lost power meanwhile is found out by that, before others are put out for it.
+func (c *Coordinator) confirmPromises(out *step.Effects) {
+	for _, m := range c.members {
+		if m.State == volume.InSync && m.prepared() && c.now.Sub(m.preparedAt) >= confirmEvery {
+			out.Marks.Hit("coordinator: promise asked for again")
+			m.link = linkPreparing
+			out.Send(m.conn, message.Message{Kind: message.Prepare, Era: c.era})
+		}
+	}
+}
+
 // recoverable reports whether m certainly holds every acknowledged record: it
 // is the incarnation that acknowledged them, or a later one of the same boot
 // (a killed process loses nothing that was written), or nothing was written
