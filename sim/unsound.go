@@ -253,6 +253,7 @@ func (d *drive) short(found []store.ReplicaInfo, replica block.ReplicaID) (short
 // lacks notes that a copy lost what even a flush promised.
 func (w *World) lacks(v *volumeState, state *memberState, silent bool) {
 	state.wounded, state.old, state.silent, state.since, state.unsound = true, true, silent, w.now, true
+	clear(v.accepted) // what it said that it has counts no more; others say it again
 	if !v.undamaged() {
 		v.beyond = true
 	}
