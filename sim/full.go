@@ -44,6 +44,12 @@ func (w *World) noSpace(s *shard, q *request) {
 	q.client.volume.history.Fail(w.now, q.op)
 }
 
+// saying is what a copy says in an era.
+type saying struct {
+	replica block.ReplicaID
+	era     block.Epoch
+}
+
 // noteAccepted notes how far members in sync said that they are, by era.
 func (w *World) noteAccepted(s *shard, m *step.Send) {
 	c, _ := s.peer(m.Conn)
@@ -52,15 +58,18 @@ func (w *World) noteAccepted(s *shard, m *step.Send) {
 	}
 	v := w.volume(c.hello.Volume)
 	if listed := v.config.Member(c.hello.Replica); listed != nil && listed.State == volume.InSync {
-		v.accepted[m.Message.Era] = max(v.accepted[m.Message.Era], m.Message.Accepted)
+		said := saying{replica: c.hello.Replica, era: m.Message.Era}
+		v.accepted[said] = max(v.accepted[said], m.Message.Accepted)
 	}
 }
 
 // takenBack reports whether a record rightly became a NOP: no member in sync
-// had room for it, and none said that it has it.
+// had room for it, and none that still is said that it has it.
 func (w *World) takenBack(key recordKey, r *message.Record) bool {
 	v := w.volume(key.volume)
-	return w.plan.Full && r.Op == message.OpNop && v.accepted[r.Position.Era] < r.Position.Seq
+	return w.plan.Full && r.Op == message.OpNop && !slices.ContainsFunc(v.config.Members, func(m volume.Member) bool {
+		return m.State == volume.InSync && v.accepted[saying{m.Replica, r.Position.Era}] >= r.Position.Seq
+	})
 }
 
 // freeSpace empties the volume of a healed world whose disks were filled.

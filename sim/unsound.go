@@ -192,7 +192,7 @@ func (w *World) reopened(s *shard) {
 			if silent && d.unsound && !d.hides {
 				w.fail("I1", "the copy of %s on %s came back without records that its disk proves, and does not say so", v.name, s)
 			}
-			w.lacks(v, state, silent)
+			w.lacks(v, m.Replica, silent)
 		}
 	})
 	d.expected = nil
@@ -212,7 +212,7 @@ func (w *World) learnDamage(s *shard) {
 		}
 		w.eachCopy(d, func(v *volumeState, m *volume.Member, state *memberState) {
 			if m.Replica == info.Replica && m.State == volume.InSync && !state.old {
-				w.lacks(v, state, false)
+				w.lacks(v, m.Replica, false)
 			}
 		})
 	}
@@ -251,9 +251,14 @@ func (d *drive) short(found []store.ReplicaInfo, replica block.ReplicaID) (short
 }
 
 // lacks notes that a copy lost what even a flush promised.
-func (w *World) lacks(v *volumeState, state *memberState, silent bool) {
+func (w *World) lacks(v *volumeState, id block.ReplicaID, silent bool) {
+	state := v.member(id)
 	state.wounded, state.old, state.silent, state.since, state.unsound = true, true, silent, w.now, true
-	clear(v.accepted) // what it said that it has counts no more; others say it again
+	for said := range v.accepted { // any order: all that it said counts no more
+		if said.replica == id {
+			delete(v.accepted, said)
+		}
+	}
 	if !v.undamaged() {
 		v.beyond = true
 	}

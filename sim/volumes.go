@@ -27,15 +27,15 @@ type volumeState struct {
 	losses     int                           // how often every copy at once lost what was not flushed
 	lossEpoch  block.Epoch                   // of the configuration at the last loss; 0 once clients have seen what it left
 	takeovers  int
-	wrote      int                       // writes acknowledged
-	syncing    map[block.ReplicaID]int   // of a resync under way: wrote when it began
-	beyond     bool                      // lost more than the protocol promises to survive: not judged
-	writes     map[uint64]*request       // by the value of their first block
-	acked      block.Seq                 // of the newest record that a client was told of
-	accepted   map[block.Epoch]block.Seq // by members in sync, as they said in an era; only where disks fill up
-	busy       []uint8                   // by block: requests under way
-	image      []byte                    // what the read-back returned
-	unread     []bool                    // the blocks that it did not; nil: it did all
+	wrote      int                     // writes acknowledged
+	syncing    map[block.ReplicaID]int // of a resync under way: wrote when it began
+	beyond     bool                    // lost more than the protocol promises to survive: not judged
+	writes     map[uint64]*request     // by the value of their first block
+	acked      block.Seq               // of the newest record that a client was told of
+	accepted   map[saying]block.Seq    // by members in sync, as they said in an era; only where disks fill up
+	busy       []uint8                 // by block: requests under way
+	image      []byte                  // what the read-back returned
+	unread     []bool                  // the blocks that it did not; nil: it did all
 }
 
 // memberState is what happened to one copy.
