@@ -12,6 +12,7 @@ import (
 
 	"github.com/lagan-storage/lagan/bench/load"
 	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/store"
 	"github.com/lagan-storage/lagan/linearizability"
 	"github.com/lagan-storage/lagan/sim"
 )
@@ -223,6 +224,7 @@ func writesPlan(writes int) *sim.Plan {
 	p.Nodes, p.Scripted, p.Wire, p.ProbeOneIn = 3, true, false, 1<<30
 	p.ClockPPM = make([]int, p.Nodes)
 	p.LatencyMin, p.LatencyMax, p.TailOneIn = 10*time.Microsecond, 50*time.Microsecond, 0
+	p.JournalBytes, p.Limits = 4<<20, store.Limits{} // checkpoints are few, as in production
 	p.Safety = begin + lasts
 	p.Volumes = []sim.VolumePlan{{Blocks: 64, Hot: 64, Members: []int{0, 1}}}
 	script := make([]sim.Operation, writes)

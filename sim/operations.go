@@ -40,7 +40,7 @@ type operation struct {
 
 	// perform asks for it. What it becomes is nobody's business here: requests of a
 	// device, each of them modelled by call and done, or a command of an operator.
-	perform func(c *client, of *operation, o *Operation)
+	perform func(c *client, of *operation, o Operation)
 
 	// call puts a request of a device into the history, as what is asked for, and
 	// adds to the request what it carries; done puts in what a success means.
@@ -153,12 +153,12 @@ func drawChange(s *stream) OperationKind {
 
 // askDevice asks a device for an operation, cut at chunks, unless its blocks are
 // crowded.
-func (c *client) askDevice(of *operation, o *Operation) {
+func (c *client) askDevice(of *operation, o Operation) {
 	rest, kind := o.Range, step.RequestKind(o.Kind)
 	if c.volume.crowded(rest) {
 		return
 	}
-	c.note(o)
+	c.note(&o)
 	if rest.Empty() {
 		c.requestOf(of, kind, false, rest)
 		return

@@ -135,7 +135,7 @@ func (c *client) ask() { c.perform(c.draw()) }
 
 func (c *client) perform(o Operation) {
 	of := &operations[o.Kind]
-	of.perform(c, of, &o)
+	of.perform(c, of, o)
 }
 
 // crowdMax bounds the requests on one block that are under way at once: the
