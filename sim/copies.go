@@ -1,6 +1,10 @@
 package sim
 
-import "github.com/lagan-storage/lagan/core/volume"
+import (
+	"slices"
+
+	"github.com/lagan-storage/lagan/core/volume"
+)
 
 // What is left of a volume, by what happened to its copies.
 
@@ -43,6 +47,29 @@ func (v *volumeState) lost() bool {
 		m := &v.config.Members[i]
 		state := v.member(m.Replica)
 		if m.State == volume.InSync && (state.gone || state.unsound && (state.old || state.refused) && !serves) {
+			return true
+		}
+	}
+	return false
+}
+
+// outlasts reports whether a copy that stays has on its disk whatever is on the
+// disks of those that a change puts out: it went back to an older image, but not
+// to one older than they are.
+func (w *World) outlasts(v *volumeState, before, next *volume.Config) bool {
+	for i := range next.Members {
+		m := &next.Members[i]
+		last, complete := w.durableOf(m)
+		if m.State != volume.InSync || !complete {
+			continue
+		}
+		behind := slices.ContainsFunc(before.Members, func(o volume.Member) bool {
+			now := next.Member(o.Replica)
+			theirs, _ := w.durableOf(&o)
+			return o.State == volume.InSync && (now == nil || now.State != volume.InSync) && last.Less(theirs)
+		})
+		if !behind {
+			v.member(m.Replica).old = false
 			return true
 		}
 	}

@@ -184,7 +184,8 @@ func (w *World) configured(v *volumeState, next *volume.Config) {
 		w.memberChanged(v, before, &next.Members[i])
 	}
 	w.acquit(v)
-	if hadWhole && !v.whole(nil, 0) || hadDisk && !v.undamaged() {
+	lostWhole, lostDisk := hadWhole && !v.whole(nil, 0), hadDisk && !v.undamaged()
+	if lostWhole || lostDisk && !w.outlasts(v, before, next) {
 		w.mayPutOut(v, next)
 	}
 }
