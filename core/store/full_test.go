@@ -139,3 +139,30 @@ func TestReplicaThatWasRefusedIsNotForgotten(t *testing.T) { // found by a rando
 		t.Errorf("accepted %v at rest", info.LastAccepted)
 	}
 }
+
+// TestRefusalKnowsWhatTheBatchBeforeItTook has a NOP and the append that waits in
+// vain behind it meet in one turn of the queue.
+func TestRefusalKnowsWhatTheBatchBeforeItTook(t *testing.T) {
+	r := newRig(t, 3, small())
+	h := r.create(1, 256)
+	r.durable(h, 1, 1, 3)
+	for r.store.slots.Free() > 14 {
+		r.store.slots.Alloc(0)
+	}
+	data := r.fill(1, 0, 1)
+	replica := r.store.replica(h)
+	r.store.enqueue(replica, format.Record{Kind: format.Nop, Position: pos(1, 4)}, block.Buffer{}, 0)
+	rec := format.Record{Kind: format.Write, Position: pos(1, 5), Range: block.Range{Count: 1}}
+	waits := r.store.enqueueData(replica, rec, block.NewSlab(data, nil).Buffer(len(data)), 0, true)
+	r.store.await(waits)
+	r.store.queue.ops[waits].until = 0
+	replica.appended = pos(1, 5)
+	r.store.SetMeta(r.now, h, Meta{Promised: 7}, r.next(), &r.out)
+	r.settle()
+	if res := r.expect(Refused); res.Position != pos(1, 5) {
+		t.Fatalf("refused %v", res.Position)
+	}
+	if st := r.store.Append(r.now, h, message.Record{Position: pos(1, 5), Op: message.OpNop}, block.Buffer{}, &r.out); st != message.OK {
+		t.Fatalf("the record in its place: status %d", st)
+	}
+}

@@ -19,7 +19,7 @@ func (s *Store) gather(b *batch, out *step.Effects) {
 				room = dataRoom
 			}
 			if !s.mayEnter(r, o, out) {
-				if o.soft && s.waitedInVain(o) && s.refuseLate(r) {
+				if o.soft && s.waitedInVain(o) && s.refuseLate(r, b) {
 					out.Marks.Hit("store: append waited in vain for freed space")
 					continue
 				}

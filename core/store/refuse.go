@@ -20,8 +20,9 @@ func (s *Store) waitedInVain(o *op) bool {
 }
 
 // refuseLate takes the first operation of r's line back, and what the stream has
-// behind it. It reports false as long as one of them writes to its slot.
-func (s *Store) refuseLate(r *replica) bool {
+// behind it. It reports false as long as one of them writes to its slot. What is
+// before it may be in b, the batch that gathers.
+func (s *Store) refuseLate(r *replica, b *batch) bool {
 	first := &s.queue.ops[r.ops.head]
 	push := first.record.Kind == format.Resync
 	for i := r.ops.head; i != index.None; i = s.queue.ops[i].next {
@@ -56,6 +57,11 @@ func (s *Store) refuseLate(r *replica) bool {
 		return true // nobody counts on it any more
 	}
 	r.appended = s.positionAt(r, at.Seq-1)
+	for _, i := range b.ops {
+		if rec := &s.queue.ops[i].record; rec.Handle == r.handle && rec.InStream() {
+			r.appended = rec.Position
+		}
+	}
 	r.want = min(r.want, r.appended.Seq)
 	s.result(Result{Kind: Refused, Handle: Handle(r.handle), Status: message.NoSpace, Position: at})
 	return true
