@@ -119,7 +119,11 @@ func (s *Store) control(now step.Time, h Handle) *replica {
 // they may take effect at home. It never goes back.
 func (s *Store) SetStable(now step.Time, h Handle, seq block.Seq, out *step.Effects) {
 	r := s.control(now, h)
-	if r == nil || seq <= r.stable {
+	if r == nil {
+		return
+	}
+	seq = min(seq, r.appended.Seq) // a later era may begin before what it was told of arrives
+	if seq <= r.stable {
 		return
 	}
 	r.stable = seq
