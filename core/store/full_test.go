@@ -71,9 +71,7 @@ func TestCloseEndsThoughAnAppendWaitsForSpace(t *testing.T) {
 	r := newRig(t, 3, small())
 	h := r.create(1, 256)
 	r.durable(h, 1, 1, 3)
-	for r.store.slots.Free() > 14 { // what is left takes a checkpoint, not what need asks for
-		r.store.slots.Alloc(0)
-	}
+	r.crowd()
 	data := r.fill(1, 0, 1)
 	rec := format.Record{Kind: format.Write, Position: pos(1, 4), Range: block.Range{Count: 1}}
 	waits := r.store.enqueueData(r.store.replica(h), rec, block.NewSlab(data, nil).Buffer(len(data)), 0, true)
@@ -88,13 +86,19 @@ func TestCloseEndsThoughAnAppendWaitsForSpace(t *testing.T) {
 	}
 }
 
+// crowd takes slots until what is left is enough for a checkpoint, and not for
+// what an append asks for.
+func (r *rig) crowd() {
+	for r.store.slots.Free() > 14 {
+		r.store.slots.Alloc(0)
+	}
+}
+
 func TestAppendThatWaitedInVainForSpaceIsRefusedAndHoldsNothingUp(t *testing.T) {
 	r := newRig(t, 3, small())
 	h := r.create(1, 256)
 	r.durable(h, 1, 1, 3)
-	for r.store.slots.Free() > 14 { // what is left takes a checkpoint, not what need asks for
-		r.store.slots.Alloc(0)
-	}
+	r.crowd()
 	data := r.fill(1, 0, 1)
 	replica := r.store.replica(h)
 	rec := format.Record{Kind: format.Write, Position: pos(1, 4), Range: block.Range{Count: 1}}
@@ -146,9 +150,7 @@ func TestRefusalKnowsWhatTheBatchBeforeItTook(t *testing.T) {
 	r := newRig(t, 3, small())
 	h := r.create(1, 256)
 	r.durable(h, 1, 1, 3)
-	for r.store.slots.Free() > 14 {
-		r.store.slots.Alloc(0)
-	}
+	r.crowd()
 	data := r.fill(1, 0, 1)
 	replica := r.store.replica(h)
 	r.store.enqueue(replica, format.Record{Kind: format.Nop, Position: pos(1, 4)}, block.Buffer{}, 0)
