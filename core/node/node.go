@@ -64,7 +64,7 @@ func Targets(c *step.Control) []Target {
 		return []Target{ToDisk}
 	case step.StartCoordinator, step.NodeEnded:
 		return []Target{ToBody}
-	case step.StopCoordinator, step.NodesRemoved:
+	case step.StopCoordinator, step.NodesRemoved, step.SnapshotsChanged:
 		return []Target{ToCoordinator}
 	case step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
 		return []Target{ToOrchestrator, ToBody}

@@ -321,7 +321,7 @@ func (o *Orchestrator) onControl(c *step.Control) {
 	case step.VolumeUsed:
 		o.onUses(c)
 	case step.ControlInvalid, step.MakeReplica, step.FreeReplica, step.ConfigChanged,
-		step.StartCoordinator, step.StopCoordinator, step.VolumeWanted, step.NodesRemoved, step.NodeEnded:
+		step.StartCoordinator, step.StopCoordinator, step.VolumeWanted, step.NodesRemoved, step.NodeEnded, step.SnapshotsChanged:
 		// not for orchestrators
 	}
 }

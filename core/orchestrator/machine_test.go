@@ -166,7 +166,7 @@ func (m *machine) obey(c step.Control) {
 		}
 	case step.ControlInvalid, step.ConfigChanged, step.DiskReady, step.DiskUnusable, step.DiskSpace,
 		step.ReplicaMade, step.ReplicaFreed, step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed,
-		step.NodesRemoved, step.NodeEnded:
+		step.NodesRemoved, step.NodeEnded, step.SnapshotsChanged:
 		// nothing here depends on it
 	}
 }

@@ -28,6 +28,7 @@ const (
 	StartCoordinator // Volume, Config, Revision: this node is to serve the volume
 	StopCoordinator  // Volume, Force: detach in order, or give up at once
 	NodesRemoved     // Volume, Nodes: to the coordinator: members there never come back
+	SnapshotsChanged // Volume, Snapshots, Revision: to the coordinator: the newest list
 	NodeEnded        // this node was removed from the cluster and must stop
 
 	// From a coordinator to the body and the orchestrator.
@@ -43,19 +44,20 @@ const (
 
 // Control is one message between two shards of a node.
 type Control struct {
-	Kind     ControlKind
-	Disk     block.DiskID // the shard it goes to, or comes from
-	Volume   block.VolumeID
-	Replica  block.ReplicaID
-	Session  block.Session
-	Nodes    []block.NodeID
-	Config   *volume.Config
-	Revision int64 // of Config in the metadata store
-	Attached int64 // revision of the volume's attachment record that asks for this
-	Capacity int64 // bytes
-	Free     int64 // bytes
-	Force    bool
-	Lossless bool
-	Text     string
-	Uses     *volume.Uses // not changed any more
+	Kind      ControlKind
+	Disk      block.DiskID // the shard it goes to, or comes from
+	Volume    block.VolumeID
+	Replica   block.ReplicaID
+	Session   block.Session
+	Nodes     []block.NodeID
+	Config    *volume.Config
+	Snapshots *volume.Snapshots
+	Revision  int64 // of Config or Snapshots in the metadata store
+	Attached  int64 // revision of the volume's attachment record that asks for this
+	Capacity  int64 // bytes
+	Free      int64 // bytes
+	Force     bool
+	Lossless  bool
+	Text      string
+	Uses      *volume.Uses // not changed any more
 }

@@ -71,7 +71,8 @@ type Config struct {
 	LossyEra     block.Epoch     `json:"lossyEra,omitempty"` // newest era that began without a valid member
 	CleanAt      *block.Position `json:"cleanAt,omitempty"`  // set while detached: the last record
 	MinWritable  int             `json:"minWritable"`
-	Recovery     string          `json:"recovery"` // "wait", or "flushed-after DURATION" (reserved)
+	Recovery     string          `json:"recovery"`         // "wait", or "flushed-after DURATION" (reserved)
+	Origin       *Origin         `json:"origin,omitempty"` // of a clone
 	Tombstone    bool            `json:"tombstone,omitempty"`
 }
 
@@ -105,6 +106,10 @@ func (c *Config) Clone() *Config {
 	if c.CleanAt != nil {
 		at := *c.CleanAt
 		d.CleanAt = &at
+	}
+	if c.Origin != nil {
+		origin := *c.Origin
+		d.Origin = &origin
 	}
 	return &d
 }

@@ -11,13 +11,14 @@ import (
 
 // Record is what is kept under a key of its own.
 type Record interface {
-	Config | Spec | Attachment | Node | Disk | Removed
+	Config | Spec | Attachment | Snapshots | Node | Disk | Removed
 	format() int
 }
 
 func (r Config) format() int     { return r.Format }
 func (r Spec) format() int       { return r.Format }
 func (r Attachment) format() int { return r.Format }
+func (r Snapshots) format() int  { return r.Format }
 func (r Node) format() int       { return r.Format }
 func (r Disk) format() int       { return r.Format }
 func (r Removed) format() int    { return r.Format }

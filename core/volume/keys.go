@@ -31,6 +31,9 @@ func AttachmentKey(id block.VolumeID) string {
 	return Prefix + "volumes/" + id.String() + "/attachment"
 }
 
+// SnapshotsKey is where the list of a volume's snapshots is kept, once it had one.
+func SnapshotsKey(id block.VolumeID) string { return Prefix + "volumes/" + id.String() + "/snapshots" }
+
 // NameKey is where the id of the volume called name is kept.
 func NameKey(name string) string { return NamesPrefix + name }
 
@@ -48,7 +51,7 @@ func DiskKey(id block.DiskID) string { return DisksPrefix + id.String() }
 func RemovedKey(id block.NodeID) string { return RemovedPrefix + id.String() }
 
 // ParseVolumeKey splits a key below volumes/ into the volume and the part
-// ("config", "spec", "attachment").
+// ("config", "spec", "attachment", "snapshots").
 func ParseVolumeKey(key string) (id block.VolumeID, part string, ok bool) {
 	rest, found := strings.CutPrefix(key, Prefix+"volumes/")
 	if !found {

@@ -36,11 +36,12 @@ type Volume struct {
 	Spec       Item[volume.Spec]
 	Config     Item[volume.Config]
 	Attachment Item[volume.Attachment]
+	Snapshots  Item[volume.Snapshots]
 }
 
 // Exists reports whether anything is recorded.
 func (v *Volume) Exists() bool {
-	return v.Spec.Revision != 0 || v.Config.Revision != 0 || v.Attachment.Revision != 0
+	return v.Spec.Revision != 0 || v.Config.Revision != 0 || v.Attachment.Revision != 0 || v.Snapshots.Revision != 0
 }
 
 // Node is all that is recorded of one node.
@@ -234,6 +235,8 @@ func (v *View) applyVolume(id block.VolumeID, part string, c *metadata.Change) {
 		v.indexMembers(id, held.Config.Value, true)
 	case "attachment":
 		changed = update(&held.Attachment, c, volume.Parse[volume.Attachment])
+	case "snapshots":
+		changed = update(&held.Snapshots, c, volume.Parse[volume.Snapshots])
 	}
 	if !changed {
 		return

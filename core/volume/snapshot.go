@@ -1,0 +1,85 @@
+package volume
+
+import (
+	"slices"
+
+	"github.com/lagan-storage/lagan/core/block"
+)
+
+// SnapshotsMax is how many snapshots a volume has at most: each is one more
+// place to look for a block that nobody wrote since.
+const SnapshotsMax = 250
+
+// SnapshotState is how far a snapshot has come.
+type SnapshotState string
+
+// The states of a snapshot.
+//
+//	asked for ──▶ creating ──▶ ready ──▶ deleting ──▶ not listed any more
+//	                  └──▶ failed ──────────────────▶
+const (
+	SnapshotCreating SnapshotState = "creating" // its record may be in the stream or not
+	SnapshotReady    SnapshotState = "ready"    // durable on every member in sync
+	SnapshotDeleting SnapshotState = "deleting" // likewise, of the record of its end
+	SnapshotFailed   SnapshotState = "failed"   // it was not made, and its record is not in the stream
+)
+
+// Snapshots lists the snapshots of a volume: one key, so that one guard covers
+// all of them. Users' commands add to the list and ask for deletions; only the
+// session that serves the volume says what became of them, in transactions that
+// the volume's configuration guards as well: one that was replaced cannot.
+type Snapshots struct {
+	Format int            `json:"format"`
+	Volume block.VolumeID `json:"volume"`
+	List   []Snapshot     `json:"list"` // oldest first
+}
+
+// Snapshot is one snapshot of a volume.
+type Snapshot struct {
+	Layer   block.LayerID  `json:"layer,string"` // random, never used again
+	Name    string         `json:"name"`         // unlike any other of the volume
+	State   SnapshotState  `json:"state"`
+	Error   string         `json:"error,omitempty"` // why it failed
+	At      block.Position `json:"at"`              // its place in the stream, once ready
+	Blocks  uint64         `json:"blocks"`          // size of the volume then
+	Created string         `json:"created"`         // RFC 3339, given by the body
+	Rule    string         `json:"rule,omitempty"`  // of the volume's schedule that made it
+	// Restores is an older snapshot of the volume: with this one the volume goes
+	// back to it.
+	Restores block.LayerID `json:"restores,omitempty,string"`
+	// Clones counts the volumes that were made from it: a deletion that does not
+	// know of the newest one is refused.
+	Clones int `json:"clones,omitempty"`
+}
+
+// Origin is the snapshot from which a volume was cloned.
+type Origin struct {
+	Volume block.VolumeID `json:"volume"`
+	Layer  block.LayerID  `json:"layer,string"`
+}
+
+// Clone returns a deep copy of s.
+func (s *Snapshots) Clone() *Snapshots {
+	d := *s
+	d.List = slices.Clone(s.List)
+	return &d
+}
+
+// Find returns the snapshot that is layer, or nil.
+func (s *Snapshots) Find(layer block.LayerID) *Snapshot {
+	return s.find(func(o *Snapshot) bool { return o.Layer == layer })
+}
+
+// Named returns the snapshot called name, or nil.
+func (s *Snapshots) Named(name string) *Snapshot {
+	return s.find(func(o *Snapshot) bool { return o.Name == name })
+}
+
+func (s *Snapshots) find(is func(*Snapshot) bool) *Snapshot {
+	for i := range s.List {
+		if is(&s.List[i]) {
+			return &s.List[i]
+		}
+	}
+	return nil
+}
