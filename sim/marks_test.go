@@ -36,6 +36,7 @@ var wantedMarks = []struct {
 	{"coordinator: takeover restarted", 400},
 	{"coordinator: takeover without a valid member", 400},
 	{"coordinator: transaction of unknown outcome re-issued", 400},
+	{"coordinator: write of zeroes is a zero", 400},
 	{"disk: failed while open, opened anew", 400},
 	{"orchestrator: coordinator stopped because the attachment moved", 400},
 	{"orchestrator: duel lost", 400},

@@ -16,7 +16,8 @@ const (
 	OpWrite        = OperationKind(step.WriteRequest)
 	OpZero         = OperationKind(step.ZeroRequest)
 	OpFlush        = OperationKind(step.FlushRequest)
-	operationKinds = OpFlush + 1
+	OpBlank        = OpFlush + 1 // a write of nothing but zeroes
+	operationKinds = OpBlank + 1
 )
 
 func (k OperationKind) String() string { return operations[k].name }
@@ -34,9 +35,10 @@ func operationNames() (names []string) {
 // and the shrinker know none by name.
 type operation struct {
 	name     string
-	share    int  // of what a client asks for beside reads
-	blocks   bool // it is about blocks, drawn among the hot ones
-	fuaOneIn int  // so many are one that is asked for with FUA; 0: none are
+	share    int              // of what a client asks for beside reads
+	blocks   bool             // it is about blocks, drawn among the hot ones
+	fuaOneIn int              // so many are one that is asked for with FUA; 0: none are
+	request  step.RequestKind // what a device is asked
 
 	// perform asks for it. What it becomes is nobody's business here: requests of a
 	// device, each of them modelled by call and done, or a command of an operator.
@@ -51,20 +53,24 @@ type operation struct {
 // operations is the table of all kinds.
 var operations = [operationKinds]operation{ // constant table
 	OpRead: {
-		name: "read", blocks: true, perform: (*client).askDevice,
+		name: "read", blocks: true, request: step.ReadRequest, perform: (*client).askDevice,
 		call: calls(linearizability.Read), done: (*World).returnRead,
 	},
 	OpWrite: {
-		name: "write", share: 43, blocks: true, fuaOneIn: 8, perform: (*client).askDevice,
+		name: "write", share: 43, blocks: true, fuaOneIn: 8, request: step.WriteRequest, perform: (*client).askDevice,
 		call: (*client).callWrite, done: (*World).returnWrite,
 	},
 	OpZero: {
-		name: "zero", share: 5, blocks: true, perform: (*client).askDevice,
+		name: "zero", share: 3, blocks: true, request: step.ZeroRequest, perform: (*client).askDevice,
 		call: calls(linearizability.Zero), done: (*World).returnWrite,
 	},
 	OpFlush: {
-		name: "flush", share: 12, perform: (*client).askDevice,
+		name: "flush", share: 12, request: step.FlushRequest, perform: (*client).askDevice,
 		call: calls(linearizability.Flush), done: (*World).returnFlush,
+	},
+	OpBlank: {
+		name: "blank", share: 2, blocks: true, fuaOneIn: 8, request: step.WriteRequest, perform: (*client).askDevice,
+		call: (*client).callBlank, done: (*World).returnWrite,
 	},
 }
 
@@ -84,6 +90,13 @@ func (c *client) callWrite(q *request, r *step.Request) linearizability.Op {
 		how = linearizability.WriteFUA
 	}
 	return c.volume.history.Call(c.world.now, c.index, how, q.blocks, values...)
+}
+
+// callBlank records a write of zeroes as what it comes to.
+func (c *client) callBlank(q *request, r *step.Request) linearizability.Op {
+	r.Payload = c.mount.shard.body.pool.Get(int(q.blocks.Count) * c.world.plan.BlockSize)
+	clear(r.Payload.Bytes())
+	return c.volume.history.Call(c.world.now, c.index, linearizability.Zero, q.blocks)
 }
 
 // returnRead records what a read returned. Where clocks run wilder than the
@@ -154,13 +167,13 @@ func drawChange(s *stream) OperationKind {
 // askDevice asks a device for an operation, cut at chunks, unless its blocks are
 // crowded.
 func (c *client) askDevice(of *operation, o Operation) {
-	rest, kind := o.Range, step.RequestKind(o.Kind)
+	rest := o.Range
 	if c.volume.crowded(rest) {
 		return
 	}
 	c.note(&o)
 	if rest.Empty() {
-		c.requestOf(of, kind, false, rest)
+		c.requestOf(of, of.request, false, rest)
 		return
 	}
 	for !rest.Empty() {
@@ -168,7 +181,7 @@ func (c *client) askDevice(of *operation, o Operation) {
 		if over := int(r.First)%block.PerChunk + int(r.Count) - block.PerChunk; over > 0 {
 			r.Count -= uint32(over)
 		}
-		c.requestOf(of, kind, o.FUA, r)
+		c.requestOf(of, of.request, o.FUA, r)
 		rest.First, rest.Count = rest.First+block.Block(r.Count), rest.Count-r.Count
 	}
 }

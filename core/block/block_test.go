@@ -1,6 +1,7 @@
 package block_test
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -107,4 +108,42 @@ func TestReferencesAreCountedStrictly(t *testing.T) {
 	gone := block.Heap{}.Get(4)
 	gone.Release()
 	mustPanic("a retain after the last release", func() { gone.Retain() })
+}
+
+func TestBufferIsZeroOnlyIfEveryByteIs(t *testing.T) {
+	for _, length := range []int{0, 1, 2, 7, 64, 4096} {
+		data := make([]byte, length)
+		b := block.NewSlab(data, nil).Buffer(length)
+		if !b.Zero() {
+			t.Errorf("%d zeroes are not zero", length)
+		}
+		for i := range data {
+			data[i] = 1
+			if b.Zero() {
+				t.Errorf("%d bytes are zero though byte %d is not", length, i)
+			}
+			data[i] = 0
+		}
+	}
+	odd := []byte{9, 0, 0, 9}
+	if view := block.NewSlab(odd, nil).Buffer(4).Slice(1, 3); !view.Zero() {
+		t.Error("what is outside a view counts")
+	}
+}
+
+// BenchmarkZero: a chunk that is zero, data, and the worst data there is.
+func BenchmarkZero(b *testing.B) {
+	const length = block.PerChunk * block.Size
+	worst := make([]byte, length)
+	worst[length-2] = 1
+	data := bytes.Repeat([]byte("data"), length/4)
+	for name, content := range map[string][]byte{"zeroes": make([]byte, length), "data": data, "worst": worst} { // any order: each is measured alone
+		buffer := block.NewSlab(content, nil).Buffer(length)
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				buffer.Zero()
+			}
+		})
+	}
 }

@@ -1,6 +1,9 @@
 package block
 
-import "sync/atomic"
+import (
+	"bytes"
+	"sync/atomic"
+)
 
 // Buffer is a view of a slab of memory that several machines share: a write's
 // payload is on its way to a socket and to a disk at the same time. The slab
@@ -56,6 +59,13 @@ func (b Buffer) Len() int { return len(b.data) }
 
 // Empty reports whether the view has no bytes.
 func (b Buffer) Empty() bool { return len(b.data) == 0 }
+
+// Zero reports whether all bytes are zero. Nearly all that is not shows it in its
+// first or last byte; the rest is compared with itself, one byte further on.
+func (b Buffer) Zero() bool {
+	last := len(b.data) - 1
+	return last < 0 || b.data[0] == 0 && b.data[last] == 0 && bytes.Equal(b.data[:last], b.data[1:])
+}
 
 // Slice returns a view of bytes from..to of b on the same reference.
 func (b Buffer) Slice(from, to int) Buffer {

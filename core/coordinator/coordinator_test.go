@@ -115,7 +115,7 @@ func TestSyncGoesOutBehindAForcedWrite(t *testing.T) {
 	w := newWorld(t, 2)
 	w.start()
 	w.members[1].noAck = true
-	payload := block.Heap{}.Get(blockSize)
+	payload := content()
 	w.step(step.Event{Kind: step.EventRequest, Request: step.Request{
 		ID: 1, Kind: step.WriteRequest, FUA: true, Range: block.Range{First: 5, Count: 1}, Payload: payload,
 	}})
@@ -287,10 +287,35 @@ func TestDetachMakesAllDurableAndSaysSo(t *testing.T) {
 	}
 }
 
+func TestWriteOfZeroesIsAZeroOnEveryMember(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	for _, m := range w.members {
+		m.noAck = true
+	}
+	freed := false
+	zeroes := block.NewSlab(make([]byte, 3*blockSize), func(*block.Slab) { freed = true })
+	w.step(step.Event{Kind: step.EventRequest, Request: step.Request{
+		ID: 1, Kind: step.WriteRequest, FUA: true, Range: block.Range{First: 5, Count: 3}, Payload: zeroes.Buffer(3 * blockSize),
+	}})
+	if !freed {
+		t.Error("its payload was kept")
+	}
+	for i, m := range w.members {
+		got := m.log[len(m.log)-1]
+		if want := (message.Record{Position: m.last, Op: message.OpZero, FUA: true, Range: block.Range{First: 5, Count: 3}}); got != want {
+			t.Errorf("member %d got %+v, want %+v", i, got, want)
+		}
+	}
+	w.request(2, step.ReadRequest, 6)
+	w.expectNoAnswer(1)
+	w.expectNoAnswer(2) // it waits for the range
+}
+
 func TestWriteOfTwoCopiesDoesNotAllocate(t *testing.T) {
 	w := newWorld(t, 2)
 	w.start()
-	payload := block.Heap{}.Get(blockSize)
+	payload := content()
 	var out step.Effects
 	request := step.Event{Kind: step.EventRequest, Request: step.Request{
 		ID: 1, Kind: step.WriteRequest, Range: block.Range{First: 1, Count: 1},

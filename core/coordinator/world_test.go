@@ -230,8 +230,15 @@ func (w *world) restart(m *fakeMember, last block.Position) {
 	}
 }
 
+// content returns a block that is not zero.
+func content() block.Buffer {
+	b := block.Heap{}.Get(blockSize)
+	b.Bytes()[blockSize/2] = 1
+	return b
+}
+
 func (w *world) write(id uint64, first block.Block) {
-	payload := block.Heap{}.Get(blockSize)
+	payload := content()
 	w.step(step.Event{Kind: step.EventRequest, Request: step.Request{
 		ID: id, Kind: step.WriteRequest, Range: block.Range{First: first, Count: 1}, Payload: payload,
 	}})

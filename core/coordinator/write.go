@@ -7,7 +7,9 @@ import (
 )
 
 // startWrite gives a write or zero its place in the stream and sends it to every
-// member that gets the stream. It is acknowledged in advance, never here.
+// member that gets the stream. It is acknowledged in advance, never here. A write
+// of nothing but zeroes becomes a zero here, before it is a record, so that all
+// members store the same: nothing.
 func (c *Coordinator) startWrite(i int32, out *step.Effects) {
 	o := &c.ops.slots[i]
 	o.state = opWriting
@@ -21,7 +23,12 @@ func (c *Coordinator) startWrite(i int32, out *step.Effects) {
 		op:     i,
 		sentAt: c.now,
 	}
-	if o.Kind == step.WriteRequest {
+	switch {
+	case o.Kind == step.WriteRequest && o.Payload.Zero():
+		out.Marks.Hit("coordinator: write of zeroes is a zero")
+		o.Payload.Release()
+		o.Payload = block.Buffer{}
+	case o.Kind == step.WriteRequest:
 		e.record.Op = message.OpWrite
 		e.record.Checksums = block.ChecksumsOf(o.Payload.Bytes(), c.p.BlockSize)
 		e.payload, o.Payload = o.Payload, block.Buffer{}
