@@ -27,9 +27,6 @@ var (
 	ErrRange = errors.New("operation outside the volume or not aligned to its blocks")
 )
 
-// zeroMax is the most that one request to a coordinator zeroes, in blocks.
-const zeroMax = 16384
-
 // Operation is one read, write, zero or flush of a volume, of any length. Its
 // maker owns it and may use it again after Done.
 type Operation struct {
@@ -43,7 +40,7 @@ type Operation struct {
 	// Done is called once, on any goroutine, and must not block.
 	Done func(op *Operation, err error)
 
-	left   atomic.Int32 // parts under way
+	left   atomic.Int32 // parts not answered
 	failed atomic.Uint32
 	began  time.Duration // on the host's stopwatch
 }
@@ -65,9 +62,10 @@ type Volume struct {
 	shard   *shard
 	traffic Traffic
 
-	mu    sync.Mutex // guards what follows
-	parts []part
-	free  int32 // first free part, -1 none
+	mu      sync.Mutex // guards what follows
+	parts   []part
+	free    int32 // first free part, -1 none
+	zeroing zeroing
 
 	state   Serving
 	changed chan struct{} // closed and replaced when state changes
@@ -104,9 +102,13 @@ func (v *Volume) Submit(op *Operation) {
 	n := v.countParts(op)
 	op.left.Store(int32(n))
 	op.failed.Store(0)
-	if n == 0 {
+	switch {
+	case n == 0:
 		op.left.Store(1)
 		v.settle(op, step.RequestOK)
+		return
+	case op.Kind == step.ZeroRequest:
+		v.queueZero(op)
 		return
 	}
 	cut := cutter{v: v, op: op, at: op.Offset / int64(v.host.params.BlockSize)}
@@ -129,17 +131,18 @@ func (v *Volume) check(op *Operation) error {
 // span returns how many blocks the part at block index at has: up to the end of
 // its chunk, or of the operation.
 func (op *Operation) span(at, end int64) int64 {
-	if op.Kind == step.ZeroRequest {
-		return min(end-at, zeroMax)
-	}
 	return min(end-at, block.PerChunk-at%block.PerChunk)
 }
 
 func (v *Volume) countParts(op *Operation) (n int) {
-	if op.Kind == step.FlushRequest {
-		return 1
-	}
 	size := int64(v.host.params.BlockSize)
+	switch op.Kind {
+	case step.FlushRequest:
+		return 1
+	case step.ZeroRequest:
+		return zeroParts(op.Length / size)
+	case step.ReadRequest, step.WriteRequest:
+	}
 	end := (op.Offset + op.Length) / size
 	for at := op.Offset / size; at < end; n++ {
 		at += op.span(at, end)
@@ -206,7 +209,11 @@ func (v *Volume) complete(list []step.Completion) {
 			copy(p.op.Buffer.Bytes()[p.from:], c.Payload.Bytes())
 		}
 		c.Payload.Release()
+		zero := p.op.Kind == step.ZeroRequest
 		v.settle(p.op, c.Error)
+		if zero {
+			v.zeroed()
+		}
 	}
 }
 
@@ -214,8 +221,13 @@ func (v *Volume) settle(op *Operation, outcome step.RequestError) {
 	if outcome != step.RequestOK {
 		op.failed.Store(uint32(outcome))
 	}
-	if op.left.Add(-1) == 0 {
-		outcome = step.RequestError(op.failed.Load())
+	v.settled(op, 1)
+}
+
+// settled ends op if these were its last parts.
+func (v *Volume) settled(op *Operation, parts int) {
+	if op.left.Add(-int32(parts)) == 0 {
+		outcome := step.RequestError(op.failed.Load())
 		v.traffic.ended(op, v.host.stopwatch()-op.began, outcome)
 		op.Done(op, errorOf(outcome))
 	}
