@@ -94,10 +94,12 @@ func (s *Store) checkpointDue(out *step.Effects) bool {
 	case pending > 0 && s.slots.Free() < pending+s.need():
 		out.Marks.Hit("store: checkpoint for space")
 		return true
+	case s.leaves.dirty > s.leaves.limit/2: // a trim dirties many and takes next to nothing of the ring
+		return true
 	case used < length/16:
 		return false
 	}
-	return s.index.Len() > s.limits.IndexEntries || s.leaves.dirty > s.leaves.limit/2
+	return s.index.Len() > s.limits.IndexEntries
 }
 
 // cutCheckpoint fixes what the new root will hold.

@@ -128,13 +128,21 @@ func (s *Store) width() int {
 		return homingMax
 	case s.ckpt.phase > ckptDestage:
 		return 0
-	case used > length*3/8:
+	case used > length*3/8, s.index.Len() > s.limits.IndexEntries*3/4:
 		return homingMax / 2
-	case used > length/4 || s.timer.idle || s.merge.waits:
+	case used > length/4, s.index.Len() > s.limits.IndexEntries/2, s.timer.idle, s.merge.waits:
 		return homingCalm
 	default:
 		return 0
 	}
+}
+
+// crowded reports whether a zero waits: a record of a few bytes puts a thousand
+// chunks into the index, so that the ring's end alone would not bound its memory.
+// It waits only while others go home, which needs nobody's help.
+func (s *Store) crowded() bool {
+	d := &s.destage
+	return s.index.Len() > 2*s.limits.IndexEntries && (d.active > 0 || d.first < len(d.fifo) || s.ckpt.phase != ckptIdle)
 }
 
 // driveDestage starts jobs as far as the pressure asks for.

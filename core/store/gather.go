@@ -78,6 +78,10 @@ func (s *Store) mayEnter(r *replica, o *op, out *step.Effects) bool {
 	if (o.record.Kind == format.Reset || o.record.Kind == format.Delete) && r.homing > 0 {
 		return false
 	}
+	if o.record.Kind == format.ZeroRange && s.crowded() {
+		out.Marks.Hit("store: zero waits for others to go home")
+		return false
+	}
 	if o.soft {
 		if s.slots.Free() < s.needToEnter(o) {
 			s.ckpt.wanted = true

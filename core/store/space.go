@@ -95,12 +95,14 @@ func (s *Store) Space() (capacity, free int64) {
 	return int64(s.slots.Total()) * chunk, int64(spare) * chunk
 }
 
-// Pressure returns how full the journal is with what cannot leave it, 0 to 255.
+// Pressure returns how full the journal is with what cannot leave it, 0 to 255:
+// the ring, or the memory for what is in it.
 func (s *Store) Pressure() uint8 {
 	if s.phase != phaseOpen {
 		return 0
 	}
-	return uint8(min(255, s.journal.used()*256/s.super.Journal.Length))
+	memory := int64(s.index.Len()) * 128 / int64(s.limits.IndexEntries)
+	return uint8(min(255, max(memory, s.journal.used()*256/s.super.Journal.Length)))
 }
 
 // pageSpace hands out metadata pages: META slots are cut into pages.
