@@ -45,7 +45,9 @@ func (s *Store) apply(rec *format.Record, a applied, out *step.Effects) {
 		}
 		s.applyStream(r, rec, a, out)
 	case format.Open, format.Drop:
-		s.applyControlShape(r, rec, a)
+		if !r.cutOff {
+			s.applyControlShape(r, rec, a)
+		}
 	case format.Truncate:
 		s.applyTruncate(r, rec.Position.Era, rec.Position.Seq)
 	case format.Config:
@@ -68,7 +70,9 @@ func (s *Store) apply(rec *format.Record, a applied, out *step.Effects) {
 			s.noteStable(r)
 		}
 	case format.Continue:
-		r.base, r.last = rec.Position, rec.Position
+		if !r.cutOff { // what it goes on from may be an emptying that is lost
+			r.base, r.last = rec.Position, rec.Position
+		}
 		s.applyMeta(r, Meta(rec.Meta), a)
 	case format.Resync:
 		if !a.replay || !r.cutOff && r.knows(rec, out) && s.claimSlot(rec, out) {

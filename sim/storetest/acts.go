@@ -251,10 +251,13 @@ func (m *Machine) Truncate(slot int, back block.Seq) message.Status {
 	return status
 }
 
-// Reset empties the replica as the start of a resync does.
+// Reset empties the replica as the start of a resync does. A position that it had
+// is never another record's: a new era begins.
 func (m *Machine) Reset(slot int) {
 	r := m.replicas[slot]
-	meta := r.after(len(r.log)).meta
+	state := r.after(len(r.log))
+	r.era = max(r.era, state.last.Era) + 1
+	meta := state.meta
 	meta.Complete = false
 	meta.Resync = m.tokens + 1
 	token := m.token(m.done(r, actReset))

@@ -176,14 +176,28 @@ func (m *Machine) recovered(r *replica, info *store.ReplicaInfo) {
 	if m.failure != nil {
 		return
 	}
-	for _, n := range candidates {
-		if st := r.after(n); st.strata.agree(images) {
-			m.adopt(r, n, info)
+	if m.adoptOne(r, candidates, images, info) {
+		return
+	}
+	if info.Damaged && r.origin != nil { // what it was cloned from may be gone with what was damaged
+		r.origin = make([]stamp, len(r.origin))
+		if m.adoptOne(r, candidates, images, info) {
 			return
 		}
 	}
 	st := r.after(candidates[0])
 	m.fail("replica %x was recovered up to %v (act %d), but %s", r.id[:8], info.LastAccepted, candidates[0], st.strata.differs(images, r))
+}
+
+// adoptOne adopts the first of the candidates whose images are those found.
+func (m *Machine) adoptOne(r *replica, candidates []int, images []found, info *store.ReplicaInfo) bool {
+	for _, n := range candidates {
+		if st := r.after(n); st.strata.agree(images) {
+			m.adopt(r, n, info)
+			return true
+		}
+	}
+	return false
 }
 
 // agree reports whether the images found are those of s.

@@ -321,3 +321,26 @@ func TestRule10LostPromiseDamagesTheReplicaThoughNoSeqIsMissing(t *testing.T) {
 		t.Errorf("the other replica has damaged %v, last %v; want it whole", info.Damaged, info.LastAccepted)
 	}
 }
+
+// What goes on where a resync's target was emptied means nothing if it was not
+// emptied: the old content is not that of the new position.
+func TestRule10NothingBehindALostResetTakesEffect(t *testing.T) { // found by the random script of seed 7080
+	m := play(t, small(14), lines([]Line{{Create, 0, 0, 32}, {Create, 1, 0, 32}, {Drain, 0, 0, 0}}, durableWrite(0, 0, 16), durableWrite(1, 0, 1))...)
+	start := len(m.operations)
+	m.Play(lines(
+		[]Line{{Reset, 0, 0, 0}, {Drain, 0, 0, 0}}, durableWrite(1, 1, 1),
+		[]Line{{OpenLayer, 0, 0, 0}, {Drain, 0, 0, 0}}, durableWrite(1, 2, 1),
+		[]Line{{Continue, 0, 480, 0}, {Drain, 0, 0, 0}}, durableWrite(1, 3, 1)))
+	healthy(t, m)
+	reset := m.batches(start)[0]
+	f := damagedBy(t, m, func(f *Machine) { f.disk.Rot(reset.offset+100, 2) })
+	if info := f.infoOf(t, 0); !info.Damaged || info.LastAccepted.Seq != 1 {
+		t.Errorf("the batch of a reset is rotten: damaged %v, last %v; want damaged, and nothing behind it", info.Damaged, info.LastAccepted)
+	}
+	if layers := f.store.Layers(f.replicas[0].handle, nil); len(layers) != 1 {
+		t.Errorf("layers are %+v, want the head that was not emptied", layers)
+	}
+	if info := f.infoOf(t, 1); info.Damaged || info.LastAccepted.Seq != 4 {
+		t.Errorf("the other replica has damaged %v, last %v; want it whole", info.Damaged, info.LastAccepted)
+	}
+}

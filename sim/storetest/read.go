@@ -119,22 +119,34 @@ func (m *Machine) ReadAll(r *replica) (list []found) {
 	return list
 }
 
+// readTriesMax is how often a chunk is read that is refused. What an error that
+// passes hides now would be found later, and be taken for wrong if another state
+// than the right one was believed meanwhile.
+const readTriesMax = 4
+
 func (m *Machine) readImage(r *replica, id block.LayerID) found {
-	content, known := make([]stamp, r.blocks), make([]bool, r.blocks)
-	for first := block.Block(0); uint64(first) < r.blocks; first += block.PerChunk {
-		blocks := block.Range{First: first, Count: uint32(min(block.PerChunk, r.blocks-uint64(first)))}
-		token := m.token(func(res *store.Result) {
-			defer res.Payload.Release()
-			got, ok := m.stampsOf(r, blocks, res)
-			for i := range got {
-				content[int(first)+i], known[int(first)+i] = got[i], ok
+	f := found{id: id, content: make([]stamp, r.blocks), known: make([]bool, r.blocks)}
+	for range readTriesMax {
+		for first := block.Block(0); uint64(first) < r.blocks; first += block.PerChunk {
+			if !f.known[first] {
+				m.readChunk(r, &f, block.Range{First: first, Count: uint32(min(block.PerChunk, r.blocks-uint64(first)))})
 			}
-		})
-		m.store.Read(m.now, r.handle, id, blocks, token, &m.out)
-		m.settle()
+		}
+		m.Drain()
 	}
-	m.Drain()
-	return found{id: id, content: content, known: known}
+	return f
+}
+
+func (m *Machine) readChunk(r *replica, f *found, blocks block.Range) {
+	token := m.token(func(res *store.Result) {
+		defer res.Payload.Release()
+		got, ok := m.stampsOf(r, blocks, res)
+		for i := range got {
+			f.content[int(blocks.First)+i], f.known[int(blocks.First)+i] = got[i], ok
+		}
+	})
+	m.store.Read(m.now, r.handle, f.id, blocks, token, &m.out)
+	m.settle()
 }
 
 // FetchTail reads records back and compares them with what was appended.
