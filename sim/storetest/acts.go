@@ -222,9 +222,13 @@ func (m *Machine) Meta(slot int) {
 	meta.KnownEpoch = block.Epoch(m.tokens + 1)
 	meta.Promised++
 	meta.Session = block.Session(m.tokens + 77)
+	m.setMeta(r, meta)
+}
+
+func (m *Machine) setMeta(r *replica, meta store.Meta) {
 	token := m.token(m.done(r, actMeta))
 	r.push(act{kind: actMeta, token: token, meta: meta})
-	m.log("meta %d: %+v", slot, meta)
+	m.log("meta %x: %+v", r.id[:8], meta)
 	m.store.SetMeta(m.now, r.handle, meta, token, &m.out)
 	m.settle()
 }
@@ -266,6 +270,19 @@ func (m *Machine) Reset(slot int) {
 	m.log("reset %d", slot)
 	m.store.Reset(m.now, r.handle, meta, token, &m.out)
 	m.settle()
+}
+
+// Target makes the replica the target of a resync that brings only what changed,
+// or ends that.
+func (m *Machine) Target(slot int) {
+	r := m.replicas[slot]
+	meta := r.after(len(r.log)).meta
+	if meta.Complete = meta.Resync != 0; meta.Complete {
+		meta.Resync = 0
+	} else {
+		meta.Resync = m.tokens + 1
+	}
+	m.setMeta(r, meta)
 }
 
 // Continue makes the stream of a replica under resync go on after seq.

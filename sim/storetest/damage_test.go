@@ -154,19 +154,8 @@ func TestRule13ZeroedBlocksAreListedAsChanged(t *testing.T) {
 		durableWrite(0, 0, 16), durableWrite(0, 16, 2), []Line{{Idle, 0, 0, 31}},
 		[]Line{{Zero, 0, 0, 64}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0}, {Stable, 0, 0, 0}, {Idle, 0, 0, 31}, {Verb: PowerCut}})...)
 	r := m.replicas[0]
-	listed := map[block.Chunk]block.Seq{}
-	s, ok := m.store.(*store.Store)
-	if !ok {
-		t.Fatal("the store has no ListChanged")
-	}
 	m.Stable(0, 0)
-	s.ListChanged(m.now, r.handle, 0, 2, 0, m.token(func(res *store.Result) {
-		for _, c := range res.Changes {
-			listed[c.Chunk] = c.LastSeq
-		}
-	}), &m.out)
-	m.settle()
-	m.Drain()
+	listed := m.listed(r, 2)
 	for c := range block.Chunk(4) {
 		if listed[c] != 3 {
 			t.Errorf("chunk %d, zeroed by seq 3, is listed with %d", c, listed[c])

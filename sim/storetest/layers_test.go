@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -134,6 +135,64 @@ func TestRule14LayersAreListedPulledAndPushedOneByOne(t *testing.T) {
 	})...)
 }
 
+// The target keeps what it has: a resync of what changed replaces single chunks, of
+// snapshots too, and what went home before is not taken for newer.
+func TestRule14TargetThatKeepsItsContentTakesWhatChanged(t *testing.T) {
+	exploreWith(t, Exploration{Seeds: 1, Every: 2, Deeper: 50}, lines(layered(0), []Line{
+		{Idle, 0, 0, 31},
+		{Write, 0, 5, 2},
+		{Zero, 0, 40, 8},
+	}, solid(0), []Line{ // in the journal
+		{Target, 0, 0, 0},
+		{Push, 0, 0, 0},
+		{Push, 0, 2, 0},
+		{Push, 0, 1, 1 << 8},
+		{Run, 0, 0, 3},
+		{Push, 0, 0, 2 << 8},
+		{Push, 0, 0, 3},
+		{Read, 0, 0, 16},
+		{Drain, 0, 0, 0},
+		{OpenLayer, 0, 0, 0},
+		{Push, 0, 1, 5},
+		{Drain, 0, 0, 0},
+		{Idle, 0, 0, 31},
+		{ReadSnap, 0, 1, 1},
+		{Write, 0, 6, 1}, // live
+		{Sync, 0, 0, 0},
+		{Drain, 0, 0, 0},
+		{Stable, 0, 0, 0},
+		{Push, 0, 0, 9},
+		{Target, 0, 0, 0},
+		{Drain, 0, 0, 0},
+		{Pull, 0, 0, 0},
+		{Pull, 0, 0, 2},
+		{List, 0, 8, 0},
+		{List, 0, 12, 1},
+		{Idle, 0, 0, 31},
+		{Pull, 0, 1, 0},
+		{List, 0, 8, 0},
+	})...)
+}
+
+// Trimmed blocks cover those of the snapshot below, at home and in the journal,
+// whole chunks and parts, and still do when the layers are merged.
+func TestRule13TrimUnderASnapshotNeverUncoversIt(t *testing.T) {
+	everywhere(t, lines([]Line{{Create, 0, 0, 48}, {Write, 0, 0, 16}, {Write, 0, 16, 16}, {Write, 0, 32, 3}, {Snap, 0, 0, 0}, {Write, 0, 1, 2}}, solid(0), []Line{
+		{Idle, 0, 0, 31},
+		{Zero, 0, 2, 30}, // a part of the first chunk, the whole second
+		{Zero, 0, 33, 1},
+		{Read, 0, 0, 16},
+	}, solid(0), []Line{
+		{Read, 0, 16, 16},
+		{ReadSnap, 0, 1, 1},
+		{Idle, 0, 0, 31}, // home
+		{Read, 0, 0, 16},
+		{Read, 0, 16, 16},
+		{List, 0, 5, 0},
+		{DelSnap, 0, 0, 1},
+	}, solid(0), []Line{{Idle, 0, 0, 31}, {Read, 0, 0, 16}, {Read, 0, 16, 16}, {Read, 0, 32, 4}})...)
+}
+
 func TestRule16MergeDestageAndWritesTakeTurnsOnAChunk(t *testing.T) {
 	script := layered(0)
 	for i := range uint64(5) {
@@ -149,6 +208,43 @@ func TestRule16MergeDestageAndWritesTakeTurnsOnAChunk(t *testing.T) {
 	for _, mark := range []step.Mark{"store: merge copies blocks", "store: layer merged"} {
 		if c.Marks[mark] == 0 {
 			t.Errorf("the script never came to %q: %v", mark, c.Marks)
+		}
+	}
+}
+
+// listed returns the changes above since that are listed of r's head.
+func (m *Machine) listed(r *replica, since block.Seq) map[block.Chunk]block.Seq {
+	list := map[block.Chunk]block.Seq{}
+	m.store.ListChanged(m.now, r.handle, 0, since, 0, m.token(func(res *store.Result) {
+		for _, c := range res.Changes {
+			list[c.Chunk] = c.LastSeq
+		}
+	}), &m.out)
+	m.settle()
+	m.Drain()
+	return list
+}
+
+func TestRule16MergedChunkKeepsTheNewestSeqOfBoth(t *testing.T) {
+	below := []Line{{Create, 0, 0, 64}, {Write, 0, 0, 3}, {Write, 0, 16, 16}, {Zero, 0, 32, 3}} // seq 1 to 3
+	above := []Line{{Snap, 0, 0, 0}, {Write, 0, 5, 2}, {Write, 0, 48, 16}}                      // 4 to 6
+	for name, script := range map[string][]Line{                                                // any order: each is played alone
+		"store: layer folded down": lines(below, above),
+		"store: layer folded up":   lines(below, above, []Line{{Write, 0, 33, 1}, {Write, 0, 49, 1}}), // the head has more
+	} {
+		c := small(3)
+		c.Marks = make(map[step.Mark]int)
+		m := play(t, c, lines(script, solid(0), []Line{{Idle, 0, 0, 31}, {DelSnap, 0, 0, 1}}, solid(0), []Line{{Idle, 0, 0, 62}, {Verb: PowerCut}, {Stable, 0, 0, 0}})...)
+		if c.Marks[step.Mark(name)] == 0 {
+			t.Errorf("the script never came to %q: %v", name, c.Marks)
+		}
+		list := m.listed(m.replicas[0], 0)
+		want := map[block.Chunk]block.Seq{0: 5, 1: 2, 2: 3, 3: 6}
+		if name == "store: layer folded up" {
+			want[2], want[3] = 7, 8
+		}
+		if !maps.Equal(list, want) {
+			t.Errorf("%s: listed are %v, want %v", name, list, want)
 		}
 	}
 }
@@ -205,6 +301,13 @@ func TestEveryCrashInTheLifeOfASnapshotLeavesEveryImageWhole(t *testing.T) {
 			t.Errorf("the script never came to %q: %v", mark, c.Marks)
 		}
 	}
+}
+
+func TestEveryCrashInTheLifeOfATargetsLayerLeavesEveryImageWhole(t *testing.T) {
+	everywhere(t,
+		Line{Create, 0, 0, 32}, Line{Write, 0, 0, 16}, Line{Drain, 0, 0, 0}, Line{Reset, 0, 0, 0},
+		Line{Push, 0, 0, 0}, Line{OpenLayer, 0, 0, 0}, Line{Push, 0, 0, 7}, Line{Run, 0, 0, 2}, Line{OpenLayer, 0, 0, 0}, Line{Push, 0, 1, 3}, Line{Drain, 0, 0, 0},
+		Line{Idle, 0, 0, 31}, Line{DropLayer, 0, 0, 1}, Line{Run, 0, 0, 2}, Line{Push, 0, 0, 1 << 8}, Line{Drain, 0, 0, 0}, Line{Idle, 0, 0, 31}, Line{ReadSnap, 0, 0, 1}, Line{Read, 0, 0, 16})
 }
 
 func TestSnapshotIsTakenOnceWhateverIsSentTwice(t *testing.T) {

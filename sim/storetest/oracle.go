@@ -154,15 +154,15 @@ func (s *state) truncate(log []act, to block.Position, dropped []bool) {
 	}
 }
 
-// stableAt returns the state made by the records up to seq alone.
+// stableAt returns the state made by the records up to seq alone, and by what has
+// no seq.
 func (r *replica) stableAt(seq block.Seq) state {
-	now, n := r.after(len(r.log)), 0
-	for _, i := range now.records {
-		if r.log[i].record.Position.Seq <= seq {
-			n = i + 1
+	for _, i := range r.after(len(r.log)).records {
+		if r.log[i].record.Position.Seq > seq {
+			return r.after(i)
 		}
 	}
-	return r.after(n)
+	return r.after(len(r.log))
 }
 
 // push notes an act that was asked for.

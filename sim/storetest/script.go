@@ -32,6 +32,7 @@ const (
 	Clone                   // into the slot A, of a snapshot that N chooses
 	OpenLayer               // on one that N chooses
 	DropLayer               // one that N chooses
+	Target                  // of a resync that leaves its content where it is; again: it is done
 	Delete                  //
 	Read                    // A first block, N blocks
 	ReadSnap                // chunk A of a snapshot that N chooses
@@ -47,7 +48,7 @@ const (
 
 var verbNames = [...]string{ // constant table: never written
 	"create", "write", "zero", "nop", "replay", "sync", "stable", "stableahead", "meta", "truncate", "reset", "continue", "push",
-	"snap", "delsnap", "clone", "openlayer", "droplayer", "delete", "read", "readsnap", "pull", "list", "run", "drain", "idle", "close", "kill", "powercut",
+	"snap", "delsnap", "clone", "openlayer", "droplayer", "target", "delete", "read", "readsnap", "pull", "list", "run", "drain", "idle", "close", "kill", "powercut",
 }
 
 // Line is one line of a script.
@@ -123,6 +124,8 @@ func (m *Machine) play(l Line) {
 		m.playContinue(l)
 	case Push:
 		m.playPush(l)
+	case Target:
+		m.Target(l.Slot)
 	case Delete:
 		m.Delete(l.Slot)
 	case Run:
@@ -152,11 +155,11 @@ func (m *Machine) chosen(slot int, n uint64) block.LayerID {
 }
 
 // isTarget reports whether r is the target of a resync that may be pushed to:
-// here only before its stream goes on, and when no record of its own is unstable,
-// which a push would go home before.
+// here only while no record of its own is unstable, which a push would go home
+// before.
 func (r *replica) isTarget() bool {
 	s := r.after(len(r.log))
-	return s.meta.Resync != 0 && len(s.records) == 0 && s.last.Seq <= r.told
+	return s.meta.Resync != 0 && s.last.Seq <= r.told
 }
 
 // playLayers plays the verbs that make, use and end layers.
@@ -267,7 +270,7 @@ func draw(seed uint64, lines, slots int, blocks uint64, layered bool) []Line {
 	r := rand.New(rand.NewPCG(seed, 0x5c919)) //nolint:forbidigo // seeded: the same every time
 	weights := [...]int{
 		Create: 2, Write: 30, Zero: 5, Nop: 1, Replay: 1, Sync: 10, Stable: 10, StableAhead: 1, Meta: 2, Truncate: 2, Reset: 1, Continue: 1, Push: 3, Delete: 1,
-		Snap: 4, DelSnap: 3, Clone: 1, OpenLayer: 1, DropLayer: 1,
+		Snap: 4, DelSnap: 3, Clone: 1, OpenLayer: 1, DropLayer: 1, Target: 1,
 		Read: 6, ReadSnap: 4, Pull: 3, List: 1, Run: 30, Drain: 6, Idle: 1, Close: 0, Kill: 0, PowerCut: 0,
 	}
 	for v := range weights { // each script has its own taste

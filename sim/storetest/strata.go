@@ -130,6 +130,7 @@ func (s *strata) apply(a *act, blocks uint64) {
 		s.drop(a.layer)
 	case actPush:
 		at, _ := s.find(a.layer)
+		s.touch(at, a.chunk.Chunk, a.chunk.LastSeq)
 		for i := range block.PerChunk {
 			b := int(a.chunk.Chunk.First()) + i
 			if a.apply&(1<<i) == 0 || b >= len(s.all[at].own) {
@@ -144,12 +145,17 @@ func (s *strata) apply(a *act, blocks uint64) {
 	}
 }
 
+// touch notes that seq changed a chunk; what was pushed may have a higher one.
+func (s *strata) touch(at int, c block.Chunk, seq block.Seq) {
+	s.all[at].touched[c] = max(s.all[at].touched[c], seq)
+}
+
 func (s *strata) applyRecord(rec *message.Record, to stamp, blocks uint64) {
 	switch rec.Op {
 	case message.OpWrite, message.OpZero: // the stamp of an OpZero is 0
 		for b := rec.Range.First; b < rec.Range.End(); b++ {
 			s.all[s.head].own[b] = to
-			s.all[s.head].touched[b.Chunk()] = rec.Position.Seq
+			s.touch(s.head, b.Chunk(), rec.Position.Seq)
 		}
 	case message.OpSnap:
 		s.shut(rec.Layer, rec.Parent, blocks)
