@@ -137,6 +137,7 @@ var corners = []row{
 	{"a sync fails", []string{"TestFailedSyncIsNeverBelieved"}, ""},
 	{"a sync hangs", []string{"TestDiskThatHangsIsLeftBehind"}, ""},
 	{"disks are full", []string{"TestFullDiskRefusesWritesServesReadsAndComesBack"}, ""},
+	{"a copy that was put out keeps a write that became a NOP", nil, deltaResync},
 	{"a slow copy", []string{"TestSilentMemberIsPutOutAndFilledAgainWhileWritesGoOn"}, ""},
 	{"a slow copy comes back only when it has been well", nil, hysteresis},
 	{"a member returns before its removal is decided", []string{"TestEvictionOfUnknownOutcomeIsSettled"}, ""},

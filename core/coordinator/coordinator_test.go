@@ -1,6 +1,7 @@
 package coordinator_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -162,6 +163,36 @@ func TestWriteRefusedByAMemberUnderRepairFailsAndTheRestGoesOn(t *testing.T) {
 	w.expectAnswer(1, step.RequestOK)
 	w.expectAnswer(2, step.RequestNoSpace)
 	w.expectAnswer(3, step.RequestOK)
+}
+
+// Two records have one position: a member that was put out kept the write that all
+// others refused. Whoever brings it back must not go by its last record alone.
+func TestMemberPutOutWithAWriteThatBecameANopIsFilledAnew(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	full, out := w.members[0], w.members[1]
+	full.noRoom = full.last.Seq + 1
+	out.noAck = true
+	w.write(1, 5)
+	w.expectNoAnswer(1) // the silent member may have accepted it
+	w.pass(2 * time.Second)
+	w.expectState(1, volume.Out)
+	w.expectAnswer(1, step.RequestNoSpace)
+	full.noRoom, out.noAck = 0, false
+	w.write(2, 6)
+	w.expectAnswer(2, step.RequestOK)
+	kept := out.log[len(out.log)-1]
+	nop := message.Record{Position: kept.Position, Op: message.OpNop}
+	if kept.Op != message.OpWrite || !slices.Contains(full.log, nop) {
+		t.Fatalf("it has %+v, the other %+v: this shows nothing", kept, full.log)
+	}
+	w.pass(10 * time.Second)
+	if out.resyncs == 0 {
+		t.Fatal("it was not filled anew")
+	}
+	if len(out.log) > 0 && out.log[0].Position.Seq <= kept.Position.Seq+1 {
+		t.Errorf("it got %+v, before it was emptied", out.log[0])
+	}
 }
 
 func TestReadIsHeldBackWhenAGrantRanOut(t *testing.T) {

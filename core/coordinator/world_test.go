@@ -43,7 +43,8 @@ type fakeMember struct {
 	durable     block.Seq
 	tainted     bool
 	incomplete  bool
-	log         []message.Record
+	log         []message.Record // since it was last emptied
+	resyncs     int              // how often that was
 }
 
 const blockSize = 64
@@ -153,6 +154,10 @@ func (m *fakeMember) answer(msg *message.Message) (message.Message, bool) {
 		m.last = msg.Record.Position
 	case message.Sync:
 		m.durable = m.last.Seq
+	case message.ResyncBegin:
+		m.resyncs++
+		m.log = nil
+		return message.Message{Kind: message.Done, Request: msg.Request}, true
 	case message.Grant:
 		return message.Message{Kind: message.Granted, Request: msg.Request}, true
 	case message.Read:

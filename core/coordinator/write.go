@@ -260,6 +260,11 @@ func (c *Coordinator) resolveRefusal(out *step.Effects) {
 	c.askSyncs(out)
 }
 
+// replaceByNop makes the operation at seq one that never happened. A member that
+// was put out before it was asked may have accepted it, and keeps another record
+// with this very position for good: such a member is filled from nothing. A resync
+// that spares what is equal could go by its records only up to what was committed
+// when it was put out, and would have to find that in the configuration.
 func (c *Coordinator) replaceByNop(seq block.Seq, out *step.Effects) {
 	out.Marks.Hit("coordinator: operation refused by all became a NOP")
 	e := c.window.at(seq)
