@@ -1,6 +1,8 @@
 package host
 
 import (
+	"slices"
+
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/step"
 )
@@ -80,7 +82,7 @@ func (v *Volume) nextZero() (op *Operation, r block.Range, dropped int) {
 		z.underWay++
 	}
 	if first.at == first.end {
-		z.waiting = append(z.waiting[:0], z.waiting[1:]...)
+		z.waiting = slices.Delete(z.waiting, 0, 1)
 	}
 	return op, r, dropped
 }
