@@ -45,7 +45,7 @@ func (s *Store) apply(rec *format.Record, a applied, out *step.Effects) {
 		}
 		s.applyStream(r, rec, a, out)
 	case format.Open, format.Drop:
-		if !r.cutOff {
+		if !a.replay || !r.cutOff {
 			s.applyControlShape(r, rec, a)
 		}
 	case format.Truncate:
@@ -70,7 +70,7 @@ func (s *Store) apply(rec *format.Record, a applied, out *step.Effects) {
 			s.noteStable(r)
 		}
 	case format.Continue:
-		if !r.cutOff { // what it goes on from may be an emptying that is lost
+		if !a.replay || !r.cutOff { // what it goes on from may be an emptying that is lost
 			r.base, r.last = rec.Position, rec.Position
 		}
 		s.applyMeta(r, Meta(rec.Meta), a)

@@ -332,4 +332,9 @@ func TestRule10NothingBehindALostResetTakesEffect(t *testing.T) { // found by th
 	if info := f.infoOf(t, 1); info.Damaged || info.LastAccepted.Seq != 4 {
 		t.Errorf("the other replica has damaged %v, last %v; want it whole", info.Damaged, info.LastAccepted)
 	}
+	f.Play([]Line{{Reset, 0, 0, 0}, {OpenLayer, 0, 0, 0}, {Continue, 0, 700, 0}, {Write, 0, 1, 2}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0}}) // filled anew
+	healthy(t, f)
+	if info := f.infoOf(t, 0); info.Damaged || info.LastAccepted.Seq != 701 || len(f.store.Layers(f.replicas[0].handle, nil)) != 2 {
+		t.Errorf("emptied again it is %+v, want it to go on", info)
+	}
 }
