@@ -263,7 +263,7 @@ func (m *Machine) Reset(slot int) {
 	r.era = max(r.era, state.last.Era) + 1
 	meta := state.meta
 	meta.Complete = false
-	meta.Resync = m.tokens + 1
+	meta.Resync, meta.SyncTarget = m.tokens+1, block.Position{}
 	token := m.token(m.done(r, actReset))
 	r.push(act{kind: actReset, token: token, meta: meta, stable: r.stable})
 	r.stable, r.told, r.damaged = 0, 0, false
@@ -276,11 +276,12 @@ func (m *Machine) Reset(slot int) {
 // or ends that.
 func (m *Machine) Target(slot int) {
 	r := m.replicas[slot]
-	meta := r.after(len(r.log)).meta
+	s := r.after(len(r.log))
+	meta := s.meta
 	if meta.Complete = meta.Resync != 0; meta.Complete {
-		meta.Resync = 0
+		meta.Resync, meta.SyncTarget = 0, block.Position{}
 	} else {
-		meta.Resync = m.tokens + 1
+		meta.Resync, meta.SyncTarget = m.tokens+1, s.last
 	}
 	m.setMeta(r, meta)
 }

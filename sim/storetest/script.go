@@ -125,7 +125,9 @@ func (m *Machine) play(l Line) {
 	case Push:
 		m.playPush(l)
 	case Target:
-		m.Target(l.Slot)
+		if !m.faulty { // what is damaged is emptied first
+			m.Target(l.Slot)
+		}
 	case Delete:
 		m.Delete(l.Slot)
 	case Run:
@@ -155,11 +157,12 @@ func (m *Machine) chosen(slot int, n uint64) block.LayerID {
 }
 
 // isTarget reports whether r is the target of a resync that may be pushed to:
-// here only while no record of its own is unstable, which a push would go home
-// before.
+// here only before its stream goes on, unless it keeps what it has, and while no
+// record of its own is unstable, which a push would go home before.
 func (r *replica) isTarget() bool {
 	s := r.after(len(r.log))
-	return s.meta.Resync != 0 && s.last.Seq <= r.told
+	keeps := s.meta.SyncTarget != block.Position{}
+	return s.meta.Resync != 0 && s.last.Seq <= r.told && (keeps || len(s.records) == 0)
 }
 
 // playLayers plays the verbs that make, use and end layers.
@@ -228,7 +231,11 @@ func (m *Machine) playPush(l Line) {
 	chunk := block.Chunk(l.A % (r.blocks / block.PerChunk))
 	apply, more := uint16(draw.Uint32()), uint16(draw.Uint32())
 	apply |= more // most blocks
-	m.Push(l.Slot, m.chosen(l.Slot, l.N>>8), chunk, apply, uint16(draw.Uint32()), uint16(draw.Uint32()))
+	present, zero := uint16(draw.Uint32()), uint16(draw.Uint32())
+	if s := r.after(len(r.log)); s.strata.merges { // what a clearing uncovers may be merged already
+		apply &= present | zero
+	}
+	m.Push(l.Slot, m.chosen(l.Slot, l.N>>8), chunk, apply, present, zero)
 }
 
 func (m *Machine) playClose() {
