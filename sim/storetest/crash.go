@@ -244,8 +244,11 @@ func (m *Machine) adopt(r *replica, n int, info *store.ReplicaInfo) {
 		}
 	}
 	m.log("recovered replica %x: %d of %d acts, last %v, stable %d", r.id[:8], n, len(r.log), info.LastAccepted, info.Stable)
-	r.lost, r.unread = slices.Clone(r.log[n:]), nil
-	if info.Damaged {
+	r.lost = slices.Clone(r.log[n:])
+	switch {
+	case !info.Damaged:
+		r.unread = nil
+	case r.unread == nil: // else it was unreadable before, and is still
 		r.unread = slices.Clone(r.log)
 	}
 	r.log = r.log[:n]
