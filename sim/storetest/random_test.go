@@ -75,6 +75,7 @@ func TestLongRandomTracesSurviveTheirCrashes(t *testing.T) {
 	}
 	for _, mark := range []step.Mark{
 		"store: layer freed", "store: layer merged", "store: layer folded down", "store: layer folded up", "store: merge copies blocks", "store: chunk merged", "store: park", "store: MAP",
+		"store: zero waits for others to go home",
 	} {
 		t.Logf("%s: %d", mark, marks[mark])
 		if marks[mark] == 0 {
