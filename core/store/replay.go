@@ -132,24 +132,30 @@ func (s *Store) claimSlot(rec *format.Record, out *step.Effects) bool {
 	return true
 }
 
-// judgeReplicas marks the replicas that a hole in the journal may have cost
-// records: those of which nothing behind it proves the contrary.
+// judgeReplicas marks the replicas that holes in the journal may have cost
+// records: those whose stream has nothing behind the last of them that proves the
+// contrary.
 func (s *Store) judgeReplicas(out *step.Effects) {
 	sc := &s.opening.scan
 	if !sc.damaged {
 		return
 	}
-	hole := s.super.Journal.TailBatch - 1
+	hole, last := uint64(0), s.super.Journal.TailBatch-1
 	for i := range sc.batches {
-		if sc.batches[i].end.batch != hole+1 {
-			break
+		if at := sc.batches[i].end.batch; at != last+1 {
+			hole = at - 1
 		}
-		hole++
+		last = sc.batches[i].end.batch
+	}
+	if hole == 0 { // only the chain broke: nobody knows where
+		hole = last
 	}
 	for _, r := range s.replicas {
 		newest := uint64(0)
 		for _, rec := range r.records {
-			newest = max(newest, rec.Batch)
+			if rec.inStream() {
+				newest = max(newest, rec.Batch)
+			}
 		}
 		if sc.endLost || newest <= hole {
 			out.Marks.Hit("store: replica damaged by a hole in the journal")

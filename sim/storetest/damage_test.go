@@ -338,3 +338,28 @@ func TestRule10NothingBehindALostResetTakesEffect(t *testing.T) { // found by th
 		t.Errorf("emptied again it is %+v, want it to go on", info)
 	}
 }
+
+// Of two holes the first one's replica is whole behind it, and says nothing of the
+// second.
+func TestRule10EveryHoleIsJudgedByWhatIsBehindIt(t *testing.T) { // found by the random damage of seed 10693
+	m := play(t, small(15), lines([]Line{{Create, 0, 0, 32}, {Create, 1, 0, 32}, {Drain, 0, 0, 0}}, durableWrite(0, 0, 1), durableWrite(1, 0, 1))...)
+	start := len(m.operations)
+	m.Play(lines(
+		durableWrite(1, 1, 1),                     // lost
+		durableWrite(0, 1, 1),                     // whole
+		durableWrite(0, 2, 1),                     // lost
+		[]Line{{Meta, 0, 0, 0}, {Drain, 0, 0, 0}}, // no seq that would show a gap
+		durableWrite(1, 2, 1), durableWrite(1, 3, 1)))
+	healthy(t, m)
+	list := m.batches(start)
+	f := damagedBy(t, m, func(f *Machine) {
+		f.disk.Rot(list[0].offset+200, 3)
+		f.disk.Rot(list[2].offset+200, 3)
+	})
+	if info := f.infoOf(t, 0); !info.Damaged || info.LastAccepted.Seq != 2 {
+		t.Errorf("the second hole cost record 3: damaged %v, last %v; want damaged, cut at 2", info.Damaged, info.LastAccepted)
+	}
+	if info := f.infoOf(t, 1); !info.Damaged || info.LastAccepted.Seq != 1 {
+		t.Errorf("the first hole cost record 2: damaged %v, last %v; want damaged, cut at 1", info.Damaged, info.LastAccepted)
+	}
+}
