@@ -33,8 +33,11 @@ var ruleTests = []struct {
 	{8, "SNAP", []string{"TestRule8SnapshotsStayInTheOverlayUntilStable"}},
 	{8, "DELSNAP", []string{"TestRule8DeletionStaysInTheOverlayUntilStable", "TestRule8MergeWaitsForTheRecordsOfItsLayer"}},
 	{9, "", []string{"TestRule9BatchesOfAnEarlierOpenAreNotTakenForNewOnes", "TestWhatWasCutStaysCut"}},
-	{10, "", []string{"TestRule10CorruptionBelowADurableBatchIsNotATornTail", "TestRule10TornTailIsCutSilently", "TestRule10LostPromiseDamagesTheReplicaThoughNoSeqIsMissing", "TestRule10NothingBehindALostResetTakesEffect",
-		"TestRule10EveryHoleIsJudgedByWhatIsBehindIt"}},
+	{10, "", []string{
+		"TestRule10CorruptionBelowADurableBatchIsNotATornTail", "TestRule10TornTailIsCutSilently",
+		"TestRule10LostPromiseDamagesTheReplicaThoughNoSeqIsMissing", "TestRule10NothingBehindALostResetTakesEffect",
+		"TestRule10EveryHoleIsJudgedByWhatIsBehindIt",
+	}},
 	{11, "", []string{"TestRule11FailedSyncIsNeverTakenBack", "TestCrashDuringRecoveryLosesNothing"}},
 	{12, "", []string{"TestRule12TwoGoodSuperblocksAreEnough", "TestRule12WithoutTwoGoodSuperblocksTheDiskIsRefusedByName", "TestRule12SuperblockFromTheFutureIsRefused", "TestFailedOpeningsLeaveASuperblockThatIsDurable"}},
 	{13, "", []string{"TestRule13ZeroedBlocksAreListedAsChanged", "TestRule13TrimUnderASnapshotNeverUncoversIt"}},
