@@ -105,30 +105,16 @@ func (s *Store) onOpenIO(ref int32, err step.DiskError, out *step.Effects) {
 // chooseSuper finds the newest superblock that two copies agree on (rule 12).
 func (s *Store) chooseSuper(out *step.Effects) {
 	o := s.opening
-	var copies [format.SuperblockCopies]format.Superblock
-	var errs [format.SuperblockCopies]error
-	best, newest, settled := -1, uint64(0), uint64(0)
-	for i := range copies {
-		copies[i], errs[i] = format.DecodeSuperblock(o.supers[i].Bytes(), int64(i)*format.SuperblockStride)
+	var found format.Superblocks
+	for i := range found.Copies {
+		found.Copies[i], found.Errs[i] = format.DecodeSuperblock(o.supers[i].Bytes(), int64(i)*format.SuperblockStride)
 		o.supers[i].Release()
-		if errs[i] == nil {
-			newest = max(newest, copies[i].Sequence)
-			settled = max(settled, copies[i].Settled)
-		}
 	}
-	agree := func(i, k int) bool {
-		return errs[i] == nil && errs[k] == nil && copies[i] == copies[k]
-	}
-	for i := range copies {
-		for k := range i {
-			if agree(i, k) && (best < 0 || copies[i].Sequence > copies[best].Sequence) {
-				best = i
-			}
-		}
-	}
+	copies, best := &found.Copies, found.Winner()
+	newest, settled := found.Newest()
 	switch {
 	case best < 0:
-		s.failSuper(errs, out)
+		s.failSuper(&found.Errs, out)
 		return
 	case settled > copies[best].Sequence:
 		s.fail(out, "disk %v: sequence %d of the superblock was once in all copies, but no two are newer than %d: they are from an older image of the disk; restore them or format it", copies[best].Disk, settled, copies[best].Sequence)
@@ -139,7 +125,7 @@ func (s *Store) chooseSuper(out *step.Effects) {
 	}
 	s.super = copies[best]
 	o.newest = newest
-	s.superSlot.order, s.superSlot.holders = superOrder(func(i int) bool { return agree(i, best) || i == best })
+	s.superSlot.order, s.superSlot.holders = superOrder(func(i int) bool { return found.Agree(i, best) || i == best })
 	s.geometry()
 	s.prepare()
 	o.step = openMark
@@ -174,10 +160,10 @@ func (s *Store) markOpen(out *step.Effects) {
 }
 
 // failSuper says why no superblock can be used.
-func (s *Store) failSuper(errs [format.SuperblockCopies]error, out *step.Effects) {
+func (s *Store) failSuper(errs *[format.SuperblockCopies]error, out *step.Effects) {
 	for _, err := range errs {
 		if errors.Is(err, format.ErrVersion) {
-			s.fail(out, "the disk was formatted by a newer version of Lagan: upgrade this node")
+			s.fail(out, "the disk was written by a newer version of Lagan: %s: upgrade this node", err.Error())
 			return
 		}
 	}

@@ -2,6 +2,7 @@ package format
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/lagan-storage/lagan/core/block"
 )
@@ -78,7 +79,7 @@ func DecodeSuperblock(page []byte, address int64) (Superblock, error) {
 	case crcWithout(page[:PageSize], 8) != le.Uint32(page[8:]):
 		return s, ErrChecksum
 	case le.Uint16(page[4:]) > Version || le.Uint64(page[76:])&^featuresKnown != 0:
-		return s, ErrVersion
+		return s, &NewerError{Version: le.Uint16(page[4:]), Features: le.Uint64(page[76:]) &^ featuresKnown}
 	case int64(le.Uint64(page[28:])) != address:
 		return s, ErrPlace
 	}
@@ -106,6 +107,59 @@ func (s *Superblock) sound(page []byte) bool {
 	bs := s.BlockSize
 	return bs >= 64 && bs <= PageSize && bs&(bs-1) == 0 &&
 		le.Uint32(page[72:]) == block.PerChunk && le.Uint64(page[84:]) == JournalOffset &&
-		s.Journal.Length > 0 && s.Journal.Length%PageSize == 0 &&
-		s.Journal.Tail%PageSize == 0 && s.Capacity > JournalOffset+s.Journal.Length
+		s.Journal.Length > 0 && s.Journal.Length%PageSize == 0 && s.Journal.TailBatch > 0 &&
+		s.Journal.Tail%PageSize == 0 && s.Journal.Length < s.Capacity-JournalOffset
+}
+
+// NewerError refuses a superblock that a newer version wrote, and says what of it
+// is not known here.
+type NewerError struct {
+	Version  uint16 // of the format
+	Features uint64 // the bits that this version does not know
+}
+
+// Error implements error.
+func (e *NewerError) Error() string {
+	if e.Version > Version {
+		return fmt.Sprintf("it has version %d of the format, this version of Lagan reads up to %d", e.Version, Version)
+	}
+	return fmt.Sprintf("reading it needs the features %#x of the format, which this version of Lagan does not know", e.Features)
+}
+
+// Is makes a NewerError one of the kind ErrVersion.
+func (e *NewerError) Is(target error) bool { return target == ErrVersion }
+
+// Superblocks is what the copies on a disk decode to.
+type Superblocks struct {
+	Copies [SuperblockCopies]Superblock
+	Errs   [SuperblockCopies]error // why a copy cannot be used
+}
+
+// Agree reports whether two copies are whole and say the same.
+func (s *Superblocks) Agree(i, k int) bool {
+	return s.Errs[i] == nil && s.Errs[k] == nil && s.Copies[i] == s.Copies[k]
+}
+
+// Winner returns the newest copy that another one agrees with; -1: no two agree.
+func (s *Superblocks) Winner() int {
+	best := -1
+	for i := range s.Copies {
+		for k := range i {
+			if s.Agree(i, k) && (best < 0 || s.Copies[i].Sequence > s.Copies[best].Sequence) {
+				best = i
+			}
+		}
+	}
+	return best
+}
+
+// Newest returns the highest sequence of any copy, and the highest that any says
+// was once durable in all of them.
+func (s *Superblocks) Newest() (sequence, settled uint64) {
+	for i := range s.Copies {
+		if s.Errs[i] == nil {
+			sequence, settled = max(sequence, s.Copies[i].Sequence), max(settled, s.Copies[i].Settled)
+		}
+	}
+	return sequence, settled
 }
