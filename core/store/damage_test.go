@@ -57,8 +57,10 @@ func TestDamageIsFoundAndNamed(t *testing.T) {
 		}
 	})
 	pages, batches := im.Pages(), im.Journal().Batches
-	first := batches[0]
-	withData := batches[slices.IndexFunc(batches, func(b check.Batch) bool { return len(b.Records) > 0 && b.Records[0].DataBlocks() > 0 })]
+	first, proven := batches[0], im.Journal().Durable
+	withData := batches[slices.IndexFunc(batches, func(b check.Batch) bool {
+		return b.Batch <= proven && slices.ContainsFunc(b.Records, func(r format.Record) bool { return r.DataBlocks() > 0 })
+	})]
 	for name, c := range map[string]struct { // any order: each damages its own copy
 		at   int64
 		kind check.Kind

@@ -76,6 +76,8 @@ func (r *rig) lived() {
 	r.settle()
 	r.sync(first)
 	r.settle()
+	r.mustWrite(first, at(), 98, 2) // its header says that what is before it is durable
+	r.settle()
 }
 
 func (r *rig) mustWrite(h Handle, at block.Position, first block.Block, count uint32) {
