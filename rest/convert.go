@@ -55,8 +55,19 @@ func nodeOf(r *volume.NodeReport) api.Node {
 }
 
 func diskOf(r *volume.DiskReport) api.Disk {
-	return api.Disk{
+	d := api.Disk{
 		ID: r.ID.String(), Node: r.NodeName, Path: r.Path,
-		Capacity: r.Capacity, Free: r.Free, Promised: r.Promised, Problem: r.Unusable,
+		Capacity: r.Capacity, Free: r.Free, Promised: r.Promised, Problem: r.Unusable, Ailing: r.Ailing, Cordoned: r.Cordoned,
 	}
+	if w := r.Work; w != nil {
+		d.Work = &api.DiskWork{
+			Direct: w.Direct, Reads: operationsOf(w.Reads), Writes: operationsOf(w.Writes), Syncs: operationsOf(w.Syncs),
+			WaitingSeconds: w.Waiting.Seconds(),
+		}
+	}
+	return d
+}
+
+func operationsOf(o volume.Operations) api.DiskOperations {
+	return api.DiskOperations{Count: o.Count, Errors: o.Errors, MeanSeconds: o.Mean().Seconds()}
 }

@@ -50,6 +50,18 @@ func (n *counted) Unmount(context.Context, string, string) error { n.changes++; 
 
 func (n *counted) RemoveNode(context.Context, string) error { n.changes++; return nil }
 
+func (n *counted) AddDisk(context.Context, volume.NewDisk) (volume.DiskReport, error) {
+	n.changes++
+	return volume.DiskReport{}, nil
+}
+
+func (n *counted) CordonDisk(context.Context, string, bool) (volume.DiskReport, error) {
+	n.changes++
+	return volume.DiskReport{}, nil
+}
+
+func (n *counted) RemoveDisk(context.Context, string) error { n.changes++; return nil }
+
 func (n *counted) ReadBlocks(_ context.Context, name string, offset, length int64, w io.Writer) error {
 	const size = 1 << 16
 	if offset < 0 || length < 0 || offset > size-length {
@@ -188,6 +200,11 @@ func hostileRequests() []hostile {
 		{post, "/v1/tokens", jsonType, `{"ttl_seconds":9223372036854775807}`, 400, "ttl_seconds"},
 		{post, "/v1/tokens", jsonType, `{"ttl_seconds":1e99}`, 400, "ttl_seconds"},
 		{post, "/v1/tokens", jsonType, `{"ttl_seconds":1.5}`, 400, "ttl_seconds"},
+		{post, "/v1/disks", jsonType, `{"path":"/d","size":-1}`, 400, "size"},
+		{post, "/v1/disks", jsonType, `{"path":"d"}`, 400, "slash"},
+		{post, "/v1/disks", jsonType, `{"size":4096}`, 400, "path"},
+		{post, "/v1/disks", jsonType, `{"path":"/d","format":true}`, 400, "format"},
+		{http.MethodPatch, "/v1/disks/0011", jsonType, `{}`, 400, "cordoned"},
 		{get, blocksOf + "?offset=-4096&length=4096", "", "", 400, "-4096"},
 		{get, blocksOf + "?offset=9223372036854775807&length=4096", "", "", 400, "bytes"},
 		{get, blocksOf + "?offset=4096&length=9223372036854775807", "", "", 400, "bytes"},

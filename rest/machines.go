@@ -69,12 +69,6 @@ func (s *server) DeleteNode(ctx context.Context, r api.DeleteNodeRequestObject) 
 	return api.DeleteNode204Response{}, s.Machines.RemoveNode(requestOf(ctx).Context(), r.ID)
 }
 
-// ListDisks implements api.StrictServerInterface.
-func (s *server) ListDisks(ctx context.Context, _ api.ListDisksRequestObject) (api.ListDisksResponseObject, error) {
-	all, err := s.Machines.Disks(requestOf(ctx).Context())
-	return api.ListDisks200JSONResponse{Items: itemsOf(all, diskOf)}, err
-}
-
 // GetMetrics implements api.StrictServerInterface.
 func (s *server) GetMetrics(ctx context.Context, _ api.GetMetricsRequestObject) (api.GetMetricsResponseObject, error) {
 	r := requestOf(ctx)

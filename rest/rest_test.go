@@ -25,6 +25,7 @@ import (
 type node struct {
 	err      error // of every use case
 	created  volume.Spec
+	added    volume.NewDisk
 	dryRun   bool
 	attached volume.AttachOptions
 	detached volume.DetachOptions
@@ -104,6 +105,23 @@ func (n *node) Nodes(context.Context) ([]volume.NodeReport, error) {
 func (n *node) Disks(context.Context) ([]volume.DiskReport, error) {
 	return []volume.DiskReport{{NodeName: "a", Path: "/disk"}}, n.err
 }
+
+func (n *node) Disk(_ context.Context, name string) (volume.DiskReport, error) {
+	n.name = name
+	return volume.DiskReport{NodeName: "a", Path: "/disk", Work: &volume.DiskWork{Reads: volume.Operations{Count: 4, Took: 2 * time.Second}}}, n.err
+}
+
+func (n *node) AddDisk(_ context.Context, d volume.NewDisk) (volume.DiskReport, error) {
+	n.added = d
+	return volume.DiskReport{NodeName: "a", Path: d.Path}, n.err
+}
+
+func (n *node) CordonDisk(_ context.Context, name string, cordoned bool) (volume.DiskReport, error) {
+	n.name = name
+	return volume.DiskReport{Disk: volume.Disk{Cordoned: cordoned}}, n.err
+}
+
+func (n *node) RemoveDisk(_ context.Context, name string) error { n.name = name; return n.err }
 
 func (n *node) Alerts(context.Context) ([]volume.Alert, error) {
 	return []volume.Alert{{Code: "volume-degraded", Subject: "db"}}, n.err
@@ -297,6 +315,19 @@ func TestClientAsksForWhatItWasTold(t *testing.T) {
 	if err := c.RemoveNode(ctx, "b"); err != nil || n.name != "b" {
 		t.Errorf("remove node: %v; asked for %q", err, n.name)
 	}
+	wantDisk := volume.NewDisk{Node: "b", Path: "/dev/x", Size: 7, Wipe: true}
+	if d, err := c.AddDisk(ctx, api.NewDisk{Node: "b", Path: "/dev/x", Size: 7, Wipe: true}); err != nil || n.added != wantDisk || d.Path != "/dev/x" {
+		t.Errorf("add disk: %+v, %v; asked for %+v", d, err, n.added)
+	}
+	if d, err := c.Disk(ctx, "/dev/x"); err != nil || n.name != "/dev/x" || d.Work == nil || d.Work.Reads.Count != 4 || d.Work.Reads.MeanSeconds != 0.5 {
+		t.Errorf("disk: %+v, %v; asked for %q", d, err, n.name)
+	}
+	if d, err := c.CordonDisk(ctx, "0011", true); err != nil || n.name != "0011" || !d.Cordoned || d.Work != nil {
+		t.Errorf("cordon: %+v, %v; asked for %q", d, err, n.name)
+	}
+	if err := c.RemoveDisk(ctx, "0022"); err != nil || n.name != "0022" {
+		t.Errorf("remove disk: %v; asked for %q", err, n.name)
+	}
 	if all, err := c.Alerts(ctx); err != nil || len(all) != 1 || all[0].Subject != "db" {
 		t.Errorf("alerts: %+v, %v", all, err)
 	}
@@ -317,8 +348,10 @@ func TestNoNameMakesAnotherAddress(t *testing.T) {
 		_, attachErr := c.Attach(ctx, name, api.Attach{})
 		_, writeErr := c.WriteBlocks(ctx, name, 0, strings.NewReader(""))
 		_, nodeErr := c.Node(ctx, name)
+		_, diskErr := c.Disk(ctx, name)
+		_, cordonErr := c.CordonDisk(ctx, name, true)
 		for i, err := range []error{
-			volumeErr, createErr, attachErr, writeErr, nodeErr, c.Delete(ctx, name), c.Detach(ctx, name, false), c.Unmount(ctx, name, ""),
+			volumeErr, createErr, attachErr, writeErr, nodeErr, diskErr, cordonErr, c.RemoveDisk(ctx, name), c.Delete(ctx, name), c.Detach(ctx, name, false), c.Unmount(ctx, name, ""),
 			c.ReadBlocks(ctx, name, 0, 4096, io.Discard), c.RemoveNode(ctx, name), c.RemoveToken(ctx, name),
 		} {
 			if !errors.Is(err, volume.ErrInvalidRequest) {

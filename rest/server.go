@@ -55,6 +55,13 @@ type Machines interface {
 	// RemoveNode strikes off a node, by name or identity, that is not heard from.
 	RemoveNode(ctx context.Context, name string) error
 	Disks(ctx context.Context) ([]volume.DiskReport, error)
+	Disk(ctx context.Context, name string) (volume.DiskReport, error)
+	// AddDisk gives a node a disk while it runs.
+	AddDisk(ctx context.Context, d volume.NewDisk) (volume.DiskReport, error)
+	// CordonDisk keeps new copies away from a disk, or lets them come again.
+	CordonDisk(ctx context.Context, name string, cordoned bool) (volume.DiskReport, error)
+	// RemoveDisk takes a disk out of the cluster that holds no copies.
+	RemoveDisk(ctx context.Context, name string) error
 	// Alerts returns what someone must act on.
 	Alerts(ctx context.Context) ([]volume.Alert, error)
 	// Ready returns why the node cannot do its part, or nil.

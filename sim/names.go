@@ -34,7 +34,7 @@ func statusText(s message.Status) string {
 func controlName(k step.ControlKind) string {
 	return map[step.ControlKind]string{
 		step.DiskReady: "disk ready", step.DiskUnusable: "disk unusable", step.ReplicaMade: "replica made", step.ReplicaFreed: "replica freed",
-		step.DiskSpace: "disk space", step.MakeReplica: "make replica", step.FreeReplica: "free replica", step.ConfigChanged: "config changed",
+		step.DiskSpace: "disk space", step.DiskAiling: "disk ailing", step.MakeReplica: "make replica", step.FreeReplica: "free replica", step.ConfigChanged: "config changed",
 		step.StartCoordinator: "start coordinator", step.StopCoordinator: "stop coordinator", step.VolumeServing: "volume serving",
 		step.VolumeWaiting: "volume waiting", step.VolumeFenced: "volume fenced", step.VolumeDetached: "volume detached",
 		step.VolumeUsed: "volume used", step.VolumeWanted: "volume wanted",

@@ -205,7 +205,7 @@ func (c *Coordinator) onControl(control *step.Control, out *step.Effects) {
 	case step.NodesRemoved:
 		c.gone = control.Nodes
 		c.reconfigure(out)
-	case step.ControlInvalid, step.DiskReady, step.DiskUnusable, step.ReplicaMade, step.ReplicaFreed, step.DiskSpace,
+	case step.ControlInvalid, step.DiskReady, step.DiskUnusable, step.ReplicaMade, step.ReplicaFreed, step.DiskSpace, step.DiskAiling,
 		step.MakeReplica, step.FreeReplica, step.StartCoordinator, step.VolumeServing,
 		step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.VolumeWanted, step.NodeEnded, step.SnapshotsChanged:
 		// not for coordinators

@@ -107,7 +107,7 @@ func (h *Host) note(c *step.Control) {
 
 // diskPath is what people call a disk of this node.
 func (h *Host) diskPath(id block.DiskID) string {
-	for _, d := range h.params.Disks {
+	for _, d := range h.OwnDisks() {
 		if d.ID == id {
 			return d.Path
 		}

@@ -136,6 +136,16 @@ func (h *Host) Events(ctx context.Context, after uint64, limit int, wait bool) (
 // for those who follow them.
 func (h *Host) EndEvents() { h.events.end() }
 
+// EventsArrived returns a channel that is closed when there are more events.
+func (h *Host) EventsArrived() <-chan struct{} {
+	h.events.mu.Lock()
+	defer h.events.mu.Unlock()
+	if h.events.ended {
+		return nil
+	}
+	return h.events.arrived
+}
+
 // EventCounts returns how many events of each kind there were since the start.
 func (h *Host) EventCounts() map[volume.EventKind]uint64 {
 	h.events.mu.Lock()

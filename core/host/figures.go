@@ -57,6 +57,7 @@ type DiskFigures struct {
 	Path        string
 	Open        bool    // its store is open
 	JournalFill float64 // of an open one, 0 to 1
+	Work        volume.DiskWork
 }
 
 // DiskFigures returns those of this node's disks, the ones that cannot be used
@@ -72,6 +73,11 @@ func (h *Host) DiskFigures() (all []DiskFigures) {
 	for _, u := range h.params.Unusable {
 		if !slices.ContainsFunc(all, func(f DiskFigures) bool { return f.ID == u.ID }) {
 			all = append(all, DiskFigures{Disk: volume.Disk{ID: u.ID, Node: h.params.Node.ID, Unusable: u.Reason}, Path: u.Path})
+		}
+	}
+	for _, own := range h.OwnDisks() {
+		if i := slices.IndexFunc(all, func(f DiskFigures) bool { return f.ID == own.ID }); i >= 0 {
+			all[i].Work = own.Work
 		}
 	}
 	for i := range all {

@@ -99,13 +99,14 @@ type Host struct {
 	running   sync.WaitGroup
 
 	orchestrator *shard
-	files        []*diskio.Queue
 
-	mu      sync.Mutex // guards what follows
-	disks   map[block.DiskID]*shard
-	volumes map[block.VolumeID]*Volume
-	started uint64        // coordinators so far
-	changed chan struct{} // closed and replaced when volumes changes
+	mu       sync.Mutex // guards what follows
+	files    []*diskio.Queue
+	numbered int // disks so far
+	disks    map[block.DiskID]*shard
+	volumes  map[block.VolumeID]*Volume
+	started  uint64        // coordinators so far
+	changed  chan struct{} // closed and replaced when volumes changes
 }
 
 // Open starts a node. ctx bounds nothing but carries values; Close ends it.
@@ -132,34 +133,19 @@ func Open(ctx context.Context, p Params) *Host {
 	h.orchestrator = newShard(h, slog.String("shard", "orchestrator"), node.NewOrchestrator(h.machines))
 	h.running.Go(func() { h.timers.run(life) })
 	h.start(h.orchestrator)
-	for i, file := range p.Disks {
-		h.startDisk(i, file)
+	for _, file := range p.Disks {
+		h.startDisk(file)
 	}
 	for _, d := range p.Unusable {
 		h.log.Error("disk cannot be used, the others of this node serve", slog.String("disk", d.Path), slog.String("reason", d.Reason))
 		h.tell(h.orchestrator, &step.Control{Kind: step.DiskUnusable, Disk: d.ID, Text: d.Reason})
 	}
 	h.running.Go(func() { h.watch(life) })
+	h.running.Go(func() { h.watchDisks(life) })
 	return h
 }
 
 func (h *Host) start(s *shard) { s.deliver(&step.Event{Kind: step.EventStart}, nil) }
-
-func (h *Host) startDisk(index int, file *diskio.File) {
-	machine := node.NewDisk(h.machines, node.DiskParams{
-		Index: index, Disk: file.ID, Capacity: file.Size, Taint: h.params.Markers.Taint(file.Path),
-	})
-	s := newShard(h, slog.String("disk", file.Path), machine)
-	s.disk = file.Start(diskio.Params{Deliver: s.deliverDone, Failed: h.noteFailure, Blocking: h.params.BlockingDisks})
-	h.log.Debug("disk is worked on", slog.String("disk", file.Path), slog.Bool("io_uring", s.disk.Rings()), slog.Bool("direct", file.Direct))
-	h.files = append(h.files, s.disk)
-	machine.Opened = func(id block.DiskID) {
-		h.mu.Lock()
-		h.disks[id] = s
-		h.mu.Unlock()
-	}
-	h.start(s)
-}
 
 // watch feeds the orchestrator with the metadata store's changes.
 func (h *Host) watch(ctx context.Context) {
@@ -291,12 +277,13 @@ func (h *Host) Close() error {
 	for _, v := range h.volumes { // any order: all of them
 		shards = append(shards, v.shard)
 	}
+	files := h.files
 	h.mu.Unlock()
 	for _, s := range shards {
 		s.remove()
 	}
 	var errs []error
-	for _, f := range h.files {
+	for _, f := range files {
 		errs = append(errs, f.Stop())
 	}
 	h.running.Wait()

@@ -101,6 +101,9 @@ func (r *Recorded) ofDisk(d *volume.Disk) (all []volume.Alert) {
 		add("disk-unusable", "cannot be used: "+d.Unusable, "see to the disk and start the node again; copies on it are filled from others")
 		return all
 	}
+	if d.Ailing != "" {
+		add("disk-ailing", "is not well: "+d.Ailing, "look at the kernel's log on that node, replace the disk before it fails, and start the node again; until then it gets no new copies")
+	}
 	switch used := percentOf(d.Capacity-d.Free, d.Capacity); {
 	case used >= nearlyFullPercent:
 		add("disk-nearly-full", fmt.Sprintf("is %d %% full: when it is full, copies on it fall behind", used), "delete volumes, or give the node another disk")

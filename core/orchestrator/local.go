@@ -312,7 +312,7 @@ func (o *Orchestrator) forgetReplicas(id block.DiskID) {
 
 func (o *Orchestrator) onControl(c *step.Control) {
 	switch c.Kind {
-	case step.DiskReady, step.DiskUnusable, step.DiskSpace:
+	case step.DiskReady, step.DiskUnusable, step.DiskSpace, step.DiskAiling:
 		o.onDisk(c)
 	case step.ReplicaMade, step.ReplicaFreed:
 		o.onReplica(c)

@@ -27,6 +27,7 @@ type disk struct {
 	capacity int64 // bytes
 	free     int64 // bytes
 	problem  string
+	ailing   string                             // why it is not to be trusted with new copies
 	making   map[block.ReplicaID]block.VolumeID // asked to be made and not yet there
 }
 
@@ -92,12 +93,12 @@ func (d *disk) record(id block.DiskID, node block.NodeID, recorded *volume.Disk)
 		return volume.Disk{Format: volume.Format, ID: id, Node: node, Capacity: d.capacity, Free: d.free}, d.ready
 	}
 	next = *recorded
-	next.Format, next.Node, next.Unusable = volume.Format, node, d.problem
+	next.Format, next.Node, next.Unusable, next.Ailing = volume.Format, node, d.problem, d.ailing
 	if d.ready {
 		next.Capacity, next.Free = d.capacity, d.free
 	}
 	moved := max(next.Free-recorded.Free, recorded.Free-next.Free)
-	return next, next.Node != recorded.Node || next.Unusable != recorded.Unusable ||
+	return next, next.Node != recorded.Node || next.Unusable != recorded.Unusable || next.Ailing != recorded.Ailing ||
 		next.Capacity != recorded.Capacity || moved > next.Capacity/freeShareMin
 }
 
@@ -116,9 +117,19 @@ func (o *Orchestrator) onDisk(c *step.Control) {
 		return
 	}
 	d := o.disks[c.Disk]
-	if d == nil {
+	switch {
+	case o.gone[c.Disk]:
+		return // it was removed; what it says is late
+	case d == nil && c.Kind == step.DiskAiling:
+		return // it has not been opened yet
+	case d == nil:
 		d = &disk{making: map[block.ReplicaID]block.VolumeID{}}
 		o.disks[c.Disk] = d
+	}
+	if c.Kind == step.DiskAiling {
+		o.machines = o.machines || d.ailing != c.Text
+		d.ailing = c.Text
+		return
 	}
 	o.machines = true
 	if c.Kind == step.DiskUnusable {

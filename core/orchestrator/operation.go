@@ -69,11 +69,11 @@ func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 	op := &operation{command: *c, deadline: o.now.Add(answerWithin), confirmed: map[string]bool{}}
 	op.command.Spec = c.Spec.Clone()
 	switch c.Kind {
-	case volume.CreateVolume, volume.DeleteVolume, volume.RemoveNode:
+	case volume.CreateVolume, volume.DeleteVolume, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk:
 	case volume.AttachVolume, volume.DetachVolume, volume.MarkFormatted, volume.FindVolume:
 		op.lane = c.Name
 	}
-	if err := volume.CheckName(nameOf(op)); err != nil && c.Kind != volume.RemoveNode {
+	if err := volume.CheckName(nameOf(op)); err != nil && !ofMachine(c.Kind) {
 		err = fmt.Errorf("cannot %s the volume: %w", verbOf(op), err)
 		out.Answers = append(out.Answers, volume.Answer{ID: c.ID, Err: err})
 		return
@@ -160,6 +160,10 @@ func (o *Orchestrator) decide(op *operation, out *step.Effects) decision {
 		return o.lookUp(op)
 	case volume.RemoveNode:
 		return o.remove(op)
+	case volume.CordonDisk:
+		return o.cordonDisk(op)
+	case volume.RemoveDisk:
+		return o.removeDisk(op)
 	}
 	invariant.That(false, "every kind of command is carried out")
 	return decision{}
@@ -205,6 +209,9 @@ func (o *Orchestrator) landed(f *flight, res *metadata.Result, out *step.Effects
 func (o *Orchestrator) finish(op *operation, a *answer, out *step.Effects) {
 	op.done = true
 	o.operations--
+	if op.command.Kind == volume.RemoveDisk && a.err == nil {
+		o.forgetDisk(op.command.Disk)
+	}
 	if op.command.Kind == volume.AttachVolume && a.err != nil {
 		o.giveUpAttachment(op)
 	}
@@ -248,8 +255,15 @@ func (o *Orchestrator) expire(out *step.Effects) {
 // applied reports whether the view shows that the transaction of an operation
 // was applied although its answer never came.
 func (o *Orchestrator) applied(op *operation) bool {
-	if op.command.Kind == volume.RemoveNode {
+	switch op.command.Kind {
+	case volume.RemoveNode:
 		return o.view.Removed(op.command.Node).Revision != 0
+	case volume.RemoveDisk:
+		return o.view.Disk(op.command.Disk).Revision == 0
+	case volume.CordonDisk:
+		d := o.view.Disk(op.command.Disk).Value
+		return d != nil && d.Cordoned != op.command.Force
+	default:
 	}
 	if op.volume == (block.VolumeID{}) {
 		return false
@@ -268,7 +282,7 @@ func (o *Orchestrator) applied(op *operation) bool {
 		return v.Config.Revision == 0 || v.Config.Value != nil && v.Config.Value.Tombstone
 	case volume.MarkFormatted:
 		return v.Spec.Value != nil && v.Spec.Value.Formatted
-	case volume.FindVolume, volume.RemoveNode: // it writes nothing, it is not about a volume
+	case volume.FindVolume, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk: // it writes nothing, it is not about a volume
 	}
 	return false
 }

@@ -56,6 +56,7 @@ type Orchestrator struct {
 
 	started  step.Time
 	disks    map[block.DiskID]*disk
+	gone     map[block.DiskID]bool     // disks that were removed while this process ran
 	nameless string                    // why a disk could not be opened whose identity is not known
 	volumes  map[block.VolumeID]*local // those that this node has something to do with
 
@@ -86,6 +87,7 @@ func New(p Params) *Orchestrator {
 		random:  random(p.Seed),
 		view:    view.New(p.Node.ID),
 		disks:   map[block.DiskID]*disk{},
+		gone:    map[block.DiskID]bool{},
 		volumes: map[block.VolumeID]*local{},
 		flights: map[uint32]*flight{},
 		writing: map[string]bool{},

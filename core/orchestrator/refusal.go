@@ -146,7 +146,7 @@ func busy(op *operation) error {
 func contended(op *operation) error {
 	return &volume.Error{
 		Kind: volume.ErrBusy,
-		What: fmt.Sprintf("cannot %s volume %q: others changed what it needs %d times meanwhile", verbOf(op), nameOf(op), duelsMax),
+		What: fmt.Sprintf("cannot %s %s: others changed what it needs %d times meanwhile", verbOf(op), subjectOf(op), duelsMax),
 		Fix:  "try again in a moment",
 	}
 }
@@ -206,8 +206,12 @@ func lastCopies(node string, volumes []string) error {
 
 // subjectOf says in words what a command is about.
 func subjectOf(op *operation) string {
-	if op.command.Kind == volume.RemoveNode {
+	switch op.command.Kind {
+	case volume.RemoveNode:
 		return "node " + op.command.Name
+	case volume.CordonDisk, volume.RemoveDisk:
+		return "disk " + op.command.Name
+	default:
 	}
 	return fmt.Sprintf("volume %q", nameOf(op))
 }
@@ -233,8 +237,10 @@ func verbOf(op *operation) string {
 		return "mark as formatted"
 	case volume.FindVolume:
 		return "find"
-	case volume.RemoveNode:
+	case volume.RemoveNode, volume.RemoveDisk:
 		return "remove"
+	case volume.CordonDisk:
+		return "cordon"
 	}
 	return "use"
 }
@@ -253,8 +259,10 @@ func participleOf(op *operation) string {
 		return "marked as formatted"
 	case volume.FindVolume:
 		return "found"
-	case volume.RemoveNode:
+	case volume.RemoveNode, volume.RemoveDisk:
 		return "removed"
+	case volume.CordonDisk:
+		return "cordoned"
 	}
 	return "used"
 }

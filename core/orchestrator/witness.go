@@ -25,7 +25,7 @@ type witness struct {
 	begun   bool // the first records have arrived
 	volumes map[block.VolumeID]volumeTold
 	nodes   map[block.NodeID]nodeTold
-	disks   map[block.DiskID]bool // whether it was told, or known at first, to have failed
+	disks   map[block.DiskID]diskTold
 }
 
 // volumeTold is what was told last of a volume that exists.
@@ -38,6 +38,12 @@ type volumeTold struct {
 	missing int    // copies that are asked for and not in sync
 }
 
+// diskTold is what was told last of a disk that has a record.
+type diskTold struct {
+	node   string // its name
+	failed bool
+}
+
 // nodeTold is what was told last of a node that has a record.
 type nodeTold struct {
 	name   string
@@ -47,7 +53,7 @@ type nodeTold struct {
 
 func newWitness() witness {
 	return witness{
-		volumes: map[block.VolumeID]volumeTold{}, nodes: map[block.NodeID]nodeTold{}, disks: map[block.DiskID]bool{},
+		volumes: map[block.VolumeID]volumeTold{}, nodes: map[block.NodeID]nodeTold{}, disks: map[block.DiskID]diskTold{},
 	}
 }
 
@@ -114,24 +120,35 @@ func (o *Orchestrator) tellNode(id block.NodeID, out *step.Effects) {
 
 func (o *Orchestrator) tellDisk(id block.DiskID, out *step.Effects) {
 	item := o.view.Disk(id)
+	before, known := o.witness.disks[id]
 	if item.Revision == 0 {
-		delete(o.witness.disks, id)
+		if known {
+			delete(o.witness.disks, id)
+			out.Events = append(out.Events, volume.Event{
+				Kind: volume.DiskRemoved, Node: before.node, Disk: id.String(), Text: fmt.Sprintf("disk %s of node %s was removed", id, before.node),
+			})
+		}
 		return
 	}
 	if item.Value == nil {
 		return // of a newer version: what it says is not known
 	}
-	disk, before := item.Value, o.witness.disks[id]
-	now := disk.Unusable != ""
+	disk := item.Value
+	now := diskTold{node: o.nodeName(disk.Node), failed: disk.Unusable != ""}
 	o.witness.disks[id] = now
-	if now == before {
+	if !known {
+		out.Events = append(out.Events, volume.Event{
+			Kind: volume.DiskAdded, Node: now.node, Disk: id.String(), Text: fmt.Sprintf("disk %s was added to node %s", id, now.node),
+		})
+	}
+	if now.failed == before.failed {
 		return
 	}
 	event := volume.Event{
-		Kind: volume.DiskBack, Node: o.nodeName(disk.Node), Disk: id.String(),
-		Text: fmt.Sprintf("disk %s of node %s serves again", id, o.nodeName(disk.Node)),
+		Kind: volume.DiskBack, Node: now.node, Disk: id.String(),
+		Text: fmt.Sprintf("disk %s of node %s serves again", id, now.node),
 	}
-	if now {
+	if now.failed {
 		event.Kind = volume.DiskFailed
 		event.Text = fmt.Sprintf("disk %s of node %s cannot be used: %s", id, event.Node, disk.Unusable)
 	}

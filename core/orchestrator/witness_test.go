@@ -244,7 +244,7 @@ type heard struct {
 	holders  map[string]string // volume → node, "" if none
 	degraded map[string]bool
 	nodes    map[string]bool // → silent
-	disks    map[string]bool // failed
+	disks    map[string]bool // → failed
 	attached map[string]int  // events
 }
 
@@ -279,9 +279,7 @@ func standing(items map[string]metadata.Item) heard {
 		}
 	}
 	for _, d := range v.Disks() {
-		if d.Unusable != "" {
-			h.disks[d.ID.String()] = true
-		}
+		h.disks[d.ID.String()] = d.Unusable != ""
 	}
 	return h
 }
@@ -318,6 +316,13 @@ func (h *heard) take(e *volume.Event) string {
 	case volume.NodeRemoved:
 		wrong = !recorded
 		delete(h.nodes, e.Node)
+	case volume.DiskAdded:
+		_, wrong = h.disks[e.Disk]
+		h.disks[e.Disk] = false
+	case volume.DiskRemoved:
+		_, there := h.disks[e.Disk]
+		wrong = !there
+		delete(h.disks, e.Disk)
 	case volume.DiskFailed, volume.DiskBack:
 		wrong = h.disks[e.Disk] == (e.Kind == volume.DiskFailed)
 		h.disks[e.Disk] = e.Kind == volume.DiskFailed
@@ -342,7 +347,6 @@ func (m *machine) checkEvents() {
 	}
 	now := standing(m.c.items)
 	maps.DeleteFunc(h.degraded, func(_ string, is bool) bool { return !is })
-	maps.DeleteFunc(h.disks, func(_ string, is bool) bool { return !is })
 	if !maps.Equal(h.holders, now.holders) || !maps.Equal(h.degraded, now.degraded) || !maps.Equal(h.nodes, now.nodes) || !maps.Equal(h.disks, now.disks) {
 		m.c.t.Errorf("node %s: by its events things stand at %+v, they are %+v", m.record.Name, h, now)
 	}

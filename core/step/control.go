@@ -40,6 +40,7 @@ const (
 	// Between the body and the orchestrator.
 	VolumeUsed   // Volume, Uses: who uses it here from now on
 	VolumeWanted // Volume: another node asks for it and nobody uses it here: let it go
+	DiskAiling   // Disk, Text: what its operations say of it; no text: nothing any more
 )
 
 // Control is one message between two shards of a node.

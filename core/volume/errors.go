@@ -39,6 +39,10 @@ var (
 	ErrNodeAlive         = errors.New("node-alive")
 	ErrNodeRemoved       = errors.New("node-removed")
 	ErrLastCopy          = errors.New("last-copy")
+	ErrDiskNotFound      = errors.New("disk-not-found")
+	ErrDiskNotBlank      = errors.New("disk-not-blank")
+	ErrDiskRefused       = errors.New("disk-refused")
+	ErrDiskHoldsCopies   = errors.New("disk-holds-copies")
 	ErrTokenRefused      = errors.New("token-refused")
 	ErrTokenNotFound     = errors.New("token-not-found")
 	ErrNodeNameTaken     = errors.New("node-name-taken")
@@ -87,6 +91,10 @@ func Catalogue() []Explanation {
 		{ErrNodeAlive, "the node is heard from, so it cannot be removed", "stop it first, there: lagan down"},
 		{ErrNodeRemoved, "the node was removed from its cluster", "remove its data directory, erase its disks, and join the cluster anew: lagan join"},
 		{ErrLastCopy, "a node to be removed has the only copy of a volume that holds everything", "start the node again and wait until another copy is in sync, or delete the volumes that the message names"},
+		{ErrDiskNotFound, "no disk has that identity or path", "look at: lagan disk ls"},
+		{ErrDiskNotBlank, "a disk to be added carries data", "give another one, or have what is on it erased with --wipe"},
+		{ErrDiskRefused, "a file or device cannot be a disk of the node, or a disk cannot be removed by it", "the message says why; give another one, or ask the node that has it"},
+		{ErrDiskHoldsCopies, "a disk to be removed still holds copies of volumes", "delete the volumes that the message names, or leave the disk cordoned until they are gone"},
 		{ErrTokenRefused, "the cluster does not know the token, or it has run out", "make another on any node: lagan token create"},
 		{ErrTokenNotFound, "no token has that id", "look at: lagan token ls"},
 		{ErrNodeNameTaken, "a node of that name belongs to the cluster", "choose another name: lagan join --name NAME"},

@@ -19,6 +19,8 @@ const (
 	NodeRemoved    EventKind = "node-removed"
 	DiskFailed     EventKind = "disk-failed" // it cannot be used: Text says why
 	DiskBack       EventKind = "disk-back"
+	DiskAdded      EventKind = "disk-added"
+	DiskRemoved    EventKind = "disk-removed"
 )
 
 // EventKinds returns all kinds, in the order above.
@@ -26,6 +28,7 @@ func EventKinds() []EventKind {
 	return []EventKind{
 		VolumeCreated, VolumeDeleted, VolumeAttached, VolumeReleased, VolumeDegraded, VolumeHealed,
 		NodeJoined, NodeSilent, NodeBack, NodeRemoved, DiskFailed, DiskBack,
+		DiskAdded, DiskRemoved,
 	}
 }
 

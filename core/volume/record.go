@@ -94,6 +94,24 @@ type Disk struct {
 	Free     int64        `json:"free"`     // bytes, when the record was written
 	Promised int64        `json:"promised"` // bytes of the volumes placed here; guarded by the record's revision
 	Unusable string       `json:"unusable,omitempty"`
+	// Ailing says why the disk is not to be trusted with new copies, though it
+	// serves those that it has.
+	Ailing string `json:"ailing,omitempty"`
+	// Cordoned keeps new copies away, until it is taken back.
+	Cordoned bool `json:"cordoned,omitempty"`
+}
+
+// Avoid says why no new copy is to be placed on the disk, or nothing.
+func (d *Disk) Avoid() string {
+	switch {
+	case d.Unusable != "":
+		return "cannot be used: " + d.Unusable
+	case d.Cordoned:
+		return "is cordoned"
+	case d.Ailing != "":
+		return "is not well: " + d.Ailing
+	}
+	return ""
 }
 
 // Removed says that a node was removed from the cluster. It is what the node is
@@ -118,6 +136,8 @@ const (
 	MarkFormatted                    // Name: Spec.Formatted is set
 	FindVolume                       // Name: nothing is changed; refused when there is certainly none
 	RemoveNode                       // Node, and Name for people: it is not heard from and never comes back
+	CordonDisk                       // Disk, and Name for people; Force: the contrary
+	RemoveDisk                       // Disk, a cordoned one of this node, and Name for people: it has no copies
 )
 
 // Command is one thing a user wants done, through the node that got it.
@@ -126,6 +146,7 @@ type Command struct {
 	Kind   CommandKind
 	Name   string
 	Node   block.NodeID
+	Disk   block.DiskID
 	Spec   Spec
 	Force  bool
 	DryRun bool

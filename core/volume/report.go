@@ -65,7 +65,38 @@ type NodeReport struct {
 type DiskReport struct {
 	Disk
 	NodeName string
-	Path     string // on its node; known to that node alone
+	Path     string    // on its node; known to that node alone
+	Work     *DiskWork // what it has done since the node started; likewise
+}
+
+// DiskWork is what a disk has been asked to do, and how that went.
+type DiskWork struct {
+	Direct               bool // it is read and written past the page cache
+	Reads, Writes, Syncs Operations
+	Waiting              time.Duration // how long the disk has not answered anything of a kind that it was asked; 0: it answers
+}
+
+// Operations is how the operations of one kind went.
+type Operations struct {
+	Count  uint64
+	Errors uint64
+	Took   time.Duration // all of them together
+}
+
+// Mean is how long one took.
+func (o Operations) Mean() time.Duration {
+	if o.Count == 0 {
+		return 0
+	}
+	return o.Took / time.Duration(o.Count)
+}
+
+// NewDisk is a disk that a node is to be given while it runs.
+type NewDisk struct {
+	Node string // name or identity; "" is the node that is asked
+	Path string
+	Size int64 // bytes of a file that is made; 0 for what exists
+	Wipe bool  // whatever is on it is lost
 }
 
 // AttachOptions says how a volume is to be attached.

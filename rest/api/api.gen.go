@@ -87,8 +87,14 @@ type Attachment struct {
 
 // Disk A disk of a node.
 type Disk struct {
+	// Ailing Why it gets no new copies although it serves; nothing, if it is well.
+	Ailing string `json:"ailing,omitempty"`
+
 	// Capacity Bytes for data.
 	Capacity int64 `json:"capacity"`
+
+	// Cordoned Whether somebody keeps new copies away from it.
+	Cordoned bool `json:"cordoned"`
 
 	// Free Bytes of them without data, when its node last said so.
 	Free int64 `json:"free"`
@@ -107,11 +113,50 @@ type Disk struct {
 
 	// Promised Bytes that the volumes placed on it may grow to.
 	Promised int64 `json:"promised"`
+
+	// Work What it has done; not there, if another node knows that.
+	Work *DiskWork `json:"work,omitempty"`
+}
+
+// DiskChange What of a disk is to change.
+type DiskChange struct {
+	// Cordoned Whether new copies are to be kept away from it.
+	Cordoned bool `json:"cordoned"`
 }
 
 // DiskList All disks.
 type DiskList struct {
 	Items []Disk `json:"items"`
+}
+
+// DiskOperations The operations of one kind.
+type DiskOperations struct {
+	// Count How many have ended.
+	Count uint64 `json:"count"`
+
+	// Errors How many of them with an error.
+	Errors uint64 `json:"errors"`
+
+	// MeanSeconds How long one took.
+	MeanSeconds float64 `json:"mean_seconds"`
+}
+
+// DiskWork What a disk has done since its node was started; known to that node alone.
+type DiskWork struct {
+	// Direct Whether it is read and written past the page cache.
+	Direct bool `json:"direct"`
+
+	// Reads The operations of one kind.
+	Reads DiskOperations `json:"reads"`
+
+	// Syncs The operations of one kind.
+	Syncs DiskOperations `json:"syncs"`
+
+	// WaitingSeconds How long it has not answered; 0, if it does.
+	WaitingSeconds float64 `json:"waiting_seconds"`
+
+	// Writes The operations of one kind.
+	Writes DiskOperations `json:"writes"`
 }
 
 // Event Something that happened in the cluster, as one node saw it.
@@ -186,6 +231,21 @@ type Joined struct {
 
 	// Node The identity of the new node.
 	Node string `json:"node"`
+}
+
+// NewDisk A disk for a node that runs.
+type NewDisk struct {
+	// Node The node, by name or identity; nothing for the one that is asked.
+	Node string `json:"node,omitempty"`
+
+	// Path The file or block device on that node.
+	Path string `json:"path"`
+
+	// Size How large a file to make, in bytes; nothing for what exists.
+	Size int64 `json:"size,omitempty"`
+
+	// Wipe Whether what it carries may be lost.
+	Wipe bool `json:"wipe,omitempty"`
 }
 
 // NewToken How long a token is to be good.
@@ -491,6 +551,12 @@ type DeleteMountParams struct {
 	Target *string `form:"target,omitempty" json:"target,omitempty"`
 }
 
+// AddDiskJSONRequestBody defines body for AddDisk for application/json ContentType.
+type AddDiskJSONRequestBody = NewDisk
+
+// ChangeDiskJSONRequestBody defines body for ChangeDisk for application/json ContentType.
+type ChangeDiskJSONRequestBody = DiskChange
+
 // JoinJSONRequestBody defines body for Join for application/json ContentType.
 type JoinJSONRequestBody = Join
 
@@ -610,6 +676,65 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/disks (the `ListDisks` operationId).
 	ListDisks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddDiskWithBody Give a node that runs a disk
+	//
+	// A block device, or a file that is made if a size is given. It is formatted, and every later start of the node
+	// opens it. What carries data, or is in use, is refused.
+	//
+	// Problems: `invalid-request`, `node-not-found`, `disk-not-blank`, `disk-refused`, `outcome-unknown`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/disks (the `AddDisk` operationId).
+	AddDiskWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddDisk Give a node that runs a disk
+	//
+	// A block device, or a file that is made if a size is given. It is formatted, and every later start of the node
+	// opens it. What carries data, or is in use, is refused.
+	//
+	// Problems: `invalid-request`, `node-not-found`, `disk-not-blank`, `disk-refused`, `outcome-unknown`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/disks (the `AddDisk` operationId).
+	AddDisk(ctx context.Context, body AddDiskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteDisk Take a disk without copies out of the cluster
+	//
+	// It is cordoned first, and stays so if it still holds copies: the answer names them. What is on it is left as it
+	// is. The node closes it, and no later start opens it. The same request completes one that was broken off.
+	//
+	// Problems: `disk-not-found`, `disk-holds-copies`, `disk-refused`, `outcome-unknown`.
+	//
+	// Corresponds with DELETE /v1/disks/{id} (the `DeleteDisk` operationId).
+	DeleteDisk(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetDisk One disk
+	//
+	// Problems: `disk-not-found`.
+	//
+	// Corresponds with GET /v1/disks/{id} (the `GetDisk` operationId).
+	GetDisk(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeDiskWithBody Keep new copies away from a disk, or let them come again
+	//
+	// Problems: `disk-not-found`, `outcome-unknown`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /v1/disks/{id} (the `ChangeDisk` operationId).
+	ChangeDiskWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeDisk Keep new copies away from a disk, or let them come again
+	//
+	// Problems: `disk-not-found`, `outcome-unknown`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /v1/disks/{id} (the `ChangeDisk` operationId).
+	ChangeDisk(ctx context.Context, id string, body ChangeDiskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListEvents What has happened
 	//
@@ -932,6 +1057,125 @@ func (c *Client) ListAlerts(ctx context.Context, reqEditors ...RequestEditorFn) 
 // Corresponds with GET /v1/disks (the `ListDisks` operationId).
 func (c *Client) ListDisks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListDisksRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddDiskWithBody Give a node that runs a disk
+//
+// A block device, or a file that is made if a size is given. It is formatted, and every later start of the node
+// opens it. What carries data, or is in use, is refused.
+//
+// Problems: `invalid-request`, `node-not-found`, `disk-not-blank`, `disk-refused`, `outcome-unknown`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/disks (the `AddDisk` operationId).
+func (c *Client) AddDiskWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddDiskRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddDisk Give a node that runs a disk
+//
+// A block device, or a file that is made if a size is given. It is formatted, and every later start of the node
+// opens it. What carries data, or is in use, is refused.
+//
+// Problems: `invalid-request`, `node-not-found`, `disk-not-blank`, `disk-refused`, `outcome-unknown`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/disks (the `AddDisk` operationId).
+func (c *Client) AddDisk(ctx context.Context, body AddDiskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddDiskRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteDisk Take a disk without copies out of the cluster
+//
+// It is cordoned first, and stays so if it still holds copies: the answer names them. What is on it is left as it
+// is. The node closes it, and no later start opens it. The same request completes one that was broken off.
+//
+// Problems: `disk-not-found`, `disk-holds-copies`, `disk-refused`, `outcome-unknown`.
+//
+// Corresponds with DELETE /v1/disks/{id} (the `DeleteDisk` operationId).
+func (c *Client) DeleteDisk(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteDiskRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetDisk One disk
+//
+// Problems: `disk-not-found`.
+//
+// Corresponds with GET /v1/disks/{id} (the `GetDisk` operationId).
+func (c *Client) GetDisk(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetDiskRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeDiskWithBody Keep new copies away from a disk, or let them come again
+//
+// Problems: `disk-not-found`, `outcome-unknown`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /v1/disks/{id} (the `ChangeDisk` operationId).
+func (c *Client) ChangeDiskWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeDiskRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeDisk Keep new copies away from a disk, or let them come again
+//
+// Problems: `disk-not-found`, `outcome-unknown`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /v1/disks/{id} (the `ChangeDisk` operationId).
+func (c *Client) ChangeDisk(ctx context.Context, id string, body ChangeDiskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeDiskRequest(c.Server, id, body)
 	if err != nil {
 		return nil, err
 	}
@@ -1559,6 +1803,161 @@ func NewListDisksRequest(server string) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewAddDiskRequest calls the generic AddDisk builder with application/json body
+func NewAddDiskRequest(server string, body AddDiskJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddDiskRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAddDiskRequestWithBody constructs an http.Request for the AddDisk method, with any body, and a specified content type
+func NewAddDiskRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/disks")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewDeleteDiskRequest constructs an http.Request for the DeleteDisk method
+func NewDeleteDiskRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/disks/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetDiskRequest constructs an http.Request for the GetDisk method
+func NewGetDiskRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/disks/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewChangeDiskRequest calls the generic ChangeDisk builder with application/json body
+func NewChangeDiskRequest(server string, id string, body ChangeDiskJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewChangeDiskRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewChangeDiskRequestWithBody constructs an http.Request for the ChangeDisk method, with any body, and a specified content type
+func NewChangeDiskRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/disks/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -2527,6 +2926,69 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/disks (the `ListDisks` operationId).
 	ListDisksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListDisksResponse, error)
 
+	// AddDiskWithBodyWithResponse Give a node that runs a disk
+	//
+	// A block device, or a file that is made if a size is given. It is formatted, and every later start of the node
+	// opens it. What carries data, or is in use, is refused.
+	//
+	// Problems: `invalid-request`, `node-not-found`, `disk-not-blank`, `disk-refused`, `outcome-unknown`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/disks (the `AddDisk` operationId).
+	AddDiskWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddDiskResponse, error)
+
+	// AddDiskWithResponse Give a node that runs a disk
+	//
+	// A block device, or a file that is made if a size is given. It is formatted, and every later start of the node
+	// opens it. What carries data, or is in use, is refused.
+	//
+	// Problems: `invalid-request`, `node-not-found`, `disk-not-blank`, `disk-refused`, `outcome-unknown`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/disks (the `AddDisk` operationId).
+	AddDiskWithResponse(ctx context.Context, body AddDiskJSONRequestBody, reqEditors ...RequestEditorFn) (*AddDiskResponse, error)
+
+	// DeleteDiskWithResponse Take a disk without copies out of the cluster
+	//
+	// It is cordoned first, and stays so if it still holds copies: the answer names them. What is on it is left as it
+	// is. The node closes it, and no later start opens it. The same request completes one that was broken off.
+	//
+	// Problems: `disk-not-found`, `disk-holds-copies`, `disk-refused`, `outcome-unknown`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/disks/{id} (the `DeleteDisk` operationId).
+	DeleteDiskWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DeleteDiskResponse, error)
+
+	// GetDiskWithResponse One disk
+	//
+	// Problems: `disk-not-found`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/disks/{id} (the `GetDisk` operationId).
+	GetDiskWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetDiskResponse, error)
+
+	// ChangeDiskWithBodyWithResponse Keep new copies away from a disk, or let them come again
+	//
+	// Problems: `disk-not-found`, `outcome-unknown`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/disks/{id} (the `ChangeDisk` operationId).
+	ChangeDiskWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeDiskResponse, error)
+
+	// ChangeDiskWithResponse Keep new copies away from a disk, or let them come again
+	//
+	// Problems: `disk-not-found`, `outcome-unknown`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/disks/{id} (the `ChangeDisk` operationId).
+	ChangeDiskWithResponse(ctx context.Context, id string, body ChangeDiskJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeDiskResponse, error)
+
 	// ListEventsWithResponse What has happened
 	//
 	// What this node saw happen in the cluster, oldest first. Numbers begin at 1 when the node starts and rise by
@@ -2917,6 +3379,104 @@ func (r ListDisksResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ListDisksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type AddDiskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Disk
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r AddDiskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddDiskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type DeleteDiskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteDiskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteDiskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetDiskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Disk
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetDiskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetDiskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ChangeDiskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Disk
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangeDiskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangeDiskResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -3485,6 +4045,105 @@ func (c *ClientWithResponses) ListDisksWithResponse(ctx context.Context, reqEdit
 	return ParseListDisksResponse(rsp)
 }
 
+// AddDiskWithBodyWithResponse Give a node that runs a disk
+//
+// A block device, or a file that is made if a size is given. It is formatted, and every later start of the node
+// opens it. What carries data, or is in use, is refused.
+//
+// Problems: `invalid-request`, `node-not-found`, `disk-not-blank`, `disk-refused`, `outcome-unknown`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/disks (the `AddDisk` operationId).
+func (c *ClientWithResponses) AddDiskWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddDiskResponse, error) {
+	rsp, err := c.AddDiskWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddDiskResponse(rsp)
+}
+
+// AddDiskWithResponse Give a node that runs a disk
+//
+// A block device, or a file that is made if a size is given. It is formatted, and every later start of the node
+// opens it. What carries data, or is in use, is refused.
+//
+// Problems: `invalid-request`, `node-not-found`, `disk-not-blank`, `disk-refused`, `outcome-unknown`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/disks (the `AddDisk` operationId).
+func (c *ClientWithResponses) AddDiskWithResponse(ctx context.Context, body AddDiskJSONRequestBody, reqEditors ...RequestEditorFn) (*AddDiskResponse, error) {
+	rsp, err := c.AddDisk(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddDiskResponse(rsp)
+}
+
+// DeleteDiskWithResponse Take a disk without copies out of the cluster
+//
+// It is cordoned first, and stays so if it still holds copies: the answer names them. What is on it is left as it
+// is. The node closes it, and no later start opens it. The same request completes one that was broken off.
+//
+// Problems: `disk-not-found`, `disk-holds-copies`, `disk-refused`, `outcome-unknown`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/disks/{id} (the `DeleteDisk` operationId).
+func (c *ClientWithResponses) DeleteDiskWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*DeleteDiskResponse, error) {
+	rsp, err := c.DeleteDisk(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteDiskResponse(rsp)
+}
+
+// GetDiskWithResponse One disk
+//
+// Problems: `disk-not-found`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/disks/{id} (the `GetDisk` operationId).
+func (c *ClientWithResponses) GetDiskWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetDiskResponse, error) {
+	rsp, err := c.GetDisk(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetDiskResponse(rsp)
+}
+
+// ChangeDiskWithBodyWithResponse Keep new copies away from a disk, or let them come again
+//
+// Problems: `disk-not-found`, `outcome-unknown`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/disks/{id} (the `ChangeDisk` operationId).
+func (c *ClientWithResponses) ChangeDiskWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeDiskResponse, error) {
+	rsp, err := c.ChangeDiskWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeDiskResponse(rsp)
+}
+
+// ChangeDiskWithResponse Keep new copies away from a disk, or let them come again
+//
+// Problems: `disk-not-found`, `outcome-unknown`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/disks/{id} (the `ChangeDisk` operationId).
+func (c *ClientWithResponses) ChangeDiskWithResponse(ctx context.Context, id string, body ChangeDiskJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeDiskResponse, error) {
+	rsp, err := c.ChangeDisk(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeDiskResponse(rsp)
+}
+
 // ListEventsWithResponse What has happened
 //
 // What this node saw happen in the cluster, oldest first. Numbers begin at 1 when the node starts and rise by
@@ -4032,6 +4691,134 @@ func ParseListDisksResponse(rsp *http.Response) (*ListDisksResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest DiskList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddDiskResponse parses an HTTP response from a AddDiskWithResponse call
+func ParseAddDiskResponse(rsp *http.Response) (*AddDiskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddDiskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Disk
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteDiskResponse parses an HTTP response from a DeleteDiskWithResponse call
+func ParseDeleteDiskResponse(rsp *http.Response) (*DeleteDiskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteDiskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetDiskResponse parses an HTTP response from a GetDiskWithResponse call
+func ParseGetDiskResponse(rsp *http.Response) (*GetDiskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetDiskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Disk
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseChangeDiskResponse parses an HTTP response from a ChangeDiskWithResponse call
+func ParseChangeDiskResponse(rsp *http.Response) (*ChangeDiskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangeDiskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Disk
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -4702,6 +5489,18 @@ type ServerInterface interface {
 	// ListDisks All disks
 	// (GET /v1/disks)
 	ListDisks(c *gin.Context)
+	// AddDisk Give a node that runs a disk
+	// (POST /v1/disks)
+	AddDisk(c *gin.Context)
+	// DeleteDisk Take a disk without copies out of the cluster
+	// (DELETE /v1/disks/{id})
+	DeleteDisk(c *gin.Context, id string)
+	// GetDisk One disk
+	// (GET /v1/disks/{id})
+	GetDisk(c *gin.Context, id string)
+	// ChangeDisk Keep new copies away from a disk, or let them come again
+	// (PATCH /v1/disks/{id})
+	ChangeDisk(c *gin.Context, id string)
 	// ListEvents What has happened
 	// (GET /v1/events)
 	ListEvents(c *gin.Context, params ListEventsParams)
@@ -4836,6 +5635,94 @@ func (siw *ServerInterfaceWrapper) ListDisks(c *gin.Context) {
 	}
 
 	siw.Handler.ListDisks(c)
+}
+
+// AddDisk operation middleware
+func (siw *ServerInterfaceWrapper) AddDisk(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.AddDisk(c)
+}
+
+// DeleteDisk operation middleware
+func (siw *ServerInterfaceWrapper) DeleteDisk(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeleteDisk(c, id)
+}
+
+// GetDisk operation middleware
+func (siw *ServerInterfaceWrapper) GetDisk(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetDisk(c, id)
+}
+
+// ChangeDisk operation middleware
+func (siw *ServerInterfaceWrapper) ChangeDisk(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ChangeDisk(c, id)
 }
 
 // ListEvents operation middleware
@@ -5399,6 +6286,10 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.DELETE(options.BaseURL+"/v1/nodes/:id", wrapper.DeleteNode)
 	router.GET(options.BaseURL+"/v1/nodes/:id", wrapper.GetNode)
 	router.GET(options.BaseURL+"/v1/disks", wrapper.ListDisks)
+	router.POST(options.BaseURL+"/v1/disks", wrapper.AddDisk)
+	router.DELETE(options.BaseURL+"/v1/disks/:id", wrapper.DeleteDisk)
+	router.GET(options.BaseURL+"/v1/disks/:id", wrapper.GetDisk)
+	router.PATCH(options.BaseURL+"/v1/disks/:id", wrapper.ChangeDisk)
 	router.POST(options.BaseURL+"/v1/join", wrapper.Join)
 	router.GET(options.BaseURL+"/v1/tokens", wrapper.ListTokens)
 	router.POST(options.BaseURL+"/v1/tokens", wrapper.CreateToken)
@@ -5578,6 +6469,157 @@ type ListDisksdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListDisksdefaultApplicationProblemPlusJSONResponse) VisitListDisksResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddDiskRequestObject struct {
+	Body *AddDiskJSONRequestBody
+}
+
+type AddDiskResponseObject interface {
+	VisitAddDiskResponse(w http.ResponseWriter) error
+}
+
+type AddDisk201JSONResponse Disk
+
+func (response AddDisk201JSONResponse) VisitAddDiskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddDiskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddDiskdefaultApplicationProblemPlusJSONResponse) VisitAddDiskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteDiskRequestObject struct {
+	ID string `json:"id"`
+}
+
+type DeleteDiskResponseObject interface {
+	VisitDeleteDiskResponse(w http.ResponseWriter) error
+}
+
+type DeleteDisk204Response struct {
+}
+
+func (response DeleteDisk204Response) VisitDeleteDiskResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteDiskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteDiskdefaultApplicationProblemPlusJSONResponse) VisitDeleteDiskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDiskRequestObject struct {
+	ID string `json:"id"`
+}
+
+type GetDiskResponseObject interface {
+	VisitGetDiskResponse(w http.ResponseWriter) error
+}
+
+type GetDisk200JSONResponse Disk
+
+func (response GetDisk200JSONResponse) VisitGetDiskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetDiskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetDiskdefaultApplicationProblemPlusJSONResponse) VisitGetDiskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeDiskRequestObject struct {
+	ID   string `json:"id"`
+	Body *ChangeDiskJSONRequestBody
+}
+
+type ChangeDiskResponseObject interface {
+	VisitChangeDiskResponse(w http.ResponseWriter) error
+}
+
+type ChangeDisk200JSONResponse Disk
+
+func (response ChangeDisk200JSONResponse) VisitChangeDiskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeDiskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ChangeDiskdefaultApplicationProblemPlusJSONResponse) VisitChangeDiskResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -6427,6 +7469,18 @@ type StrictServerInterface interface {
 	// ListDisks All disks
 	// (GET /v1/disks)
 	ListDisks(ctx context.Context, request ListDisksRequestObject) (ListDisksResponseObject, error)
+	// AddDisk Give a node that runs a disk
+	// (POST /v1/disks)
+	AddDisk(ctx context.Context, request AddDiskRequestObject) (AddDiskResponseObject, error)
+	// DeleteDisk Take a disk without copies out of the cluster
+	// (DELETE /v1/disks/{id})
+	DeleteDisk(ctx context.Context, request DeleteDiskRequestObject) (DeleteDiskResponseObject, error)
+	// GetDisk One disk
+	// (GET /v1/disks/{id})
+	GetDisk(ctx context.Context, request GetDiskRequestObject) (GetDiskResponseObject, error)
+	// ChangeDisk Keep new copies away from a disk, or let them come again
+	// (PATCH /v1/disks/{id})
+	ChangeDisk(ctx context.Context, request ChangeDiskRequestObject) (ChangeDiskResponseObject, error)
 	// ListEvents What has happened
 	// (GET /v1/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
@@ -6659,6 +7713,144 @@ func (sh *strictHandler) ListDisks(ctx *gin.Context) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ListDisksResponseObject); ok {
 		if err := validResponse.VisitListDisksResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddDisk operation middleware
+func (sh *strictHandler) AddDisk(ctx *gin.Context) {
+	var request AddDiskRequestObject
+
+	var body AddDiskJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddDisk(ctx, request.(AddDiskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddDisk")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(AddDiskResponseObject); ok {
+		if err := validResponse.VisitAddDiskResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteDisk operation middleware
+func (sh *strictHandler) DeleteDisk(ctx *gin.Context, id string) {
+	var request DeleteDiskRequestObject
+
+	request.ID = id
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteDisk(ctx, request.(DeleteDiskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteDisk")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeleteDiskResponseObject); ok {
+		if err := validResponse.VisitDeleteDiskResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetDisk operation middleware
+func (sh *strictHandler) GetDisk(ctx *gin.Context, id string) {
+	var request GetDiskRequestObject
+
+	request.ID = id
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetDisk(ctx, request.(GetDiskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetDisk")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetDiskResponseObject); ok {
+		if err := validResponse.VisitGetDiskResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ChangeDisk operation middleware
+func (sh *strictHandler) ChangeDisk(ctx *gin.Context, id string) {
+	var request ChangeDiskRequestObject
+
+	request.ID = id
+
+	var body ChangeDiskJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeDisk(ctx, request.(ChangeDiskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeDisk")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ChangeDiskResponseObject); ok {
+		if err := validResponse.VisitChangeDiskResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

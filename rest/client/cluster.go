@@ -56,6 +56,38 @@ func (c *Client) Disks(ctx context.Context) ([]api.Disk, error) {
 	return list.Items, err
 }
 
+// Disk returns one disk, by identity or path.
+func (c *Client) Disk(ctx context.Context, name string) (api.Disk, error) {
+	if err := refuseName(name); err != nil {
+		return api.Disk{}, err
+	}
+	r, err := c.api.GetDiskWithResponse(ctx, name)
+	return answer(r, err, func(r *api.GetDiskResponse) *api.Disk { return r.JSON200 })
+}
+
+// AddDisk gives a node a disk while it runs.
+func (c *Client) AddDisk(ctx context.Context, d api.NewDisk) (api.Disk, error) {
+	r, err := c.api.AddDiskWithResponse(ctx, d)
+	return answer(r, err, func(r *api.AddDiskResponse) *api.Disk { return r.JSON201 })
+}
+
+// CordonDisk keeps new copies away from a disk, or lets them come again.
+func (c *Client) CordonDisk(ctx context.Context, name string, cordoned bool) (api.Disk, error) {
+	if err := refuseName(name); err != nil {
+		return api.Disk{}, err
+	}
+	r, err := c.api.ChangeDiskWithResponse(ctx, name, api.DiskChange{Cordoned: cordoned})
+	return answer(r, err, func(r *api.ChangeDiskResponse) *api.Disk { return r.JSON200 })
+}
+
+// RemoveDisk takes a disk out of the cluster that holds no copies.
+func (c *Client) RemoveDisk(ctx context.Context, name string) error {
+	if err := refuseName(name); err != nil {
+		return err
+	}
+	return done(c.api.DeleteDiskWithResponse(ctx, name))
+}
+
 // Join asks the node to admit this machine.
 func (c *Client) Join(ctx context.Context, j api.Join) (api.Joined, error) {
 	r, err := c.api.JoinWithResponse(ctx, j)

@@ -48,6 +48,13 @@ func (s *session) nodeNames(c *cobra.Command, arguments []string, begun string) 
 	})(c, arguments, begun)
 }
 
+func (s *session) diskNames(c *cobra.Command, arguments []string, begun string) ([]string, cobra.ShellCompDirective) {
+	return s.oneOf(func(ctx context.Context) ([]string, error) {
+		all, err := s.client().Disks(ctx)
+		return namesOf(all), err
+	})(c, arguments, begun)
+}
+
 func (s *session) tokenIDs(c *cobra.Command, arguments []string, begun string) ([]string, cobra.ShellCompDirective) {
 	return s.oneOf(func(ctx context.Context) ([]string, error) {
 		all, err := s.client().Tokens(ctx)

@@ -99,16 +99,3 @@ func nodeDetails(w io.Writer, n *api.Node, disks []api.Disk, volumes []api.Volum
 	}
 	return details(w, pairs)
 }
-
-func (s *session) disk() *cobra.Command {
-	return group("disk", "See the disks of the cluster", &cobra.Command{
-		Use: "ls", Short: "List disks", Aliases: []string{"list"}, Args: exactly(0),
-		RunE: func(c *cobra.Command, _ []string) error {
-			all, err := s.client().Disks(c.Context())
-			if err != nil {
-				return err
-			}
-			return s.print(all, func(w io.Writer) error { return s.diskTable(w, all) })
-		},
-	})
-}

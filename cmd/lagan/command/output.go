@@ -121,6 +121,8 @@ func namesOf(value any) (names []string) {
 		for i := range v {
 			names = append(names, v[i].Name)
 		}
+	case api.Disk:
+		return []string{v.ID}
 	case []api.Disk:
 		for i := range v {
 			names = append(names, v[i].ID)

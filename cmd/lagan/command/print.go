@@ -173,18 +173,6 @@ func (s *session) nodeTable(w io.Writer, all []api.Node) error {
 	return table(w, header, rows)
 }
 
-func (s *session) diskTable(w io.Writer, all []api.Disk) error {
-	header := "DISK NODE PATH CAPACITY FREE PROMISED STATE"
-	var rows [][]string
-	for _, d := range all {
-		rows = append(rows, []string{
-			d.ID, d.Node, dash(d.Path), volume.RoundSize(d.Capacity), volume.RoundSize(d.Free), volume.RoundSize(d.Promised),
-			cmp.Or(d.Problem, "serves"),
-		})
-	}
-	return table(w, header, rows)
-}
-
 // dash stands for nothing in a table.
 func dash(text string) string { return cmp.Or(text, "-") }
 

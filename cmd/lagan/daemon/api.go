@@ -14,6 +14,7 @@ import (
 	"go.uber.org/fx"
 
 	"github.com/lagan-storage/lagan/core/host/cluster"
+	"github.com/lagan-storage/lagan/core/host/datadir"
 	"github.com/lagan-storage/lagan/core/host/metrics"
 	"github.com/lagan-storage/lagan/core/host/usecase"
 	"github.com/lagan-storage/lagan/core/volume"
@@ -46,10 +47,10 @@ const (
 	drainWithin = 3 * time.Second
 )
 
-func newUseCases(ctx context.Context, life fx.Lifecycle, store *etcd.Store, node volume.Node, b body, d disks, devs *devices, k *cluster.Keeper, log *slog.Logger) *usecase.Node {
+func newUseCases(ctx context.Context, life fx.Lifecycle, store *etcd.Store, node volume.Node, b body, d disks, devs *devices, k *cluster.Keeper, dir *datadir.Dir, own *identity.Identity, log *slog.Logger) *usecase.Node {
 	p := usecase.Params{
 		Host: b.host, Membership: k, Node: node, NoDevices: devs.missing, Filesystem: filesystems{},
-		Disks: d.opened, Unusable: d.unusable, Pool: b.pool, Now: time.Now, Log: log,
+		Drives: drives{dir, log}, Peers: peers{own}, Unusable: d.unusable, Pool: b.pool, Now: time.Now, Log: log,
 		Reach: func() error {
 			ctx, cancel := context.WithTimeout(ctx, reachWithin)
 			defer cancel()

@@ -10,11 +10,9 @@ import (
 
 	"go.uber.org/fx"
 
-	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/host"
 	"github.com/lagan-storage/lagan/core/host/datadir"
 	"github.com/lagan-storage/lagan/core/host/diskio"
-	"github.com/lagan-storage/lagan/core/store"
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/transport/identity"
 )
@@ -56,21 +54,10 @@ type disks struct {
 }
 
 func openDisks(c Config, d *datadir.Dir, log *slog.Logger) (disks, error) {
-	opened, unusable, err := d.OpenDisks(c.Disks, func(file *diskio.File) error {
-		seed, err := newSeed()
-		if err != nil {
-			return err
-		}
-		log.Info("disk is formatted", slog.String("disk", file.Path), slog.Int64("size_bytes", file.Size))
-		const chunk = block.Size * block.PerChunk
-		return file.Format(store.Geometry{
-			Disk: file.ID, Capacity: file.Size / chunk * chunk, BlockSize: block.Size,
-		}, host.NewPool(), seed, host.Boottime)
-	})
+	own := drives{d, log}
+	opened, unusable, err := d.OpenDisks(c.Disks, own.format)
 	for _, file := range opened {
-		if !file.Direct {
-			log.Warn("disk does not take direct I/O: everything is cached twice", slog.String("disk", file.Path))
-		}
+		own.warn(file)
 	}
 	return disks{opened, unusable}, err
 }

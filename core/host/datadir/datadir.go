@@ -21,6 +21,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -44,8 +45,10 @@ var ErrInUse = errors.New("in use")
 type Dir struct {
 	path    string
 	lock    *os.File
-	record  record
 	cluster *Cluster
+
+	mu     sync.Mutex // guards what follows: disks come and go while the node runs
+	record record
 }
 
 // record is node.json.
@@ -61,6 +64,12 @@ type diskRecord struct {
 	Path      string       `json:"path"`
 	ID        block.DiskID `json:"id"`
 	Formatted bool         `json:"formatted"` // until then the disk never served
+	// Added says that the disk came while the node ran: every later start opens it,
+	// whatever disks that is given.
+	Added bool `json:"added,omitempty"`
+	// Removed says that the disk went while the node ran: no later start opens it,
+	// even if that is given it.
+	Removed bool `json:"removed,omitempty"`
 }
 
 // Open takes the directory at path, which is made when missing. A new one gets

@@ -1,24 +1,16 @@
 package datadir
 
 import (
-	"bytes"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
-	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/host"
 	"github.com/lagan-storage/lagan/core/host/diskio"
 )
-
-// blankBytes is how much of a disk must be zero for it to count as empty: all
-// labels of file systems and partition tables lie within.
-const blankBytes = 1 << 20
 
 // Disk is a disk that the node was given at its start.
 type Disk struct {
@@ -38,12 +30,25 @@ func (d *Dir) OpenDisks(given []Disk, formatDisk func(*diskio.File) error) (open
 			opened = nil
 		}
 	}()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	given = slices.Clone(given)
 	for i := range given {
 		if given[i].Path, err = filepath.Abs(given[i].Path); err != nil {
 			return opened, nil, err
 		}
 		if slices.ContainsFunc(given[:i], func(o Disk) bool { return o.Path == given[i].Path }) {
 			return opened, nil, fmt.Errorf("disk %s is given twice: give it once", given[i].Path)
+		}
+	}
+	for _, known := range d.record.Disks {
+		if known.Added && !slices.ContainsFunc(given, func(o Disk) bool { return o.Path == known.Path }) {
+			given = append(given, Disk{Path: known.Path})
+		}
+	}
+	for i := range given {
+		if known := d.known(given[i].Path); known != nil && known.Removed {
+			continue // lagan disk add brings it back
 		}
 		file, problem, err := d.openDisk(given[i], formatDisk)
 		switch {
@@ -56,7 +61,7 @@ func (d *Dir) OpenDisks(given []Disk, formatDisk func(*diskio.File) error) (open
 		}
 	}
 	for _, known := range d.record.Disks {
-		if known.Formatted && !slices.ContainsFunc(given, func(o Disk) bool { return o.Path == known.Path }) {
+		if known.Formatted && !known.Removed && !slices.ContainsFunc(given, func(o Disk) bool { return o.Path == known.Path }) {
 			unusable = append(unusable, host.UnusableDisk{ID: known.ID, Path: known.Path, Reason: "the node was started without it: give it again with --disk"})
 		}
 	}
@@ -85,20 +90,16 @@ func (d *Dir) openDisk(disk Disk, formatDisk func(*diskio.File) error) (*diskio.
 // addDisk formats a disk that is new, or whose formatting was interrupted.
 func (d *Dir) addDisk(disk Disk, known *diskRecord, formatDisk func(*diskio.File) error) (*diskio.File, *host.UnusableDisk, error) {
 	if known == nil {
-		empty, err := isEmpty(disk)
-		switch {
+		switch content, err := contentOf(disk); {
 		case err != nil:
 			return nil, nil, err
-		case !empty:
+		case content != "":
 			return nil, &host.UnusableDisk{
 				Path:   disk.Path,
-				Reason: "it carries data that this node did not write: give another path, or erase it with wipefs --all if nobody needs the data",
+				Reason: "it carries " + content + " that this node did not write: give another path, or have it erased with  lagan disk add --wipe  if nobody needs the data",
 			}, nil
 		}
-		id := block.DiskID{}
-		_, _ = rand.Read(id[:]) // never fails
-		d.record.Disks = append(d.record.Disks, diskRecord{Path: disk.Path, ID: id})
-		if err := d.save(); err != nil {
+		if err := d.enter(diskRecord{Path: disk.Path}); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -126,22 +127,27 @@ func (d *Dir) known(path string) *diskRecord {
 	return &d.record.Disks[i]
 }
 
-// isEmpty reports whether a new disk may be formatted: it does not exist yet, or
-// begins with zeroes only.
-func isEmpty(disk Disk) (bool, error) {
-	file, err := os.Open(disk.Path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if disk.Size <= 0 {
-			return false, fmt.Errorf("disk %s does not exist: say how large a file to make there, as in --disk %s:100GiB", disk.Path, disk.Path)
-		}
-		return true, nil
+// enter notes a disk that is about to be formatted, under a new identity.
+func (d *Dir) enter(r diskRecord) error {
+	_, _ = rand.Read(r.ID[:]) // never fails
+	d.record.Disks = append(d.record.Disks, r)
+	return d.save()
+}
+
+// contentOf says what a new disk carries: nothing, if it does not exist yet.
+func contentOf(disk Disk) (string, error) {
+	look, err := diskio.OpenLook(disk.Path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && disk.Size <= 0:
+		return "", fmt.Errorf("disk %s does not exist: say how large a file to make there, as in --disk %s:100GiB", disk.Path, disk.Path)
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	case err != nil:
+		return "", err
 	}
-	if err != nil {
-		return false, fmt.Errorf("disk: %w", err)
+	content, err := look.Content()
+	if err = errors.Join(err, look.Close()); err != nil {
+		return "", fmt.Errorf("disk %s: %w", disk.Path, err)
 	}
-	head, err := io.ReadAll(io.LimitReader(file, blankBytes))
-	if err = errors.Join(err, file.Close()); err != nil {
-		return false, fmt.Errorf("disk %s: %w", disk.Path, err)
-	}
-	return len(bytes.Trim(head, "\x00")) == 0, nil
+	return content, nil
 }

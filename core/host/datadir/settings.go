@@ -31,6 +31,8 @@ func (d *Dir) Settings() *Settings { return d.record.Settings }
 
 // SetSettings replaces them.
 func (d *Dir) SetSettings(s Settings) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	if d.record.Settings != nil && d.record.Settings.Equal(s) {
 		return nil
 	}

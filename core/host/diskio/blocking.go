@@ -33,7 +33,9 @@ func (w *blockingWorker) run() {
 
 func (w *blockingWorker) perform(op *step.DiskOp) step.DiskError {
 	w.pieces = slices.Grow(w.pieces, len(op.Pieces))
+	began := w.queue.work.begin(op.Kind)
 	err := w.queue.file.perform(op, w.pieces)
+	w.queue.work.end(op.Kind, began, err)
 	clear(w.pieces[:len(op.Pieces)])
 	return err
 }

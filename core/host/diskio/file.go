@@ -3,6 +3,7 @@ package diskio
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -28,13 +29,19 @@ func Open(path string, size int64) (*File, error) {
 	if size > 0 {
 		flags |= os.O_CREATE
 	}
+	if info, err := os.Stat(path); err == nil && info.Mode()&fs.ModeDevice != 0 {
+		flags = os.O_RDWR | unix.O_EXCL // of a device: nothing of it is mounted or part of something else
+	}
 	d := &File{Path: path, Direct: true}
 	file, err := os.OpenFile(path, flags|unix.O_DIRECT, 0o600)
 	if errors.Is(err, unix.EINVAL) {
 		d.Direct = false
 		file, err = os.OpenFile(path, flags, 0o600)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, unix.EBUSY):
+		return nil, fmt.Errorf("open disk: %w: it is mounted, or part of an array or a volume group: free it first", err)
+	case err != nil:
 		return nil, fmt.Errorf("open disk: %w", err)
 	}
 	d.file = file
@@ -51,8 +58,11 @@ func (d *File) prepare(size int64) error {
 		return fmt.Errorf("in use by another process (%w): stop that one first", err)
 	}
 	info, err := d.file.Stat()
-	if err != nil {
+	switch {
+	case err != nil:
 		return err
+	case !info.Mode().IsRegular() && info.Mode()&(fs.ModeDevice|fs.ModeCharDevice) != fs.ModeDevice:
+		return errNoDisk
 	}
 	if info.Mode().IsRegular() && info.Size() < size {
 		if err := unix.Fallocate(fd, 0, 0, size); err != nil {

@@ -2,6 +2,7 @@ package diskio
 
 import (
 	"sync"
+	"time"
 
 	"github.com/lagan-storage/lagan/core/host/uring"
 	"github.com/lagan-storage/lagan/core/step"
@@ -31,12 +32,16 @@ type Params struct {
 	Failed func(path string) (taint uint32)
 	// Blocking leaves io_uring alone.
 	Blocking bool
+	// Elapsed is a clock that only goes forward; nil: nobody wants to know how long
+	// operations take.
+	Elapsed func() time.Duration
 }
 
 // Queue is a File at work.
 type Queue struct {
 	file    *File
 	params  Params
+	work    work
 	workers sync.WaitGroup
 	rings   bool
 
@@ -48,7 +53,10 @@ type Queue struct {
 
 // Start begins to perform operations. The queue owns the file from now on.
 func (f *File) Start(p Params) *Queue {
-	q := &Queue{file: f, params: p, jobs: make(chan step.DiskOp, queueMax)}
+	if p.Elapsed == nil {
+		p.Elapsed = func() time.Duration { return 0 }
+	}
+	q := &Queue{file: f, params: p, work: work{elapsed: p.Elapsed}, jobs: make(chan step.DiskOp, queueMax)}
 	rings := q.openRings()
 	q.rings = len(rings) > 0
 	if !q.rings {

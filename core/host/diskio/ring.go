@@ -2,6 +2,7 @@ package diskio
 
 import (
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,7 @@ type ringWorker struct {
 // ringSlot is one operation under way.
 type ringSlot struct {
 	op     step.DiskOp
+	began  time.Duration
 	offset int64
 	pieces []unix.Iovec // what is left to transfer; the kernel reads them
 	memory []unix.Iovec // under pieces
@@ -137,6 +139,7 @@ func (w *ringWorker) start(op *step.DiskOp) {
 		s.pieces = append(s.pieces, v)
 	}
 	s.memory = s.pieces
+	s.began = w.queue.work.begin(op.Kind)
 	w.transfer(i)
 }
 
@@ -178,6 +181,7 @@ func (w *ringWorker) collect() {
 
 func (w *ringWorker) end(i uint64, err step.DiskError) {
 	s := &w.slots[i]
+	w.queue.work.end(s.op.Kind, s.began, err)
 	w.events = append(w.events, w.queue.done(&s.op, err))
 	clear(s.memory)
 	s.op, s.pieces, s.memory = step.DiskOp{}, nil, s.memory[:0]

@@ -19,6 +19,11 @@ const (
 	diskPromised
 	diskUnusable
 	diskJournal
+	diskAiling
+	diskOperations
+	diskErrors
+	diskBusy
+	diskWaiting
 	requestDuration
 	requestBytes
 	requestErrors
@@ -48,6 +53,8 @@ var (
 	ofVolume  = []string{"volume"}         // constant table: labels
 	ofRequest = []string{"volume", "kind"} // constant table: labels
 	ofDisk    = []string{"disk", "path"}   // constant table: labels
+
+	ofOperation = []string{"disk", "path", "operation"} // constant table: labels
 )
 
 // catalogue is what docs/metrics.md lists; a test compares the two.
@@ -69,6 +76,12 @@ var catalogue = [count]metric{ // constant table: the metrics by number
 	diskPromised: {"lagan_disk_promised_bytes", "gauge", ofDisk, "Bytes of the volumes with a copy on the disk, whether written or not."},
 	diskUnusable: {"lagan_disk_unusable", "gauge", ofDisk, "1 if the disk cannot be used."},
 	diskJournal:  {"lagan_disk_journal_fill_ratio", "gauge", ofDisk, "How full the disk's journal is with what cannot leave it yet, from 0 to 1."},
+
+	diskAiling:     {"lagan_disk_ailing", "gauge", ofDisk, "1 if the disk returned errors or did not answer for seconds: it gets no new copies."},
+	diskOperations: {"lagan_disk_operations_total", "counter", ofOperation, "Operations that the disk has ended since the node was started: read, write or sync."},
+	diskErrors:     {"lagan_disk_operation_errors_total", "counter", ofOperation, "Those of them that ended with an error."},
+	diskBusy:       {"lagan_disk_operation_seconds_total", "counter", ofOperation, "How long they took, all together."},
+	diskWaiting:    {"lagan_disk_waiting_seconds", "gauge", ofDisk, "How long the disk has not ended any operation of a kind that it was given, 0 if it answers."},
 
 	requestDuration: {"lagan_volume_request_duration_seconds", "histogram", ofRequest, "How long requests to a volume attached here took, failed ones included: read, write, zero or flush."},
 	requestBytes:    {"lagan_volume_request_bytes_total", "counter", ofRequest, "Bytes read, written or zeroed."},

@@ -114,6 +114,16 @@ func (s *source) collectDisks(c *collection) {
 		c.set(diskFree, float64(d.Free), id, d.Path)
 		c.set(diskPromised, float64(d.Promised), id, d.Path)
 		c.setIf(diskUnusable, d.Unusable != "", id, d.Path)
+		c.setIf(diskAiling, d.Ailing != "", id, d.Path)
+		c.set(diskWaiting, d.Work.Waiting.Seconds(), id, d.Path)
+		for _, k := range []struct {
+			name string
+			did  volume.Operations
+		}{{"read", d.Work.Reads}, {"write", d.Work.Writes}, {"sync", d.Work.Syncs}} {
+			c.set(diskOperations, float64(k.did.Count), id, d.Path, k.name)
+			c.set(diskErrors, float64(k.did.Errors), id, d.Path, k.name)
+			c.set(diskBusy, k.did.Took.Seconds(), id, d.Path, k.name)
+		}
 		if d.Open {
 			c.set(diskJournal, d.JournalFill, id, d.Path)
 		}

@@ -23,7 +23,6 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/host"
-	"github.com/lagan-storage/lagan/core/host/diskio"
 	"github.com/lagan-storage/lagan/core/orchestrator"
 	"github.com/lagan-storage/lagan/core/volume"
 )
@@ -88,7 +87,8 @@ type Params struct {
 	Attacher   Attacher    // nil: this machine shows no devices, and NoDevices says why
 	NoDevices  string
 	Filesystem Filesystem
-	Disks      []*diskio.File // for their paths
+	Drives     Drives
+	Peers      Peers // nil: others cannot be asked
 	Unusable   []host.UnusableDisk
 	Pool       block.Pool
 	Reach      func() error     // returns why the metadata store does not answer now
@@ -223,18 +223,18 @@ func (n *Node) Ready() error {
 			Fix:  "wait a moment; if that does not help, see its log",
 		}
 	}
-	for _, file := range n.p.Disks {
+	for _, own := range n.p.Host.OwnDisks() {
 		recorded := false
 		for i := range disks {
-			if disks[i].ID == file.ID {
+			if disks[i].ID == own.ID {
 				recorded = true
 				if disks[i].Unusable != "" {
-					return n.diskNotReady(file.Path, disks[i].Unusable)
+					return n.diskNotReady(own.Path, disks[i].Unusable)
 				}
 			}
 		}
 		if !recorded {
-			return n.diskNotReady(file.Path, "it is still being opened")
+			return n.diskNotReady(own.Path, "it is still being opened")
 		}
 	}
 	for _, d := range n.p.Unusable {

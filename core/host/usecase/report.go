@@ -156,30 +156,3 @@ func (n *Node) Nodes(context.Context) ([]volume.NodeReport, error) {
 	return reports, nil
 }
 
-// Disks reports all disks, and those of this node that never got a record.
-func (n *Node) Disks(context.Context) ([]volume.DiskReport, error) {
-	known := false
-	var all []volume.Disk
-	var names map[block.NodeID]string
-	n.p.Host.View(func(o *orchestrator.Orchestrator) { known, all, names = o.Known(), o.Disks(), nodeNames(o) })
-	if !known {
-		return nil, n.notReady()
-	}
-	paths := map[block.DiskID]string{}
-	for _, file := range n.p.Disks {
-		paths[file.ID] = file.Path
-	}
-	var reports []volume.DiskReport
-	for _, d := range n.p.Unusable {
-		paths[d.ID] = d.Path
-		if d.ID == (block.DiskID{}) {
-			reports = append(reports, volume.DiskReport{
-				Disk: volume.Disk{Node: n.p.Node.ID, Unusable: d.Reason}, NodeName: n.p.Node.Name, Path: d.Path,
-			})
-		}
-	}
-	for _, d := range all {
-		reports = append(reports, volume.DiskReport{Disk: d, NodeName: names[d.Node], Path: paths[d.ID]})
-	}
-	return reports, nil
-}

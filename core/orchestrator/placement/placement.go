@@ -116,10 +116,10 @@ func judge(s *volume.Spec, n *Node) candidate {
 		c.refuse = "it has no disk"
 		return c
 	}
-	unusable := ""
+	avoided := ""
 	for _, d := range slices.SortedFunc(slices.Values(n.Disks), func(a, b volume.Disk) int { return compareID(a.ID, b.ID) }) {
-		if d.Unusable != "" {
-			unusable = cmp.Or(unusable, fmt.Sprintf("disk %v cannot be used: %s", d.ID, d.Unusable))
+		if why := d.Avoid(); why != "" {
+			avoided = cmp.Or(avoided, fmt.Sprintf("disk %v %s", d.ID, why))
 			continue
 		}
 		if room := Room(&d); room > c.room {
@@ -128,7 +128,7 @@ func judge(s *volume.Spec, n *Node) candidate {
 	}
 	switch {
 	case c.room < 0:
-		c.refuse = unusable
+		c.refuse = avoided
 	case c.room < s.Size:
 		c.overPromise(s)
 	}
@@ -147,7 +147,7 @@ func (c *candidate) rank() int {
 func (c *candidate) overPromise(s *volume.Spec) {
 	for _, d := range c.node.Disks {
 		free := min(d.Capacity, d.Free)
-		if d.Unusable == "" && (free > c.room || free == c.room && compareID(d.ID, c.disk.ID) < 0) {
+		if d.Avoid() == "" && (free > c.room || free == c.room && compareID(d.ID, c.disk.ID) < 0) {
 			c.disk, c.room = d, free
 		}
 	}

@@ -34,6 +34,20 @@ const (
 	KindCount        // how many kinds there are, not a kind
 )
 
+// kindNames are what people call the kinds.
+var kindNames = [KindCount]string{ // constant table: never written
+	"INVALID", "WRITE", "MAP", "ZERO", "SNAP", "DELSNAP", "RESIZE", "NOP", "TRUNCATE", "STABLE", "PROMISE", "CONFIG", "CREATE", "DELETE",
+	"RESYNC", "OPEN", "WRAP", "RESET", "CONTINUE", "DROP",
+}
+
+// String returns the name of the kind in docs/storage-format.md.
+func (k Kind) String() string {
+	if k >= KindCount {
+		return kindNames[KindInvalid]
+	}
+	return kindNames[k]
+}
+
 // recordHead is {kind u8, flags u8, sums u8, reserved u8, handle u32, layer u64,
 // era u64, seq u64, stable u64, first u64, count u32, body u16, controls u16}.
 const recordHead = 56

@@ -1,0 +1,76 @@
+package daemon
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/host"
+	"github.com/lagan-storage/lagan/core/host/datadir"
+	"github.com/lagan-storage/lagan/core/host/diskio"
+	"github.com/lagan-storage/lagan/core/store"
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/rest/api"
+	"github.com/lagan-storage/lagan/rest/client"
+	"github.com/lagan-storage/lagan/transport/identity"
+)
+
+// drives gives the node disks while it runs.
+type drives struct {
+	dir *datadir.Dir
+	log *slog.Logger
+}
+
+// Add implements usecase.Drives.
+func (d drives) Add(n volume.NewDisk) (*diskio.File, error) {
+	file, err := d.dir.AddDisk(n, d.format)
+	if err == nil {
+		d.warn(file)
+	}
+	return file, err
+}
+
+// Forget implements usecase.Drives.
+func (d drives) Forget(id block.DiskID) error { return d.dir.ForgetDisk(id) }
+
+// format writes an empty store over a disk.
+func (d drives) format(file *diskio.File) error {
+	seed, err := newSeed()
+	if err != nil {
+		return err
+	}
+	d.log.Info("disk is formatted", slog.String("disk", file.Path), slog.Int64("size_bytes", file.Size))
+	const chunk = block.Size * block.PerChunk
+	return file.Format(store.Geometry{
+		Disk: file.ID, Capacity: file.Size / chunk * chunk, BlockSize: block.Size,
+	}, host.NewPool(), seed, host.Boottime)
+}
+
+func (d drives) warn(file *diskio.File) {
+	if !file.Direct {
+		d.log.Warn("disk does not take direct I/O: everything is cached twice", slog.String("disk", file.Path))
+	}
+}
+
+// peers asks other nodes over their API, as this node.
+type peers struct{ own *identity.Identity }
+
+// AddDisk implements usecase.Peers.
+func (p peers) AddDisk(ctx context.Context, node volume.Node, d volume.NewDisk) (volume.DiskReport, error) {
+	c := client.OverTLS(node.API, p.own.Client(node.ID))
+	defer c.Close()
+	added, err := c.AddDisk(ctx, api.NewDisk{Path: d.Path, Size: d.Size, Wipe: d.Wipe})
+	report := volume.DiskReport{NodeName: added.Node, Path: added.Path}
+	if err != nil {
+		return report, err
+	}
+	report.Node, report.Capacity, report.Free, report.Promised, report.Unusable = node.ID, added.Capacity, added.Free, added.Promised, added.Problem
+	return report, report.ID.UnmarshalText([]byte(added.ID))
+}
+
+// RemoveDisk implements usecase.Peers.
+func (p peers) RemoveDisk(ctx context.Context, node volume.Node, id block.DiskID) error {
+	c := client.OverTLS(node.API, p.own.Client(node.ID))
+	defer c.Close()
+	return c.RemoveDisk(ctx, id.String())
+}

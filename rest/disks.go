@@ -1,0 +1,43 @@
+package rest
+
+import (
+	"context"
+	"strings"
+
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/rest/api"
+)
+
+// ListDisks implements api.StrictServerInterface.
+func (s *server) ListDisks(ctx context.Context, _ api.ListDisksRequestObject) (api.ListDisksResponseObject, error) {
+	all, err := s.Machines.Disks(requestOf(ctx).Context())
+	return api.ListDisks200JSONResponse{Items: itemsOf(all, diskOf)}, err
+}
+
+// AddDisk implements api.StrictServerInterface.
+func (s *server) AddDisk(ctx context.Context, r api.AddDiskRequestObject) (api.AddDiskResponseObject, error) {
+	if !strings.HasPrefix(r.Body.Path, "/") {
+		return nil, &volume.Error{
+			Kind: volume.ErrInvalidRequest, What: "the path of a disk has to begin with a slash", Fix: "give the whole path, as it is on the node",
+		}
+	}
+	d, err := s.Machines.AddDisk(requestOf(ctx).Context(), volume.NewDisk{Node: r.Body.Node, Path: r.Body.Path, Size: r.Body.Size, Wipe: r.Body.Wipe})
+	return api.AddDisk201JSONResponse(diskOf(&d)), err
+}
+
+// GetDisk implements api.StrictServerInterface.
+func (s *server) GetDisk(ctx context.Context, r api.GetDiskRequestObject) (api.GetDiskResponseObject, error) {
+	d, err := s.Machines.Disk(requestOf(ctx).Context(), r.ID)
+	return api.GetDisk200JSONResponse(diskOf(&d)), err
+}
+
+// ChangeDisk implements api.StrictServerInterface.
+func (s *server) ChangeDisk(ctx context.Context, r api.ChangeDiskRequestObject) (api.ChangeDiskResponseObject, error) {
+	d, err := s.Machines.CordonDisk(requestOf(ctx).Context(), r.ID, r.Body.Cordoned)
+	return api.ChangeDisk200JSONResponse(diskOf(&d)), err
+}
+
+// DeleteDisk implements api.StrictServerInterface.
+func (s *server) DeleteDisk(ctx context.Context, r api.DeleteDiskRequestObject) (api.DeleteDiskResponseObject, error) {
+	return api.DeleteDisk204Response{}, s.Machines.RemoveDisk(requestOf(ctx).Context(), r.ID)
+}
