@@ -16,10 +16,11 @@ func (s *server) ListDisks(ctx context.Context, _ api.ListDisksRequestObject) (a
 
 // AddDisk implements api.StrictServerInterface.
 func (s *server) AddDisk(ctx context.Context, r api.AddDiskRequestObject) (api.AddDiskResponseObject, error) {
-	if !strings.HasPrefix(r.Body.Path, "/") {
-		return nil, &volume.Error{
-			Kind: volume.ErrInvalidRequest, What: "the path of a disk has to begin with a slash", Fix: "give the whole path, as it is on the node",
-		}
+	switch {
+	case !strings.HasPrefix(r.Body.Path, "/"):
+		return nil, invalidRequest("path is %q: want the whole path on the node, which begins with a slash", r.Body.Path)
+	case r.Body.Size < 0:
+		return nil, invalidRequest("size is %d: want bytes, or nothing for what exists", r.Body.Size)
 	}
 	d, err := s.Machines.AddDisk(requestOf(ctx).Context(), volume.NewDisk{Node: r.Body.Node, Path: r.Body.Path, Size: r.Body.Size, Wipe: r.Body.Wipe})
 	return api.AddDisk201JSONResponse(diskOf(&d)), err
@@ -33,7 +34,10 @@ func (s *server) GetDisk(ctx context.Context, r api.GetDiskRequestObject) (api.G
 
 // ChangeDisk implements api.StrictServerInterface.
 func (s *server) ChangeDisk(ctx context.Context, r api.ChangeDiskRequestObject) (api.ChangeDiskResponseObject, error) {
-	d, err := s.Machines.CordonDisk(requestOf(ctx).Context(), r.ID, r.Body.Cordoned)
+	if r.Body.Cordoned == nil {
+		return nil, invalidRequest("nothing is to change: say whether the disk is to be cordoned")
+	}
+	d, err := s.Machines.CordonDisk(requestOf(ctx).Context(), r.ID, *r.Body.Cordoned)
 	return api.ChangeDisk200JSONResponse(diskOf(&d)), err
 }
 

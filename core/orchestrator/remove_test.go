@@ -314,7 +314,7 @@ func TestRemovalIsToldWithTheCopiesThatGo(t *testing.T) {
 	for _, e := range c.nodes[0].events {
 		text += e.Text + "\n"
 	}
-	if want := "node b was removed from the cluster\nvolume db has 1 of 2 copies in sync, the one on node b went with it\n"; text != want {
+	if want := "node b was removed from the cluster\ndisk 00000000000000000000000000000012 of node b was removed\nvolume db has 1 of 2 copies in sync, the one on node b went with it\n"; text != want {
 		t.Errorf("told %q, want %q", text, want)
 	}
 	if tally := c.nodes[0].o.Tally(); tally[volume.Degraded] != 1 {

@@ -121,7 +121,7 @@ type Disk struct {
 // DiskChange What of a disk is to change.
 type DiskChange struct {
 	// Cordoned Whether new copies are to be kept away from it.
-	Cordoned bool `json:"cordoned"`
+	Cordoned *bool `json:"cordoned,omitempty"`
 }
 
 // DiskList All disks.

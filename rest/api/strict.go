@@ -64,3 +64,15 @@ func (t *NewToken) UnmarshalJSON(data []byte) error {
 	type fields NewToken
 	return strictly(data, (*fields)(t))
 }
+
+// UnmarshalJSON implements json.Unmarshaler: unknown fields are refused.
+func (d *NewDisk) UnmarshalJSON(data []byte) error {
+	type fields NewDisk
+	return strictly(data, (*fields)(d))
+}
+
+// UnmarshalJSON implements json.Unmarshaler: unknown fields are refused.
+func (d *DiskChange) UnmarshalJSON(data []byte) error {
+	type fields DiskChange
+	return strictly(data, (*fields)(d))
+}

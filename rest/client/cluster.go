@@ -76,7 +76,7 @@ func (c *Client) CordonDisk(ctx context.Context, name string, cordoned bool) (ap
 	if err := refuseName(name); err != nil {
 		return api.Disk{}, err
 	}
-	r, err := c.api.ChangeDiskWithResponse(ctx, name, api.DiskChange{Cordoned: cordoned})
+	r, err := c.api.ChangeDiskWithResponse(ctx, name, api.DiskChange{Cordoned: &cordoned})
 	return answer(r, err, func(r *api.ChangeDiskResponse) *api.Disk { return r.JSON200 })
 }
 

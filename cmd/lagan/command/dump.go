@@ -239,4 +239,3 @@ func recordText(r *format.Record) string {
 	}
 	return text
 }
-

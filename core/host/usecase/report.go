@@ -155,4 +155,3 @@ func (n *Node) Nodes(context.Context) ([]volume.NodeReport, error) {
 	}
 	return reports, nil
 }
-
