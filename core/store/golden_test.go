@@ -98,13 +98,31 @@ func (r *rig) tear() {
 	clear(r.disk.data[3*format.SuperblockStride:][:512])
 }
 
-// mergeHalf deletes a snapshot and stops where its chunks have begun to move.
+// mergeHalf deletes a snapshot and ends where the root has two trees in one layer.
 func (r *rig) mergeHalf() {
-	r.delSnap(1, r.after(1), 102)
-	r.solid(1)
-	for range 40 {
-		r.step()
+	at := r.after(1)
+	r.delSnap(1, at, 102)
+	r.sync(1)
+	r.settle()
+	r.stable(1, at.Seq)
+	united := func() bool { return slices.ContainsFunc(r.store.layers, func(l *layer) bool { return l.under != nil }) }
+	for range 10_000 {
+		if !r.step() {
+			r.wait(1e9)
+		}
+		if united() {
+			r.store.ckpt.wanted = true
+		}
+		im, err := check.Open(bytes.NewReader(r.disk.data), int64(len(r.disk.data)))
+		if err != nil {
+			continue // between two of its superblocks
+		}
+		root, _ := im.Contents(nil)
+		if slices.ContainsFunc(root.Layers, func(l format.Layer) bool { return l.Under.Height > 0 }) {
+			return
+		}
 	}
+	r.t.Fatal("no root was ever written while two trees were united")
 }
 
 func (r *rig) close() {

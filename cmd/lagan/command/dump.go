@@ -95,8 +95,8 @@ func (d *dump) superblocks() {
 			continue
 		}
 		j := &s.Journal
-		d.add("superblock %d: disk %v pool %v sequence %d settled %d clean %v\n  capacity %d, blocks of %d, %d slots, the first at %d\n  journal of %d at %d: tail %d, batch %d after crc %08x; opened %d times; batch %d is durable\n  root page %d crc %08x, bitmap page %d crc %08x",
-			i, s.Disk, s.Pool, s.Sequence, s.Settled, s.Clean, s.Capacity, s.BlockSize, d.im.Slots, d.im.SlotAt(1),
+		d.add("superblock %d: disk %v pool %x sequence %d settled %d clean %v\n  capacity %d, blocks of %d, %d slots, the first at %d\n  journal of %d at %d: tail %d, batch %d after crc %08x; opened %d times; batch %d is durable\n  root page %d crc %08x, bitmap page %d crc %08x",
+			i, s.Disk, s.Pool[:], s.Sequence, s.Settled, s.Clean, s.Capacity, s.BlockSize, d.im.Slots, d.im.SlotAt(1),
 			j.Length, int64(format.JournalOffset), j.Tail, j.TailBatch, j.TailPrev, j.OpenCount, j.Durable,
 			s.Root.Page, s.Root.CRC, s.Bitmap.Page, s.Bitmap.CRC)
 	}
@@ -217,13 +217,19 @@ func recordText(r *format.Record) string {
 		name string
 		n    uint64
 	}{
-		{"stable", uint64(r.Stable)}, {"slot", uint64(r.Slot)}, {"layer", uint64(r.Layer)}, {"parent", uint64(r.Parent)}, {"from", uint64(r.From)},
+		{"stable", uint64(r.Stable)}, {"slot", uint64(r.Slot)}, {"from", uint64(r.From)},
 		{"controls", uint64(r.Controls)}, {"last", uint64(r.LastSeq)}, {"size", r.Blocks}, {"promised", uint64(r.Meta.Promised)},
 		{"known", uint64(r.Meta.KnownEpoch)}, {"resync", r.Meta.Resync},
 	} {
 		if f.n != 0 {
 			text += fmt.Sprintf(" %s %d", f.name, f.n)
 		}
+	}
+	if r.Layer != 0 {
+		text += fmt.Sprintf(" snapshot %x", uint64(r.Layer))
+	}
+	if r.Parent != 0 {
+		text += fmt.Sprintf(" on %x", uint64(r.Parent))
 	}
 	if r.Kind == format.Resync {
 		text += fmt.Sprintf(" apply %016b present %016b zero %016b", r.Apply, r.Present, r.Zero)

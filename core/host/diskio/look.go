@@ -39,11 +39,13 @@ func (l *Look) prepare() error {
 		return errNoDisk
 	}
 	if err := unix.Flock(int(l.file.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
-		return fmt.Errorf("a daemon has it open (%w): stop it first, with  lagan down", err)
+		return errInUse
 	}
 	l.Size, err = l.file.Seek(0, 2)
 	return err
 }
+
+var errInUse = errors.New("a daemon has it open: stop that first, with  lagan down")
 
 var errNoDisk = errors.New("it is neither a file nor a block device: name the one that the node was given with --disk")
 

@@ -76,7 +76,7 @@ func noSuperblock(s *format.Superblocks) error {
 			texts = append(texts, err.Error())
 		}
 	}
-	return fmt.Errorf("no two of the four superblocks agree (%s): it is not a disk of Lagan, or its start is lost", strings.Join(texts, "; "))
+	return fmt.Errorf("no two of the four superblocks agree (%s): it is not a disk of Lagan, or its beginning is lost", strings.Join(texts, "; "))
 }
 
 // read fills b with what lies at a place.

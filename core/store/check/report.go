@@ -1,6 +1,7 @@
 package check
 
 import (
+	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -35,7 +36,7 @@ type Finding struct {
 // Report is what a disk is and what is wrong with it.
 type Report struct {
 	Disk        block.DiskID `json:"disk"`
-	Pool        block.ID     `json:"pool"`
+	Pool        string       `json:"pool"`
 	Sequence    uint64       `json:"sequence"` // of the superblock
 	OpenCount   uint64       `json:"open_count"`
 	Clean       bool         `json:"clean"` // closed in order
@@ -126,7 +127,7 @@ func (r *Report) Err(kinds ...Kind) error {
 func Run(im *Image) *Report {
 	s := &im.Super
 	r := &Report{
-		Disk: s.Disk, Pool: s.Pool, Sequence: s.Sequence, OpenCount: s.Journal.OpenCount, Clean: s.Clean,
+		Disk: s.Disk, Pool: hex.EncodeToString(s.Pool[:]), Sequence: s.Sequence, OpenCount: s.Journal.OpenCount, Clean: s.Clean,
 		Capacity: s.Capacity, BlockSize: s.BlockSize,
 		Volumes: []Volume{}, Nobodys: []Layer{}, Notes: []string{}, Findings: []Finding{},
 	}
