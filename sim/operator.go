@@ -201,7 +201,7 @@ func commandText(c *volume.Command) string {
 		return "attach"
 	case volume.RemoveNode:
 		return "remove node"
-	case volume.MarkFormatted, volume.FindVolume:
+	case volume.MarkFormatted, volume.FindVolume, volume.CordonDisk, volume.RemoveDisk:
 	}
 	return "other"
 }

@@ -30,7 +30,7 @@ func loopDevice(t *testing.T, size int64) string {
 	require.Works(t, "losetup", err)
 	device := strings.TrimSpace(string(out))
 	t.Cleanup(func() {
-		if out, err := exec.Command("losetup", "--detach", device).CombinedOutput(); err != nil { //nolint:noctx // the test's context is over
+		if out, err := exec.Command("losetup", "--detach", device).CombinedOutput(); err != nil {
 			t.Errorf("losetup --detach %s: %s", device, out)
 		}
 	})

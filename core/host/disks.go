@@ -112,7 +112,7 @@ type patient struct {
 // watchDisks has the orchestrator hear when a disk returns errors or does not
 // answer: no new copies go there, and somebody has to look.
 func (h *Host) watchDisks(ctx context.Context) {
-	ticker := time.NewTicker(lookEvery)
+	ticker := time.NewTicker(lookEvery) //nolint:forbidigo // the body is where real time comes from
 	defer ticker.Stop()
 	patients := map[block.DiskID]*patient{}
 	for {

@@ -164,7 +164,7 @@ func (m *machine) obey(c step.Control) {
 		if _, found := m.serving[c.Volume]; found && m.uses[c.Volume].Lingering && !m.keeps {
 			m.ask(volume.Command{Kind: volume.DetachVolume, Name: c.Volume.String()})
 		}
-	case step.ControlInvalid, step.ConfigChanged, step.DiskReady, step.DiskUnusable, step.DiskSpace,
+	case step.ControlInvalid, step.ConfigChanged, step.DiskReady, step.DiskUnusable, step.DiskSpace, step.DiskAiling,
 		step.ReplicaMade, step.ReplicaFreed, step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed,
 		step.NodesRemoved, step.NodeEnded, step.SnapshotsChanged:
 		// nothing here depends on it

@@ -217,9 +217,15 @@ func recordText(r *format.Record) string {
 		name string
 		n    uint64
 	}{
-		{"stable", uint64(r.Stable)}, {"slot", uint64(r.Slot)}, {"from", uint64(r.From)},
-		{"controls", uint64(r.Controls)}, {"last", uint64(r.LastSeq)}, {"size", r.Blocks}, {"promised", uint64(r.Meta.Promised)},
-		{"known", uint64(r.Meta.KnownEpoch)}, {"resync", r.Meta.Resync},
+		{"stable", uint64(r.Stable)},
+		{"slot", uint64(r.Slot)},
+		{"from", uint64(r.From)},
+		{"controls", uint64(r.Controls)},
+		{"last", uint64(r.LastSeq)},
+		{"size", r.Blocks},
+		{"promised", uint64(r.Meta.Promised)},
+		{"known", uint64(r.Meta.KnownEpoch)},
+		{"resync", r.Meta.Resync},
 	} {
 		if f.n != 0 {
 			text += fmt.Sprintf(" %s %d", f.name, f.n)

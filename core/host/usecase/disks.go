@@ -1,9 +1,12 @@
 package usecase
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/host/diskio"
@@ -24,7 +27,8 @@ type Peers interface {
 	RemoveDisk(ctx context.Context, node volume.Node, id block.DiskID) error
 }
 
-// Disks reports all disks, and those of this node that never got a record.
+// Disks reports all disks, and those of this node that never got a record, by
+// node and path.
 func (n *Node) Disks(context.Context) ([]volume.DiskReport, error) {
 	known := false
 	var all []volume.Disk
@@ -49,6 +53,9 @@ func (n *Node) Disks(context.Context) ([]volume.DiskReport, error) {
 	for _, d := range all {
 		reports = append(reports, volume.DiskReport{Disk: d, NodeName: names[d.Node], Path: paths[d.ID], Work: work[d.ID]})
 	}
+	slices.SortStableFunc(reports, func(a, b volume.DiskReport) int {
+		return cmp.Or(strings.Compare(a.NodeName, b.NodeName), strings.Compare(a.Path, b.Path))
+	})
 	return reports, nil
 }
 
@@ -77,7 +84,7 @@ func (n *Node) AddDisk(ctx context.Context, d volume.NewDisk) (volume.DiskReport
 	ctx, cancel := change(ctx)
 	defer cancel()
 	if d.Node != "" && d.Node != n.p.Node.Name && d.Node != n.p.Node.ID.String() {
-		peer, err := n.peer(d.Node)
+		peer, err := n.peer(ctx, d.Node)
 		if err != nil {
 			return volume.DiskReport{}, err
 		}
@@ -114,8 +121,8 @@ func (n *Node) awaitDisk(ctx context.Context, file *diskio.File) (volume.DiskRep
 }
 
 // peer finds another node that can be asked.
-func (n *Node) peer(name string) (found volume.Node, err error) {
-	id, known, err := n.nodeNamed(context.Background(), name)
+func (n *Node) peer(ctx context.Context, name string) (found volume.Node, err error) {
+	id, known, err := n.nodeNamed(ctx, name)
 	if err != nil {
 		return found, err
 	}
@@ -156,7 +163,7 @@ func (n *Node) RemoveDisk(ctx context.Context, name string) error {
 		return err
 	}
 	if d.Node != n.p.Node.ID {
-		peer, err := n.peer(d.Node.String())
+		peer, err := n.peer(ctx, d.Node.String())
 		if err != nil {
 			return err
 		}

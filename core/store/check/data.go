@@ -104,7 +104,7 @@ func (d *data) record(rec *format.Record) {
 
 // forget drops what is known of the slots of a replica: their data may be undone.
 func (d *data) forget(handle uint32) {
-	maps.DeleteFunc(d.mapped, func(s stream, _ *mapping) bool { return s.handle == handle })
+	maps.DeleteFunc(d.mapped, func(s stream, _ *mapping) bool { return s.handle == handle }) // any order: each is judged alone
 }
 
 // checkChunk compares what a layer has of a chunk.
