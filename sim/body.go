@@ -45,10 +45,9 @@ type body struct {
 type drive struct {
 	id        block.DiskID
 	device    *disk.Disk
-	taint     uint32 // the marker of the last failed write or sync: outlives the process, gone with the boot
-	taints    uint32 // numbers them
-	old       disk.Image
-	hasOld    bool
+	taint     uint32      // the marker of the last failed write or sync: outlives the process, gone with the boot
+	taints    uint32      // numbers them
+	old       oldImage    // what it may go back to
 	restored  bool        // it went back to an older image
 	damaged   bool        // it does not give back all that was written
 	misread   disk.Kind   // what happens to the next read
@@ -59,6 +58,14 @@ type drive struct {
 	hides     bool        // what it lost may look like an end that a power loss tore
 	expected  []recovered // what its copies should come back with
 	lives     int         // disks that were put into this slot
+}
+
+// oldImage is the durable content of a disk at a moment, with what was wrong
+// with it by then.
+type oldImage struct {
+	kept             bool
+	content          disk.Image
+	damaged, unsound bool
 }
 
 type shardKind uint8

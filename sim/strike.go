@@ -27,7 +27,7 @@ func (w *World) planFaults() {
 func (w *World) keepImage(b *body, at time.Duration) {
 	w.after(at, callFault, func() {
 		d := b.drives[0]
-		d.old, d.hasOld = d.device.Snapshot(), true
+		d.old = oldImage{kept: true, content: d.device.Snapshot(), damaged: d.damaged, unsound: d.unsound}
 	})
 }
 
@@ -121,21 +121,28 @@ func (w *World) holder(f *Fault) *body {
 // the host start again.
 func (w *World) replaceDisk(f *Fault, b *body) {
 	d := b.drives[0]
-	if !w.sparable(b, 0) || f.Kind == OldDisk && !d.hasOld {
+	if !w.sparable(b, 0) || f.Kind == OldDisk && !d.old.kept {
 		w.counts.Faults[f.Kind]--
 		return
 	}
 	w.stop(b, true, f.For)
 	if f.Kind == OldDisk {
 		w.tracef(b, "disk 0 goes back to an older image")
-		d.device.Restore(d.old)
-		d.restored, d.hides, d.expected = true, true, nil
+		d.restore()
 		w.harm(b, 0, false)
 		return
 	}
 	w.harm(b, 0, true)
 	w.insertDisk(b, 0)
 	w.tracef(b, "disk 0 is replaced by an empty one")
+}
+
+// restore puts the older image back. What was harmed since is whole in it, and a
+// disk that was refused for that is not any more.
+func (d *drive) restore() {
+	d.device.Restore(d.old.content)
+	d.damaged, d.unsound, d.refused = d.old.damaged, d.old.unsound, false
+	d.restored, d.hides, d.expected = true, true, nil
 }
 
 // sparable reports whether the protocol promises to survive the loss of a
@@ -173,11 +180,11 @@ func (w *World) harm(b *body, drive int, gone bool) {
 	for _, v := range w.volumes {
 		for i := range v.config.Members {
 			if m := &v.config.Members[i]; m.Disk == b.drives[drive].id {
-				state := v.member(m.Replica)
-				if _, complete := w.durableOf(m); gone || !complete {
-					state.gone = true // or from before it was whole
+				_, complete := w.durableOf(m)
+				*v.member(m.Replica) = memberState{
+					wounded: true, since: w.now, old: true, unsound: b.drives[drive].unsound,
+					gone: gone || !complete, // or from before it was whole
 				}
-				state.wounded, state.since, state.old = true, w.now, true
 			}
 		}
 		w.acquit(v)
@@ -272,7 +279,7 @@ func (w *World) insertDisk(b *body, slot int) {
 		Size: w.plan.DiskSize, Seed: scramble(w.plan.Seed ^ uint64(b.index)<<16 ^ uint64(d.lives)), Faults: w.plan.DiskFaults,
 		Memory: &w.memory.disks,
 	})
-	d.taint, d.hasOld, d.restored, d.damaged, d.misread = 0, false, false, false, disk.None
+	d.taint, d.old, d.restored, d.damaged, d.misread = 0, oldImage{}, false, false, disk.None
 	d.unsound, d.refused, d.hides, d.miswrite, d.expected = false, false, false, disk.None, nil
 	w.makers.format(w, d)
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/lagan-storage/lagan/core/step"
-
 	"github.com/lagan-storage/lagan/core/store/format"
 	"github.com/lagan-storage/lagan/core/volume"
 )
@@ -103,4 +102,15 @@ func TestDeepFaultWaitsForAnotherWholeCopy(t *testing.T) {
 		t.Fatal("the only copy that is there was harmed")
 	}
 	c.up(2).do(step.WriteRequest, 0, 4)
+}
+
+// An older image has nothing of what was harmed since.
+func TestImageFromBeforeTheHarmIsWhole(t *testing.T) {
+	c := newCluster(t, 3, 1, 2).attach(0, time.Second).write(0, 16).flush().insist(0, volume.Command{Kind: volume.DetachVolume, Name: "v0"})
+	c.w.keepImage(c.w.bodies[1], 0)
+	c.run(time.Millisecond).strikes(HarmSuperblocks, 1, 3).damaged(1).strikes(OldDisk, 1, 0).run(time.Second).kill(2)
+	c.attach(0, 10*time.Second).read(0, 32)
+	if !c.is(1, volume.InSync) || !c.is(2, volume.Out) {
+		t.Fatalf("the disk that went back is not what serves: %s", configText(c.v.config))
+	}
 }
