@@ -187,13 +187,15 @@ func (w *World) reopened(s *shard) {
 	found := shard.Store().Replicas(nil)
 	w.eachCopy(d, func(v *volumeState, m *volume.Member, state *memberState) {
 		state.refused = false
-		if short, silent := d.short(found, m.Replica); short && m.State == volume.InSync {
-			w.tracef(s.body, "its copy of %s lacks records; its store knows: %v", v.name, !silent)
-			if silent && d.unsound && !d.hides {
-				w.fail("I1", "the copy of %s on %s came back without records that its disk proves, and does not say so", v.name, s)
-			}
-			w.lacks(v, m.Replica, silent)
+		lost := d.lostOf(found, m.Replica)
+		if lost == lostNothing || m.State != volume.InSync {
+			return
 		}
+		w.tracef(s.body, "its copy of %s %s", v.name, lost)
+		if lost != lostKnown && d.unsound && !d.hides {
+			w.fail("I1", "the copy of %s on %s came back without records that its disk proves, and does not say so", v.name, s)
+		}
+		w.lacks(v, m.Replica, lost == lostUnknown)
 	})
 	d.expected = nil
 }
@@ -233,21 +235,32 @@ func (w *World) checkPromise(s *shard, m *step.Send) {
 	}
 }
 
-// short reports whether a copy lacks records that it had, and whether its store
-// does not say so.
-func (d *drive) short(found []store.ReplicaInfo, replica block.ReplicaID) (short, silent bool) {
-	for _, info := range found {
-		if info.Replica != replica {
-			continue
-		}
-		for i := range d.expected {
-			if e := &d.expected[i]; e.replica == replica {
-				short = info.LastAccepted.Seq < e.last
-			}
-		}
-		return short || info.Damaged, short && !info.Damaged
+// loss is what a copy came back without.
+type loss uint8
+
+const (
+	lostNothing loss = iota
+	lostKnown        // records, and its store says so
+	lostEnd          // the note that it was filled: it asks to be filled anew
+	lostUnknown      // records, and its store does not know
+)
+
+func (l loss) String() string {
+	return [...]string{"lacks nothing", "lacks records and knows it", "does not know that it was filled", "lacks records and does not know it"}[l]
+}
+
+// lostOf returns what a copy in sync lacks of what it had.
+func (d *drive) lostOf(found []store.ReplicaInfo, replica block.ReplicaID) loss {
+	i := slices.IndexFunc(found, func(info store.ReplicaInfo) bool { return info.Replica == replica })
+	switch {
+	case i < 0 || found[i].Damaged:
+		return lostKnown
+	case !found[i].Meta.Complete:
+		return lostEnd
+	case slices.ContainsFunc(d.expected, func(e recovered) bool { return e.replica == replica && found[i].LastAccepted.Seq < e.last }):
+		return lostUnknown
 	}
-	return true, false
+	return lostNothing
 }
 
 // lacks notes that a copy lost what even a flush promised.
