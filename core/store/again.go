@@ -10,15 +10,15 @@ import (
 // bad read is for good (a block is lost, a whole page of descriptors is), so it
 // is concluded from two.
 
-// readAgain reads a job's blocks a second time. It reports false if that was
-// done before, or there is nothing on the disk to read.
+// readAgain reads what is not what was written a second time. It reports false if
+// that was done before, or there is nothing on the disk to read.
 func (s *Store) readAgain(i int32, out *step.Effects) bool {
 	j := s.jobs.table[i]
 	if j.again {
 		return false
 	}
 	j.again, j.failed = true, false
-	if !s.readSources(i, out) {
+	if !s.readBlocks(i, s.mismatched(j), out) {
 		return false
 	}
 	out.Marks.Hit("store: read a second time")

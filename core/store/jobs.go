@@ -156,20 +156,24 @@ func (s *Store) onJobRead(i int32, err step.DiskError, out *step.Effects) {
 	}
 }
 
-// readSources emits the reads of a job's disk sources into its buffer, one for
-// each run that is contiguous on the disk and in memory; what is in memory still
-// it copies. The buffer starts with block j.first. It reports whether there was
-// anything to read.
-func (s *Store) readSources(i int32, out *step.Effects) bool {
+// readSources reads all blocks of a job that are on the disk.
+func (s *Store) readSources(i int32, out *step.Effects) bool { return s.readBlocks(i, ^uint16(0), out) }
+
+// readBlocks emits the reads of those of a job's disk sources that are in mask
+// into its buffer, one for each run that is contiguous on the disk and in memory;
+// what is in memory still it copies. The buffer starts with block j.first. It
+// reports whether there was anything to read.
+func (s *Store) readBlocks(i int32, mask uint16, out *step.Effects) bool {
 	j := s.jobs.table[i]
 	bs := s.blockSize
+	asked := func(b int) bool { return mask&(1<<b) != 0 && j.sources[b].kind == sourceDisk }
 	for b := 0; b < block.PerChunk; {
-		if j.sources[b].kind != sourceDisk || s.recent.copyTo(s.blockOf(j, b), j.sources[b].at) {
+		if !asked(b) || s.recent.copyTo(s.blockOf(j, b), j.sources[b].at) {
 			b++
 			continue
 		}
 		end := b + 1
-		for end < block.PerChunk && j.sources[end].kind == sourceDisk && !s.recent.has(j.sources[end].at) &&
+		for end < block.PerChunk && asked(end) && !s.recent.has(j.sources[end].at) &&
 			j.sources[end].at == j.sources[b].at+int64((end-b)*bs) {
 			end++
 		}
@@ -254,11 +258,7 @@ func (s *Store) runRead(i int32, out *step.Effects) {
 // meanwhile: only if a fresh look finds it at the same place is it corrupt.
 func (s *Store) finishRead(i int32, out *step.Effects) {
 	j := s.jobs.table[i]
-	status := message.OK
-	if j.failed {
-		status = message.DiskFailed
-	}
-	mismatch := false
+	status, mismatch := message.OK, false
 	for b := j.first; b < j.first+j.count; b++ {
 		switch src := &j.sources[b]; src.kind {
 		case sourceNone, sourceZero:
@@ -270,11 +270,14 @@ func (s *Store) finishRead(i int32, out *step.Effects) {
 		case sourceSkip:
 		}
 	}
+	if mismatch && j.failed {
+		status = message.DiskFailed
+	}
 	if mismatch && unverified {
 		out.Marks.Hit("mutant: unverified")
 		mismatch = false
 	}
-	if (mismatch || j.failed) && s.readAgain(i, out) {
+	if (mismatch || status == message.DiskFailed) && s.readAgain(i, out) {
 		return
 	}
 	if !mismatch || status != message.OK {

@@ -276,6 +276,38 @@ func TestReadErrorHurtsOnlyThatRead(t *testing.T) {
 	}
 }
 
+// What two bad reads of a block show is for good, and nothing else is: not a bad
+// one of it and one of its neighbour.
+func TestBlockIsLostOnlyIfBothReadsOfItAreBad(t *testing.T) {
+	r := newRig(t, 1, large())
+	h := r.create(1, 64)
+	r.durable(h, 1, 1, 3)
+	newest := r.store.index.Chunk(0).Newest
+	once, later := r.store.index.Version(newest).At, r.store.index.Version(r.store.index.Older(newest)).At
+	reads := map[int64]int{}
+	r.disk.fail = func(op step.DiskOp) bool {
+		if op.Kind != step.DiskRead {
+			return false
+		}
+		reads[op.Offset]++
+		bad := op.Offset == once && reads[once] == 1 || op.Offset == later && reads[later] == 2
+		if bad {
+			clear(op.Pieces[0].Bytes()) // what an error leaves in memory is anything
+		}
+		return bad
+	}
+	r.stable(h, 3)
+	r.wait(2 * time.Minute)
+	if r.marks["store: read a second time"] == 0 {
+		t.Fatal("every read went well")
+	}
+	for b := range 3 {
+		if got := r.stamp(h, block.Block(b+1)); got != stampOf(pos(1, b+1)) {
+			t.Fatalf("stamp %x of block %d", got, b+1)
+		}
+	}
+}
+
 func TestRotAtHomeIsCorruptUntilOverwritten(t *testing.T) {
 	r := newRig(t, 1, small())
 	h := r.create(1, 64)
