@@ -99,3 +99,17 @@ func TestCopyIsFilledFromTheOneThatCanBeRead(t *testing.T) {
 	c.rot(1).isolate(3, 5*time.Second).becomes(3, volume.Out, 5*time.Second)
 	c.write(0, 2).becomes(3, volume.InSync, 40*time.Second).read(0, 32)
 }
+
+// The copy may be in sync already, though its coordinator was not told so.
+func TestRottenBlockIsNotGivenUpWhileACopyMayHaveComeBack(t *testing.T) {
+	c := newCluster(t, 3, 1, 2).attach(0, time.Second).write(0, 32).flush().run(40 * time.Second)
+	c.isolate(2, 3*time.Second).becomes(2, volume.Out, 5*time.Second).becomes(2, volume.Syncing, 20*time.Second)
+	c.w.metadata.unknown = million
+	c.becomes(2, volume.InSync, 20*time.Second).rot(1)
+	ended, ok := c.ask(step.ReadRequest, 0, 4)
+	c.run(100 * time.Millisecond).w.metadata.unknown = 0
+	c.within(20*time.Second, "the read is answered", func() bool { return *ended })
+	if !*ok {
+		t.Fatal("the read failed")
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/step"
-	"github.com/lagan-storage/lagan/core/volume"
 )
 
 // startRead asks one valid member. The range is locked against writes, so any
@@ -52,9 +51,10 @@ func (c *Coordinator) readFrom(o *op, out *step.Effects) (best *member, index in
 
 // allBad reports whether every member that is in sync said that its copy is
 // damaged: one that cannot be asked now, or is late, may still have a good one.
+// So may one that is about to be in sync, or is and this session was not told.
 func (c *Coordinator) allBad(o *op) bool {
 	for k, m := range c.members {
-		if m.State == volume.InSync && o.bad&(1<<k) == 0 {
+		if c.required(m) && o.bad&(1<<k) == 0 {
 			return false
 		}
 	}
