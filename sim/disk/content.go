@@ -98,7 +98,7 @@ func (c *content) place(at int64, data []byte) []byte {
 func (c *content) overwrite(at int64, place, data []byte) {
 	copy(place, data)
 	if p := c.pages[at>>pageShift]; p.spoilt {
-		p.mend(int(at&(pageSize-1)), len(data))
+		p.mend(int(at&(pageSize-1)), len(data), c.sector)
 	}
 }
 
@@ -158,10 +158,19 @@ func (c *content) spoil(at, length int64) {
 	}
 }
 
-// mend makes overwritten grains readable again.
-func (p *page) mend(from, length int) {
-	for ; length > 0; from, length = from+grain, length-grain {
-		p.bad[from/grain/64] &^= 1 << (from / grain % 64)
+// mend makes the sector readable that holds what was just written. What was not
+// overwritten of it is anything, for blocks may be smaller here than a sector:
+// where they are not, nothing is left of it.
+func (p *page) mend(from, length, sector int) {
+	first := from &^ (sector - 1)
+	for at := first; at < first+sector; at += grain {
+		word, bit := &p.bad[at/grain/64], uint64(1)<<(at/grain%64)
+		if *word&bit != 0 && (at < from || at >= from+length) {
+			for i := range grain {
+				p.data[at+i] ^= 0xff
+			}
+		}
+		*word &^= bit
 	}
 	p.spoilt = p.bad != [len(p.bad)]uint64{}
 }

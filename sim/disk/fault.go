@@ -146,7 +146,8 @@ func (d *Disk) Rot(offset int64, bit uint) {
 	d.own(offset >> pageShift).data[offset&(pageSize-1)] ^= 1 << (bit & 7)
 }
 
-// Spoil makes the sector that holds offset unreadable until it is written.
+// Spoil makes the sector that holds offset unreadable until it is written: what
+// is not overwritten of it then is not what it was.
 func (d *Disk) Spoil(offset int64) {
 	d.spoil(offset&^int64(d.sector-1), int64(d.sector))
 }
