@@ -84,6 +84,7 @@ func (w *World) freeSpace() {
 		if v.lost() || w.tell(c, step.ZeroRequest, block.Range{Count: uint32(v.plan.Blocks)}) && w.tell(c, step.FlushRequest, block.Range{}) {
 			return
 		}
+		w.run(w.now+int64(settleAfter), nil) // it is being detached, or what was accepted last takes the room until it is home
 	}
 	w.fail("space", "%s cannot be emptied: %s", v.name, w.missing())
 }
