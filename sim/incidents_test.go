@@ -30,10 +30,14 @@ var incidents = []row{
 		"TestRottenBlocksAreReadFromTheOtherCopy", "TestBlocksWithoutAGoodCopyAreRefusedAndNeverWrong", "TestCopyIsFilledFromTheOneThatCanBeRead",
 	}, ""},
 	{"Longhorn #193, #6386: an outage became I/O errors, and the file system read-only", []string{"TestLongOutageEndsWithoutAnError", "TestVolumeCutFromAllItsCopiesWaits"}, ""},
-	{"Mayastor #1879, #1084, #1780: copies that failed and came back under writes", []string{
+	{"Mayastor #1780: the only copy failed while its volume was being attached, and was recorded as bad for good", []string{
+		"TestOnlyCopyThatFailsDuringATakeoverCarriesTheVolumeOn",
+	}, ""},
+	{"Mayastor #1296: a copy that failed while it was being filled was not put out", []string{"TestCopyThatFailsWhileItIsFilledIsFilledAgain"}, ""},
+	{"Mayastor #880: copies failed at the same time, and healthy ones were put out with them", []string{
 		"TestSilentMemberIsPutOutAndFilledAgainWhileWritesGoOn", "TestCopiesOfAHolderWithoutOneStayEqual",
 	}, ""},
-	{"Mayastor: a copy that was away for a moment is given only what it missed", nil, deltaResync},
+	{"Mayastor #1293: a copy that was away for a moment is given only what it missed", nil, deltaResync},
 	{"BlueFS 50965: metadata was durable before its data", []string{"TestCrashNeverShowsWhatASlotHeldBefore", "TestWriteThatIsNotSyncedNeverGoesHome"}, ""},
 	{"etcd #15247: leases ended early while their owners kept them alive", []string{"TestLeaseThatEndsEarlyEndsNothing"}, ""},
 	{"nbs #7070: a write that had been held up landed on newer ones", []string{
@@ -78,6 +82,26 @@ func TestCopiesOfAHolderWithoutOneStayEqual(t *testing.T) {
 		}
 		c.run(3*time.Second).attach(3, 20*time.Second).run(50 * time.Millisecond).calm()
 		c.becomes(1, volume.InSync, 40*time.Second).becomes(2, volume.InSync, 40*time.Second).flush().compare()
+	})
+}
+
+func TestOnlyCopyThatFailsDuringATakeoverCarriesTheVolumeOn(t *testing.T) {
+	told(t, 40, 3, []int{1}, func(c *cluster, seed uint64) {
+		c.attach(0, time.Second).write(0, 16).flush()
+		c.seize(2).run(time.Duration(seed) * 200 * time.Microsecond).kill(1).run(3 * time.Second).up(1)
+		c.within(20*time.Second, "served", func() bool { return c.serves(2) }).use(2).read(0, 16).write(0, 4).read(0, 16)
+	})
+}
+
+func TestCopyThatFailsWhileItIsFilledIsFilledAgain(t *testing.T) {
+	told(t, 20, 3, []int{1, 2}, func(c *cluster, seed uint64) {
+		c.attach(0, time.Second).write(0, 32).isolate(2, 3*time.Second).becomes(2, volume.Out, 5*time.Second)
+		c.slow(2, 60).busy(4*time.Millisecond).becomes(2, volume.Syncing, 20*time.Second)
+		c.run(time.Duration(seed) * 500 * time.Microsecond).power(2).run(3 * time.Second)
+		if c.is(2, volume.InSync) {
+			c.t.Error("it is in sync, and not there")
+		}
+		c.slow(2, 1).up(2).becomes(2, volume.InSync, 40*time.Second).calm().flush().compare().read(0, 32)
 	})
 }
 

@@ -218,11 +218,17 @@ func (c *Coordinator) report(text string, out *step.Effects) {
 		return
 	}
 	c.status = text
-	if text != "" {
-		out.Controls = append(out.Controls, step.Control{
-			Kind: step.VolumeWaiting, Volume: c.p.Volume, Session: c.session, Text: text,
-		})
-	}
+	out.Controls = append(out.Controls, step.Control{
+		Kind: step.VolumeWaiting, Volume: c.p.Volume, Session: c.session, Text: text,
+	})
+}
+
+// reportServing tells them that requests are answered, for the first time or again.
+func (c *Coordinator) reportServing(out *step.Effects) {
+	c.status = ""
+	out.Controls = append(out.Controls, step.Control{
+		Kind: step.VolumeServing, Volume: c.p.Volume, Session: c.session, Lossless: c.takeover.lossless,
+	})
 }
 
 // random is splitmix64: all of a coordinator's choices come from its seed.

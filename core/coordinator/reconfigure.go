@@ -121,7 +121,8 @@ func (c *Coordinator) grantWish(listed *volume.Member, m *member, w wish, out *s
 	}
 }
 
-// reportHealth says whom the volume waits for, if it does.
+// reportHealth says whom the volume waits for, if it does, and when it does not
+// any more.
 func (c *Coordinator) reportHealth(out *step.Effects) {
 	for _, m := range c.members {
 		if m.State != volume.InSync || c.wishForInSync(m) != stuckHere {
@@ -134,7 +135,9 @@ func (c *Coordinator) reportHealth(out *step.Effects) {
 		c.report(fmt.Sprintf("waiting for replica %v on node %v, the last valid copy: %s", m.Replica, m.Node, why), out)
 		return
 	}
-	c.status = ""
+	if c.status != "" {
+		c.reportServing(out)
+	}
 }
 
 // afterLinkLost goes on without m's connection: its reads are asked elsewhere,

@@ -324,10 +324,7 @@ func (c *Coordinator) serve(out *step.Effects) {
 		return
 	}
 	c.phase = serving
-	c.status = ""
-	out.Controls = append(out.Controls, step.Control{
-		Kind: step.VolumeServing, Volume: c.p.Volume, Session: c.session, Lossless: c.takeover.lossless,
-	})
+	c.reportServing(out)
 	c.startWaiting(out)
 	c.reconfigure(out)
 }

@@ -32,7 +32,7 @@ const (
 	NodeEnded        // this node was removed from the cluster and must stop
 
 	// From a coordinator to the body and the orchestrator.
-	VolumeServing  // Volume, Lossless: requests are answered
+	VolumeServing  // Volume, Lossless: requests are answered, from now on or again
 	VolumeWaiting  // Volume, Text: requests wait; why, and for whom
 	VolumeFenced   // Volume, Text: another session took over; the device must be torn down
 	VolumeDetached // Volume: everything is durable and the configuration says so
