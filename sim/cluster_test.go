@@ -271,7 +271,13 @@ func (c *cluster) offline(node int) *cluster { c.w.metadata.cut(c.w.bodies[node]
 func (c *cluster) online(node int) *cluster  { c.w.metadata.mend(c.w.bodies[node]); return c }
 
 // deaf lets a node's watch hear nothing of what changes; its transactions go on.
+// hears ends that.
 func (c *cluster) deaf(node int) *cluster { c.w.metadata.views[node].under = true; return c }
+func (c *cluster) hears(node int) *cluster {
+	c.w.metadata.views[node].under = false
+	c.w.metadata.notify(c.w.bodies[node])
+	return c
+}
 
 func (c *cluster) kill(node int) *cluster  { c.w.bodies[node].kill(); return c }
 func (c *cluster) power(node int) *cluster { c.w.bodies[node].powerLoss(disk.LoseAll); return c }

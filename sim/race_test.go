@@ -115,6 +115,17 @@ func TestOfTwoCreationsThatDifferOneIsRefused(t *testing.T) {
 	}
 }
 
+// What a disk promised is given back also by a node that has not heard of it yet.
+func TestDeletionByANodeThatDoesNotKnowADiskGivesBackWhatItPromised(t *testing.T) {
+	c := newCluster(t, 3, 0)
+	c.insist(1, c.creation(shortLivedName(1), 1024, 3)).run(time.Second).deaf(0).strikes(EmptyDisk, 2, 0).run(time.Second)
+	c.insist(1, c.creation(shortLivedName(0), 2, 3)) // the new disk has more room
+	for pick := range uint64(shortLivedMost) {
+		c.insist(0, volume.Command{Kind: volume.DeleteVolume, Name: shortLivedName(pick)})
+	}
+	c.hears(0).within(time.Minute, "nothing is left but on the disk that is gone", c.w.shortLivedGone).sound(c.w.checkDebris)
+}
+
 func TestOfDeletionAndAttachmentAtOnceOneIsRefused(t *testing.T) {
 	deleted := 0
 	for seed := uint64(1); seed <= races; seed++ {

@@ -96,16 +96,15 @@ func (o *Orchestrator) creation(spec *volume.Spec, disks []volume.Disk) metadata
 // promise adds to a transaction that bytes of a disk are promised to a volume,
 // or no more if bytes is negative.
 func (o *Orchestrator) promise(txn *metadata.Txn, id block.DiskID, bytes int64) {
-	item := o.view.Disk(id)
-	if item.Value == nil {
-		return // the disk was removed, and its promises with it
-	}
-	key := volume.DiskKey(id)
+	item, key := o.view.Disk(id), volume.DiskKey(id)
 	if slices.ContainsFunc(txn.Guards, func(g metadata.Guard) bool { return g.Key == key }) {
 		return
 	}
+	txn.Guards = append(txn.Guards, metadata.Guard{Key: key, Revision: item.Revision})
+	if item.Value == nil {
+		return // the disk was removed, and its promises with it: not if this node has only not heard of it
+	}
 	d := *item.Value
 	d.Promised = max(0, d.Promised+bytes)
-	txn.Guards = append(txn.Guards, metadata.Guard{Key: key, Revision: item.Revision})
 	txn.Ops = append(txn.Ops, metadata.Op{Key: key, Value: volume.Encode(d)})
 }
