@@ -41,6 +41,8 @@ type conn struct {
 	stuck  bool // what goes to end 1 is held up
 	made   int64
 	ends   [2]end
+
+	incarnation block.Incarnation // that promised on it
 }
 
 // end is one side of a connection.

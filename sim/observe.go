@@ -16,11 +16,18 @@ type recordKey struct {
 // observe looks at a message about to leave: a record's position stands for
 // one operation, whoever sends it and whenever (I4).
 func (w *World) observe(s *shard, m *step.Send) {
-	if m.Message.Kind == message.Ack && w.plan.Full {
-		w.noteAccepted(s, m)
-	}
-	if m.Message.Kind == message.Promise {
+	switch m.Message.Kind {
+	case message.Ack:
+		w.noteCounted(s, m)
+		if w.plan.Full {
+			w.noteAccepted(s, m)
+		}
+	case message.Promise:
+		w.noteCounted(s, m)
 		w.checkPromise(s, m)
+	case message.Read:
+		w.checkAsked(s, m)
+	default:
 	}
 	if m.Message.Kind == message.Push && m.Message.LastSeq > m.Message.Stable {
 		w.fail("I9", "%s copies chunk %d with operation %d, while only those up to %d are decided for good", s, m.Message.Chunk, m.Message.LastSeq, m.Message.Stable)
@@ -37,7 +44,7 @@ func (w *World) observe(s *shard, m *step.Send) {
 		w.fail("I4", "%s sends a record without a position", s)
 	}
 	if v := w.volume(c.hello.Volume); v != nil { // nobody looks after short-lived ones
-		if first, begun := v.began[r.Position.Era]; !begun || r.Position.Seq < first {
+		if b, begun := v.began[r.Position.Era]; !begun || r.Position.Seq < b.first {
 			w.fail("I4", "%s sends record %v of %s, of an era that no configuration says has begun there", s, r.Position, v.name)
 		}
 	}
@@ -83,6 +90,7 @@ func (w *World) acknowledged(q *request) {
 	}
 	floor := q.floor
 	if q.kind == step.WriteRequest {
+		w.checkCounted(q)
 		v.acked = max(v.acked, q.at.Seq)
 		floor = q.at.Seq
 	}

@@ -112,6 +112,7 @@ func (w *World) returnRead(q *request, s *shard, data []byte) {
 		v.history.Ambiguous(q.op)
 		return
 	}
+	w.checkDropped(q, data)
 	v.history.ReturnData(w.now, q.op, data)
 }
 

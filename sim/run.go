@@ -151,7 +151,8 @@ func newWorld(p *Plan, o Options, m makers) *World {
 	for i := range p.Volumes {
 		v := &volumeState{plan: &p.Volumes[i], id: block.VolumeID(id('v', i, 0)), name: fmt.Sprintf("v%d", i)}
 		v.members, v.eras = make(map[block.ReplicaID]*memberState), make(map[block.Session]block.Epoch)
-		v.accepted, v.began = make(map[saying]block.Seq), make(map[block.Epoch]block.Seq)
+		v.accepted, v.began = make(map[saying]block.Seq), make(map[block.Epoch]beginning)
+		v.counted = make(map[counted]block.Seq)
 		v.writes = make(map[uint64]*request)
 		v.proposed = make(map[uint64]proposal)
 		v.syncing = make(map[block.ReplicaID]int)

@@ -21,7 +21,8 @@ type volumeState struct {
 	members    map[block.ReplicaID]*memberState
 	proposed   map[uint64]proposal           // by change
 	eras       map[block.Session]block.Epoch // of every session that ever was in the configuration
-	began      map[block.Epoch]block.Seq     // the first record of every era, as it was recorded
+	began      map[block.Epoch]beginning     // of every era, as it was recorded
+	counted    map[counted]block.Seq         // how far copies said that they have accepted
 	servings   []*serving                    // coordinators that exist, oldest first
 	era        block.Epoch                   // of the newest session that came to serve
 	losses     int                           // how often every copy at once lost what was not flushed
@@ -294,7 +295,9 @@ func (w *World) countChange(v *volumeState, before, next *volume.Config) {
 		if h := next.History; len(h) > 0 {
 			newest := h[len(h)-1]
 			era = max(era, newest.Era)
-			v.began[newest.Era] = newest.First
+			if _, known := v.began[newest.Era]; !known {
+				v.began[newest.Era] = beginning{first: newest.First, at: w.now}
+			}
 		}
 		v.eras[n.Session] = era
 	}

@@ -1,0 +1,108 @@
+package sim
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/node"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// What coordinators count on, held against what copies said and know.
+
+// counted names what one life of a copy said in an era.
+type counted struct {
+	replica     block.ReplicaID
+	incarnation block.Incarnation
+	era         block.Epoch
+}
+
+// noteCounted notes how far a copy says that it has accepted, in a promise or
+// behind one.
+func (w *World) noteCounted(s *shard, m *step.Send) {
+	c, _ := s.peer(m.Conn)
+	if c == nil {
+		return
+	}
+	v := w.volume(c.hello.Volume)
+	if v == nil {
+		return // nobody writes to it
+	}
+	accepted := m.Message.Accepted
+	if p := m.Message.Promise; p != nil {
+		c.incarnation, accepted = p.Incarnation, p.LastAccepted.Seq
+	}
+	said := counted{replica: c.hello.Replica, incarnation: c.incarnation, era: m.Message.Era}
+	v.counted[said] = max(v.counted[said], accepted)
+}
+
+// checkCounted insists that a write is acknowledged only once every copy in sync
+// said, in the life that the configuration records, that it has it (I5).
+func (w *World) checkCounted(q *request) {
+	v := q.client.volume
+	if n := v.config.Coordinator; n == nil || q.at.Seq == 0 || v.eras[n.Session] != q.mount.era {
+		return // it was replaced: what counts for its successor is not what counts for it
+	}
+	for i := range v.config.Members {
+		m := &v.config.Members[i]
+		if said := v.counted[counted{m.Replica, m.Incarnation, q.mount.era}]; m.State == volume.InSync && said < q.at.Seq {
+			w.fail("I5", "write %v of %s is acknowledged, but the copy on %s that is recorded said that it has %d", q.at, v.name, w.bodyOf(m.Node).name, said)
+		}
+	}
+}
+
+// checkAsked insists that no copy is read that is being filled (I8).
+func (w *World) checkAsked(s *shard, m *step.Send) {
+	c, _ := s.peer(m.Conn)
+	if c == nil {
+		return
+	}
+	v := w.volume(c.hello.Volume)
+	if v == nil || v.config.Coordinator == nil || v.config.Coordinator.Session != c.hello.Session {
+		return // the copy refuses who was replaced
+	}
+	listed := v.config.Member(c.hello.Replica)
+	if listed == nil || listed.State == volume.InSync {
+		return
+	}
+	b := w.bodyOf(listed.Node)
+	if disk := b.diskShard(listed.Disk); disk != nil && disk.ready {
+		if shard, ours := disk.machine.(*node.Disk); ours {
+			for _, info := range shard.Store().Replicas(nil) {
+				if info.Replica == listed.Replica && !info.Meta.Complete {
+					w.fail("I8", "%s reads the copy of %s on %s, which is %s and not whole", s, v.name, b.name, listed.State)
+				}
+			}
+		}
+	}
+}
+
+// beginning is where an era's records begin, and when that was recorded.
+type beginning struct {
+	first block.Seq
+	at    int64
+}
+
+// dropped reports whether an era that was recorded by a moment begins at a record
+// or before it: the takeover left the record out.
+func (v *volumeState) dropped(at block.Position, by int64) bool {
+	for era, b := range v.began { // any order: one is enough
+		if era > at.Era && b.first <= at.Seq && b.at <= by {
+			return true
+		}
+	}
+	return false
+}
+
+// checkDropped insists that a write which a takeover left out is not read by who
+// asks later (I14).
+func (w *World) checkDropped(q *request, data []byte) {
+	v := q.client.volume
+	if v.beyond {
+		return
+	}
+	for at := 0; at < len(data); at += w.plan.BlockSize {
+		if wrote := v.writes[valueOf(data[at:])]; wrote != nil && wrote.at.Seq != 0 && v.dropped(wrote.at, q.asked) {
+			w.fail("I14", "block %d of %s reads as record %v wrote it, which a takeover left out before", int(q.blocks.First)+at/w.plan.BlockSize, v.name, wrote.at)
+		}
+	}
+}
