@@ -72,7 +72,8 @@ func (w *World) takenBack(key recordKey, r *message.Record) bool {
 	})
 }
 
-// freeSpace empties the volume of a healed world whose disks were filled.
+// freeSpace empties the volume of a healed world whose disks were filled. One that
+// seems lost may yet go on: a copy that is too old to be whole answers, and says so.
 func (w *World) freeSpace() {
 	if !w.plan.Full {
 		return
@@ -80,7 +81,7 @@ func (w *World) freeSpace() {
 	v := w.volumes[0]
 	c := newClient(w, len(w.plan.Clients)+1, &ClientPlan{Depth: 1})
 	for range 8 { // until the operator leaves the volume where it is
-		w.run(w.now+int64(w.plan.Liveness), func() bool { return v.lost() || v.newest() != nil && v.newest().text == "" })
+		w.run(w.now+int64(w.plan.Liveness), func() bool { return v.newest() != nil && v.newest().text == "" })
 		if v.lost() || w.tell(c, step.ZeroRequest, block.Range{Count: uint32(v.plan.Blocks)}) && w.tell(c, step.FlushRequest, block.Range{}) {
 			return
 		}
