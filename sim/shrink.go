@@ -24,14 +24,14 @@ type Shrunk struct {
 // stops when nothing more can go, or when ctx ends, with the smallest plan so
 // far. A plan that does not fail is an error.
 //
-//	record ─▶ shorten ─▶ faults ─▶ clients ─▶ operations ─▶ volumes, nodes ─▶ settings ─▶ pauses, words
-//	             ▲                                                                             │
-//	             └──────────────────────── until nothing goes any more ◀───────────────────────┘
+//	record ─▶ shorten ─▶ volumes, clients, nodes ─▶ faults ─▶ operations ─▶ nodes ─▶ settings ─▶ pauses, words
+//	             ▲                                                                                   │
+//	             └───────────────────────────── until nothing goes any more ◀────────────────────────┘
 //
 // A smaller plan counts if it breaks the same invariant.
 func Shrink(ctx context.Context, p *Plan, checkTimeout time.Duration) (*Shrunk, error) {
 	s := newShrinker(ctx, runtime.GOMAXPROCS(0), checkTimeout)
-	s.best = Run(p, Options{Checker: s.checkers[0]})
+	s.best = Run(p, s.workers[0])
 	want := s.best.Violation
 	if want == nil {
 		return nil, fmt.Errorf("shrink seed %#x: it does not fail, so there is nothing to shrink", p.Seed)
@@ -50,17 +50,17 @@ func (v *Violation) like(o *Violation) bool {
 }
 
 type shrinker struct {
-	stopped  func() bool // nobody waits any longer
-	checkers []*linearizability.Checker
-	fails    func(*Report) bool
-	best     *Report // of the smallest plan that fails so
-	runs     int
+	stopped func() bool // nobody waits any longer
+	workers []Options   // of those that run plans, each its own
+	fails   func(*Report) bool
+	best    *Report // of the smallest plan that fails so
+	runs    int
 }
 
 func newShrinker(ctx context.Context, procs int, checkTimeout time.Duration) *shrinker {
 	s := &shrinker{stopped: func() bool { return ctx.Err() != nil }}
 	for range procs {
-		s.checkers = append(s.checkers, &linearizability.Checker{Timeout: checkTimeout})
+		s.workers = append(s.workers, Options{Checker: &linearizability.Checker{Timeout: checkTimeout}, Memory: &Memory{}})
 	}
 	return s
 }
@@ -71,10 +71,11 @@ func (s *shrinker) shrink() {
 		before = s.size()
 		s.script()
 		s.shorten()
-		s.faults()
+		s.volumes() // what runs are large by goes first: all that follows takes less
 		s.clients()
+		s.nodes()
+		s.faults()
 		s.operations()
-		s.volumes()
 		s.nodes()
 		s.settings()
 		s.gaps()
@@ -108,13 +109,13 @@ func (p *Plan) operationCount() (n int) {
 // best. It returns that one's index, or -1. What it returns does not depend on
 // the number of processors.
 func (s *shrinker) take(count int, plan func(i int) *Plan) int {
-	for first := 0; first < count && !s.stopped(); first += len(s.checkers) {
-		reports := make([]*Report, min(len(s.checkers), count-first))
+	for first := 0; first < count && !s.stopped(); first += len(s.workers) {
+		reports := make([]*Report, min(len(s.workers), count-first))
 		var group sync.WaitGroup
 		for i := range reports {
 			if p := plan(first + i); p != nil {
 				s.runs++
-				group.Go(func() { reports[i] = Run(p, Options{Checker: s.checkers[i]}) })
+				group.Go(func() { reports[i] = Run(p, s.workers[i]) })
 			}
 		}
 		group.Wait()
