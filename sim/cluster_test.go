@@ -273,6 +273,7 @@ func (c *cluster) online(node int) *cluster  { c.w.metadata.mend(c.w.bodies[node
 // deaf lets a node's watch hear nothing of what changes; its transactions go on.
 // hears ends that.
 func (c *cluster) deaf(node int) *cluster { c.w.metadata.views[node].under = true; return c }
+
 func (c *cluster) hears(node int) *cluster {
 	c.w.metadata.views[node].under = false
 	c.w.metadata.notify(c.w.bodies[node])
