@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store/format"
 	"github.com/lagan-storage/lagan/core/volume"
@@ -124,6 +125,24 @@ func (w *World) unreadable(s *shard, q *request) {
 	}
 	w.counts.Unreadable++
 	v.history.Ambiguous(q.op)
+}
+
+// observeLoss looks at what is said of lost blocks: only a damaged disk has any,
+// and what is filled from one is no better.
+func (w *World) observeLoss(s *shard, m *step.Send) {
+	if m.Message.Bad() == 0 {
+		return
+	}
+	if s.kind == diskShard && !s.body.drives[s.disk].damaged {
+		w.fail("I16", "%s says that blocks %016b of a chunk are lost, and nothing happened to it", s, m.Message.Bad())
+	}
+	if c, _ := s.peer(m.Conn); c != nil && m.Message.Kind == message.Push {
+		for _, b := range w.bodies {
+			for _, d := range b.drives {
+				d.damaged = d.damaged || d.id == c.hello.Disk
+			}
+		}
+	}
 }
 
 // missed notes that the read-back got no answer for a range.

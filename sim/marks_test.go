@@ -15,6 +15,7 @@ var wantedMarks = []struct {
 	mark  step.Mark
 	seeds int
 }{
+	{"coordinator: block repaired", 400},
 	{"coordinator: fenced by a member", 400},
 	{"coordinator: late read asked elsewhere", 400},
 	{"coordinator: member came back without acknowledged records", 400},
@@ -29,7 +30,8 @@ var wantedMarks = []struct {
 	{"coordinator: promise asked for again", 400},
 	{"coordinator: resync aborted", 400},
 	{"coordinator: resync begun", 400},
-	{"coordinator: source of a resync cannot be read", 400},
+	{"coordinator: lost blocks copied as lost", 400},
+	{"coordinator: repair found nothing to do", 400},
 	{"coordinator: sync sent ahead of its flush", 400},
 	{"coordinator: tail fetched from a member", 400},
 	{"coordinator: takeover left a member out", 400},
@@ -109,6 +111,8 @@ var unwantedMarks = map[step.Mark]string{
 	"coordinator: member truncated in a takeover":                  fullCopies,
 	"replica: truncate below stable refused":                       fullCopies,
 	"store: record of a newer era replaces older ones":             fullCopies,
+	"coordinator: repair given up":                                 rare,
+	"coordinator: read put together":                               "copies elsewhere are whole when a plan damages one: the scenario of blocks rotten on either copy",
 	"coordinator: read answered with damaged data":                 "the store finds it first, and frames have checksums: only with the mutant of its reads this guard is reached",
 	"disk: freeing a replica on a stale configuration refused":     "configurations reach a disk in order",
 	"disk: no room for another replica":                            "short-lived volumes fit, and others are not made while a plan runs: no test reaches it",

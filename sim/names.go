@@ -37,7 +37,8 @@ func controlName(k step.ControlKind) string {
 		step.DiskSpace: "disk space", step.DiskAiling: "disk ailing", step.MakeReplica: "make replica", step.FreeReplica: "free replica", step.ConfigChanged: "config changed",
 		step.StartCoordinator: "start coordinator", step.StopCoordinator: "stop coordinator", step.VolumeServing: "volume serving",
 		step.VolumeWaiting: "volume waiting", step.VolumeFenced: "volume fenced", step.VolumeDetached: "volume detached",
-		step.VolumeUsed: "volume used", step.VolumeWanted: "volume wanted",
+		step.VolumeDamaged: "volume damaged",
+		step.VolumeUsed:    "volume used", step.VolumeWanted: "volume wanted",
 		step.NodesRemoved: "nodes removed", step.NodeEnded: "node ended", step.SnapshotsChanged: "snapshots changed",
 	}[k]
 }

@@ -29,6 +29,7 @@ func (w *World) observe(s *shard, m *step.Send) {
 		w.checkAsked(s, m)
 	default:
 	}
+	w.observeLoss(s, m)
 	if m.Message.Kind == message.Push && m.Message.LastSeq > m.Message.Stable {
 		w.fail("I9", "%s copies chunk %d with operation %d, while only those up to %d are decided for good", s, m.Message.Chunk, m.Message.LastSeq, m.Message.Stable)
 	}

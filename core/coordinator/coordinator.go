@@ -97,6 +97,8 @@ type Coordinator struct {
 	ops       opTable
 	flushes   []flush // rising targets
 	rhythm    rhythm
+	repairs   repairs
+	damage    damage
 	resync    *resync
 	resynced  uint64         // bytes sent to members that were being filled
 	status    string         // as last reported
@@ -190,6 +192,7 @@ func (c *Coordinator) onTimer(tag step.Tag, out *step.Effects) {
 		c.syncPeriodically(out)
 		c.retryReads(out)
 		c.superviseResync(out)
+		c.tellDamage(out)
 		c.reconfigure(out)
 		c.finishDetach(out)
 	case claiming, deciding, ended:
@@ -207,7 +210,7 @@ func (c *Coordinator) onControl(control *step.Control, out *step.Effects) {
 		c.reconfigure(out)
 	case step.ControlInvalid, step.DiskReady, step.DiskUnusable, step.ReplicaMade, step.ReplicaFreed, step.DiskSpace, step.DiskAiling,
 		step.MakeReplica, step.FreeReplica, step.StartCoordinator, step.VolumeServing,
-		step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.VolumeWanted, step.NodeEnded, step.SnapshotsChanged:
+		step.VolumeWaiting, step.VolumeDamaged, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.VolumeWanted, step.NodeEnded, step.SnapshotsChanged:
 		// not for coordinators
 	}
 }

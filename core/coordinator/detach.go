@@ -57,6 +57,11 @@ func (c *Coordinator) end(how step.ControlKind, text string, out *step.Effects) 
 	c.phase = ended
 	for i := range c.ops.slots {
 		o := &c.ops.slots[i]
+		o.pieces.drop()
+		if o.suspect != nil { // nobody waits for a repair
+			o.Payload.Release()
+			continue
+		}
 		switch o.state {
 		case opFree:
 			continue

@@ -47,7 +47,6 @@ type member struct {
 	condemned   string // why it must leave the required set, if it must
 	repairTo    block.Seq
 	repairing   bool      // same data, new incarnation: counted once that is recorded
-	unfit       bool      // a resync could not read it: others are copied from first
 	joining     bool      // its resync is complete: required, not yet InSync
 	resyncAfter step.Time // no resync is begun before
 }

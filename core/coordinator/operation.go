@@ -30,6 +30,10 @@ type op struct {
 	askedAt    step.Time // of a read: when
 	tried      uint32    // of a read: bit i: members[i] was asked and has not given it
 	bad        uint32    // of a read: bit i: members[i] answered that its copy is damaged
+
+	pieces  pieces  // of a read that no member can answer as a whole
+	suspect *member // of a repair: whose copy is damaged; nil: a request of the device
+	donor   *member // of a repair: whose copy is written
 }
 
 // opTable holds the requests: slots with generations, a list of those that hold
@@ -78,7 +82,8 @@ func (t *opTable) release(i int32) {
 	}
 	t.slots[i].state = opFree
 	t.slots[i].Payload = block.Buffer{}
-	t.slots[i].asked = nil
+	t.slots[i].pieces.drop()
+	t.slots[i].asked, t.slots[i].suspect, t.slots[i].donor = nil, nil, nil
 	t.free = append(t.free, i)
 }
 
@@ -156,6 +161,7 @@ func (c *Coordinator) startable(r *step.Request, limit int) bool {
 
 // startWaiting starts what need not wait any more, in order of arrival.
 func (c *Coordinator) startWaiting(out *step.Effects) {
+	c.beginRepairs()
 	if len(c.ops.waiting) == 0 || !c.Serving() {
 		return
 	}
@@ -179,6 +185,10 @@ func (c *Coordinator) start(i int32, out *step.Effects) {
 		c.startRead(i, out)
 	case step.WriteRequest, step.ZeroRequest:
 		c.ops.active = append(c.ops.active, i)
+		if o.suspect != nil {
+			c.startRead(i, out)
+			return
+		}
 		c.startWrite(i, out)
 	case step.FlushRequest:
 		o.state = opFlushing
@@ -189,6 +199,10 @@ func (c *Coordinator) start(i int32, out *step.Effects) {
 
 // finish answers the request in slot i and frees it.
 func (c *Coordinator) finish(i int32, result step.RequestError, payload block.Buffer, out *step.Effects) {
+	if c.ops.slots[i].suspect != nil {
+		c.repaired(i, result, out)
+		return
+	}
 	id := c.ops.slots[i].ID
 	c.ops.release(i)
 	out.Complete(id, result, payload)

@@ -12,20 +12,35 @@ import (
 // of them has what is committed.
 func (c *Coordinator) startRead(i int32, out *step.Effects) {
 	o := &c.ops.slots[i]
-	m, index := c.readFrom(o, out)
-	if m == nil {
-		if o.bad != 0 && c.allBad(o) {
-			c.finish(i, step.RequestIO, block.Buffer{}, out)
-			return
-		}
+	pick := c.readFrom
+	if o.suspect != nil {
+		pick = c.repairFrom
+	}
+	m, index := pick(o, out)
+	switch {
+	case m != nil:
+	case o.suspect != nil:
+		c.giveUpRepair(i, out)
+		return
+	case o.bad == 0 || !c.allBad(o):
 		o.stall()
+		return
+	case o.asking().Count > 1:
+		out.Marks.Hit("coordinator: read put together")
+		o.pieces.buffer = c.p.Pool.Get(int(o.Range.Count) * c.p.BlockSize)
+		o.tried, o.bad = 0, 0
+		c.startRead(i, out)
+		return
+	default:
+		c.lose(o.asking())
+		c.finish(i, step.RequestIO, block.Buffer{}, out)
 		return
 	}
 	o.state, o.asked, o.askedAt = opReading, m, c.now
 	o.tried |= 1 << index
 	o.generation++ // an answer to an earlier try is not for this one
 	m.reading++
-	c.send(m, message.Message{Kind: message.Read, Request: c.ops.token(i), Range: o.Range, Seq: c.committed}, out)
+	c.send(m, message.Message{Kind: message.Read, Request: c.ops.token(i), Range: o.asking(), Seq: c.committed}, out)
 }
 
 // readFrom picks the member to ask: one that is valid and was not tried, on
@@ -64,6 +79,26 @@ func (c *Coordinator) allBad(o *op) bool {
 // stall has a read begin anew later.
 func (o *op) stall() { o.state, o.tried, o.bad = opStalled, 0, 0 }
 
+// pieces is a read of blocks of which no member has all: it is put together
+// block by block.
+type pieces struct {
+	buffer block.Buffer // empty: the read is asked for as a whole
+	have   uint32       // blocks
+}
+
+func (p *pieces) drop() {
+	p.buffer.Release()
+	*p = pieces{}
+}
+
+// asking returns the blocks that a read asks for next.
+func (o *op) asking() block.Range {
+	if o.pieces.buffer.Empty() {
+		return o.Range
+	}
+	return block.Range{First: o.Range.First + block.Block(o.pieces.have), Count: 1}
+}
+
 // onData takes a member's answer to a read. It goes to the device only while
 // every required member's grant lasts: else a later coordinator may have
 // written meanwhile.
@@ -79,36 +114,62 @@ func (c *Coordinator) onData(m *member, msg *message.Message, out *step.Effects)
 	case msg.Status != message.OK:
 		msg.Payload.Release()
 		if msg.Status == message.Corrupt || msg.Status == message.DiskFailed {
-			c.foundBad(o)
+			c.foundBad(o, msg.Bad())
 		}
 		c.startRead(i, out)
 	case !trustData && !c.intact(o, msg):
 		out.Marks.Hit("coordinator: read answered with damaged data")
 		msg.Payload.Release()
-		c.foundBad(o)
+		c.foundBad(o, 0)
 		c.startRead(i, out)
+	case o.suspect != nil:
+		c.onRepairData(i, msg, out)
 	case staleGrant && !c.grantsValid():
 		out.Marks.Hit("mutant: stale grant")
-		c.finish(i, step.RequestOK, msg.Payload, out)
+		c.answer(i, msg, out)
 	case !c.grantsValid():
 		out.Marks.Hit("coordinator: read held back without grants")
 		msg.Payload.Release()
 		o.stall()
 	default:
-		c.finish(i, step.RequestOK, msg.Payload, out)
+		c.answer(i, msg, out)
 	}
 	c.startWaiting(out)
 }
 
-// foundBad notes that the member that was asked cannot give what o reads.
-func (c *Coordinator) foundBad(o *op) {
+// answer hands data to the device, or puts it to what a read has already.
+func (c *Coordinator) answer(i int32, msg *message.Message, out *step.Effects) {
+	o := &c.ops.slots[i]
+	p := &o.pieces
+	if p.buffer.Empty() {
+		c.finish(i, step.RequestOK, msg.Payload, out)
+		return
+	}
+	copy(p.buffer.Bytes()[int(p.have)*c.p.BlockSize:], msg.Payload.Bytes())
+	msg.Payload.Release()
+	if p.have++; p.have < o.Range.Count {
+		o.tried, o.bad = 0, 0
+		c.startRead(i, out)
+		return
+	}
+	whole := p.buffer
+	*p = pieces{}
+	c.finish(i, step.RequestOK, whole, out)
+}
+
+// foundBad notes that the member that was asked cannot give what o reads, and
+// which blocks it named.
+func (c *Coordinator) foundBad(o *op, blocks uint16) {
 	if k := slices.Index(c.members, o.asked); k >= 0 {
 		o.bad |= 1 << k
+	}
+	if o.suspect == nil {
+		c.wounded(o.asked, o.Range.First.Chunk(), blocks)
 	}
 }
 
 func (c *Coordinator) intact(o *op, msg *message.Message) bool {
-	if msg.Payload.Len() != int(o.Range.Count)*c.p.BlockSize {
+	if msg.Payload.Len() != int(o.asking().Count)*c.p.BlockSize {
 		return false
 	}
 	return block.ChecksumsOf(msg.Payload.Bytes(), c.p.BlockSize) == msg.Checksums

@@ -51,15 +51,14 @@ type resync struct {
 	joinAt   uint64 // the seq that everyone must have durable before the target counts
 }
 
-// source returns a member that a resync can read from, or nil: rather one that
-// did not fail at that before.
-func (c *Coordinator) source() (best *member) {
+// source returns a member that a resync can read from, or nil.
+func (c *Coordinator) source() *member {
 	for _, m := range c.members {
-		if c.fine(m) && (best == nil || best.unfit && !m.unfit) {
-			best = m
+		if c.fine(m) {
+			return m
 		}
 	}
-	return best
+	return nil
 }
 
 // strayed returns what the mutant takes for a source: a member that is out.
@@ -80,7 +79,6 @@ func (c *Coordinator) afterResyncConfig(out *step.Effects) {
 		case volume.InSync:
 			if isTarget {
 				c.resync = nil
-				m.unfit = false
 			}
 			m.joining = false
 			if m.promise.Incarnation == m.Incarnation {
@@ -193,6 +191,11 @@ func (c *Coordinator) onPulled(m *member, msg *message.Message, out *step.Effect
 	}
 	switch msg.Status {
 	case message.OK:
+		if msg.Bad() != 0 { // the target has none either, until it is repaired: by the stream, or a later pass
+			out.Marks.Hit("coordinator: lost blocks copied as lost")
+			c.wounded(m, msg.Chunk, msg.Bad())
+			c.startWaiting(out)
+		}
 		c.resynced += uint64(msg.Payload.Len())
 		c.askResync(r.target, resyncPush, message.Message{
 			Kind: message.Push, Chunk: msg.Chunk, LastSeq: msg.LastSeq, Present: msg.Present, Zero: msg.Zero,
@@ -203,9 +206,7 @@ func (c *Coordinator) onPulled(m *member, msg *message.Message, out *step.Effect
 		r.listed = append(r.listed, message.Change{Chunk: msg.Chunk})
 		msg.Payload.Release() // superviseResync asks again
 	default:
-		out.Marks.Hit("coordinator: source of a resync cannot be read")
 		msg.Payload.Release()
-		m.unfit = true
 		c.abortResync(out)
 		c.reconfigure(out)
 	}

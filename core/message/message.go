@@ -52,7 +52,7 @@ const (
 
 	Promise    // answers Prepare: PromiseInfo
 	Ack        // Accepted, Durable, Credit, Pressure: cumulative
-	Data       // answers Read: Request, Range, Checksums, Payload, or Status
+	Data       // answers Read: Request, Range, Checksums, Payload, or Status, Present and Zero: what is damaged
 	Granted    // answers Grant: Request, Accepted, Durable
 	Tail       // one record of FetchTail's answer: Request, Record, Payload
 	Done       // ends FetchTail, answers Truncate, Push, Resync*: Request, Status
@@ -150,12 +150,15 @@ type Message struct {
 	Resync    uint64
 	Cursor    uint64
 	Present   uint16 // bit i: block i of the chunk has data, in Payload at its place
-	Zero      uint16 // bit i: block i of the chunk reads as zeroes by a ZERO
+	Zero      uint16 // bit i: block i of the chunk reads as zeroes by a ZERO; if Present says so too: its data is lost
 	Checksums block.Checksums
 	Promise   *PromiseInfo
 	Changes   []Change
 	Payload   block.Buffer
 }
+
+// Bad returns the blocks of the chunk whose data is lost, as the sender knows it.
+func (m *Message) Bad() uint16 { return m.Present & m.Zero }
 
 // Purpose says what a connection is for.
 type Purpose uint8

@@ -68,7 +68,7 @@ func Targets(c *step.Control) []Target {
 		return []Target{ToCoordinator}
 	case step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
 		return []Target{ToOrchestrator, ToBody}
-	case step.VolumeUsed, step.DiskAiling:
+	case step.VolumeUsed, step.DiskAiling, step.VolumeDamaged:
 		return []Target{ToOrchestrator}
 	case step.VolumeWanted:
 		return []Target{ToBody}

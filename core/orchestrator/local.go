@@ -32,6 +32,7 @@ type local struct {
 	told        metadata.Revision
 	serving     bool
 	lossless    bool
+	lost        int    // blocks that have no good copy, as the coordinator last said
 	status      string // why requests wait, or how the coordinator ended
 	replicas    map[block.ReplicaID]*replica
 	detaching   []*operation      // wait for the attachment to be gone
@@ -310,7 +311,7 @@ func (o *Orchestrator) forgetReplicas(id block.DiskID) {
 	}
 }
 
-func (o *Orchestrator) onControl(c *step.Control) {
+func (o *Orchestrator) onControl(c *step.Control, out *step.Effects) {
 	switch c.Kind {
 	case step.DiskReady, step.DiskUnusable, step.DiskSpace, step.DiskAiling:
 		o.onDisk(c)
@@ -320,6 +321,8 @@ func (o *Orchestrator) onControl(c *step.Control) {
 		o.onCoordinator(c)
 	case step.VolumeUsed:
 		o.onUses(c)
+	case step.VolumeDamaged:
+		o.onDamage(c, out)
 	case step.ControlInvalid, step.MakeReplica, step.FreeReplica, step.ConfigChanged,
 		step.StartCoordinator, step.StopCoordinator, step.VolumeWanted, step.NodesRemoved, step.NodeEnded, step.SnapshotsChanged:
 		// not for orchestrators

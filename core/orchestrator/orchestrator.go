@@ -115,7 +115,7 @@ func (o *Orchestrator) Step(now step.Time, ev *step.Event, out *step.Effects) {
 	case step.EventWatch:
 		o.onWatch(ev.Update, out)
 	case step.EventControl:
-		o.onControl(&ev.Control)
+		o.onControl(&ev.Control, out)
 	case step.EventCommand:
 		o.onCommand(ev.Command, out)
 	case step.EventInvalid, step.EventDiskDone, step.EventConnected, step.EventAccepted,

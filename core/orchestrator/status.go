@@ -34,6 +34,7 @@ type Service struct {
 	Serving  bool   // it answers requests
 	Stopping bool   // it is being detached
 	Lossless bool   // nothing acknowledged was lost when it took over
+	Lost     int    // blocks that have no good copy
 	Text     string // why requests wait, or how the last one ended
 }
 
@@ -82,7 +83,7 @@ func (o *Orchestrator) status(id block.VolumeID, held *view.Volume) VolumeStatus
 	if l := o.volumes[id]; l != nil {
 		s.Here = Service{
 			Started: l.coordinator != absent, Stopping: l.coordinator == stopping,
-			Serving: l.serving, Lossless: l.lossless, Text: l.status,
+			Serving: l.serving, Lossless: l.lossless, Lost: l.lost, Text: l.status,
 		}
 	}
 	return s

@@ -111,7 +111,7 @@ func (r *Replica) onReadDone(res *store.Result, out *step.Effects) {
 	}
 	out.Send(q.conn, message.Message{
 		Kind: message.Data, Era: q.era, Request: q.request, Status: res.Status,
-		Range: q.rng, Checksums: res.Checksums, Payload: res.Payload,
+		Range: q.rng, Present: res.Bad, Zero: res.Bad, Checksums: res.Checksums, Payload: res.Payload,
 	})
 }
 

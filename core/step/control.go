@@ -36,6 +36,7 @@ const (
 	VolumeWaiting  // Volume, Text: requests wait; why, and for whom
 	VolumeFenced   // Volume, Text: another session took over; the device must be torn down
 	VolumeDetached // Volume: everything is durable and the configuration says so
+	VolumeDamaged  // Volume, Damage, Lost: blocks were not what had been written
 
 	// Between the body and the orchestrator.
 	VolumeUsed   // Volume, Uses: who uses it here from now on
@@ -60,5 +61,7 @@ type Control struct {
 	Force     bool
 	Lossless  bool
 	Text      string
-	Uses      *volume.Uses // not changed any more
+	Damage    []volume.Damage // what was repaired since the last report
+	Lost      int             // blocks that have no good copy
+	Uses      *volume.Uses    // not changed any more
 }

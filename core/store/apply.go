@@ -194,7 +194,7 @@ func (s *Store) applyPush(r *replica, rec *format.Record, a applied) {
 	}
 	s.remember(r, rec, l.number, a)
 	v := index.Version{LastSeq: rec.LastSeq, Batch: a.batch, At: a.at, Bad: a.bad}
-	if mask := rec.Apply & rec.Present; mask != 0 {
+	if mask := rec.Holds(); mask != 0 {
 		v.Kind, v.Mask, v.Slot = index.Data, mask, rec.Slot
 		if rec.Slot != 0 {
 			v.Kind, v.At = index.Mapped, s.slotAddress(rec.Slot)
@@ -203,8 +203,12 @@ func (s *Store) applyPush(r *replica, rec *format.Record, a applied) {
 	}
 	v.Slot, v.Bad = 0, 0
 	c := s.ensure(l, rec.Range.First.Chunk())
-	if mask := rec.Apply & rec.Zero; mask != 0 {
+	if mask := rec.Apply & rec.Zero &^ rec.Present; mask != 0 {
 		v.Kind, v.Mask = index.Zeroed, mask
+		s.index.Add(c, v, nil)
+	}
+	if mask := rec.Apply & rec.Lost(); mask != 0 {
+		v.Kind, v.Mask = index.Lost, mask
 		s.index.Add(c, v, nil)
 	}
 	if mask := rec.Apply &^ rec.Present &^ rec.Zero; mask != 0 {

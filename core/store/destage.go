@@ -286,12 +286,11 @@ func (s *Store) copies(j *job, d *format.Descriptor) (copies, keeps bool) {
 func (s *Store) writeHome(i int32, out *step.Effects) {
 	j := s.jobs.table[i]
 	h := &j.home
-	bad := s.mismatched(j)
-	if bad != 0 && s.readAgain(i, out) {
+	if s.inspect(j); j.bad != 0 && s.readAgain(i, out) {
 		return
 	}
 	for b := range j.sources {
-		if bad&(1<<b) != 0 {
+		if j.bad&(1<<b) != 0 {
 			out.Marks.Hit("store: journal data lost before it went home")
 			h.lost |= 1 << b
 			j.sources[b].kind = sourceBad
@@ -351,7 +350,7 @@ func (s *Store) finishHome(i int32, out *step.Effects) {
 			d.Set(b, format.Zero, 0)
 		case version.Kind == index.Cleared:
 			d.Set(b, format.Absent, 0)
-		case h.lost&(1<<b) != 0 || version.Bad&(1<<b) != 0:
+		case version.Kind == index.Lost || h.lost&(1<<b) != 0 || version.Bad&(1<<b) != 0:
 			d.Set(b, format.Bad, 0)
 		default:
 			d.Set(b, format.Present, s.index.Sum(version, b))

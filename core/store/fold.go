@@ -171,7 +171,7 @@ func (s *Store) copyFolded(i int32, need uint16, p *format.Descriptor, out *step
 	out.Marks.Hit("store: merge copies blocks")
 	j.fold.entry = s.ensure(j.layer, j.chunk)
 	s.occupy(j.fold.entry, j.layer)
-	j.again, j.failed, j.first, j.count = false, false, 0, block.PerChunk
+	j.first, j.count = 0, block.PerChunk
 	j.buffer = s.params.Pool.Get(block.PerChunk * s.blockSize)
 	for b := range j.sources {
 		j.sources[b] = source{kind: sourceSkip}
@@ -185,13 +185,12 @@ func (s *Store) copyFolded(i int32, need uint16, p *format.Descriptor, out *step
 // writeFolded verifies what was read and writes it to the upper tree's slot.
 func (s *Store) writeFolded(i int32, out *step.Effects) {
 	j := s.jobs.table[i]
-	bad := s.mismatched(j)
-	if bad != 0 && s.readAgain(i, out) {
+	if s.inspect(j); j.bad != 0 && s.readAgain(i, out) {
 		return
 	}
-	j.home.lost, j.home.writes = bad, 0
+	j.home.lost, j.home.writes = j.bad, 0
 	for b := range j.sources {
-		if bad&(1<<b) != 0 {
+		if j.bad&(1<<b) != 0 {
 			out.Marks.Hit("store: merge found corruption")
 			j.sources[b].kind = sourceBad
 		}

@@ -35,6 +35,7 @@ type ioSlot struct {
 	kind       ioKind
 	busy       bool
 	ref        int32
+	mask       uint16 // ioJob: the blocks of the job's chunk that it reads
 	pieces     []block.Buffer
 }
 
@@ -91,7 +92,7 @@ func (s *Store) onDiskDone(tag step.Tag, err step.DiskError, out *step.Effects) 
 	if !slot.busy || slot.generation != tag.Generation {
 		return // a late answer to an earlier use
 	}
-	kind, ref := slot.kind, slot.ref
+	kind, ref, mask := slot.kind, slot.ref, slot.mask
 	for i := range slot.pieces {
 		slot.pieces[i].Release()
 	}
@@ -101,11 +102,11 @@ func (s *Store) onDiskDone(tag step.Tag, err step.DiskError, out *step.Effects) 
 	if s.phase == phaseFailed || s.phase == phaseClosed {
 		return
 	}
-	s.complete(kind, ref, err, out)
+	s.complete(kind, ref, mask, err, out)
 }
 
 // complete hands the outcome of an operation to who waits for it.
-func (s *Store) complete(kind ioKind, ref int32, err step.DiskError, out *step.Effects) {
+func (s *Store) complete(kind ioKind, ref int32, mask uint16, err step.DiskError, out *step.Effects) {
 	if retrySync && err != step.DiskOK && (kind == ioSync || kind == ioCkptSync || kind == ioSuperSync) {
 		out.Marks.Hit("mutant: sync retry")
 		s.emit(s.begin(kind, ref), step.DiskSync, 0, out)
@@ -123,7 +124,7 @@ func (s *Store) complete(kind ioKind, ref int32, err step.DiskError, out *step.E
 	case ioSync:
 		s.onSynced(out)
 	case ioJob:
-		s.onJobRead(ref, err, out)
+		s.onJobRead(ref, mask, err, out)
 	case ioHome:
 		s.onHomeWritten(ref, out)
 	case ioLeaf:

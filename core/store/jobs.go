@@ -46,9 +46,10 @@ const triesMax = 8
 type job struct {
 	kind    jobKind
 	busy    bool
-	parity  uint8 // which count of readers it is in
-	failed  bool
-	again   bool // its blocks were read a second time
+	parity  uint8  // which count of readers it is in
+	failed  uint16 // blocks whose last read returned an error
+	bad     uint16 // of those that were read: they are not what was written
+	again   bool   // the bad ones were read a second time
 	tries   int
 	waiting int
 	handle  uint32
@@ -135,9 +136,11 @@ func (s *Store) resume(i int32, out *step.Effects) {
 }
 
 // onJobRead counts a job's reads and goes on when the last one is done.
-func (s *Store) onJobRead(i int32, err step.DiskError, out *step.Effects) {
+func (s *Store) onJobRead(i int32, mask uint16, err step.DiskError, out *step.Effects) {
 	j := s.jobs.table[i]
-	j.failed = j.failed || err != step.DiskOK
+	if err != step.DiskOK {
+		j.failed |= mask
+	}
 	if j.waiting--; j.waiting > 0 {
 		return
 	}
@@ -156,34 +159,38 @@ func (s *Store) onJobRead(i int32, err step.DiskError, out *step.Effects) {
 	}
 }
 
-// readSources reads all blocks of a job that are on the disk.
-func (s *Store) readSources(i int32, out *step.Effects) bool { return s.readBlocks(i, ^uint16(0), out) }
-
-// readBlocks emits the reads of those of a job's disk sources that are in mask
-// into its buffer, one for each run that is contiguous on the disk and in memory;
-// what is in memory still it copies. The buffer starts with block j.first. It
-// reports whether there was anything to read.
-func (s *Store) readBlocks(i int32, mask uint16, out *step.Effects) bool {
+// readSources emits the reads of a job's disk sources into its buffer, one for
+// each run that is contiguous on the disk and in memory; what is in memory still
+// it copies. The buffer starts with block j.first. It reports whether there was
+// anything to read.
+func (s *Store) readSources(i int32, out *step.Effects) bool {
 	j := s.jobs.table[i]
+	j.failed, j.bad, j.again = 0, 0, false
 	bs := s.blockSize
-	asked := func(b int) bool { return mask&(1<<b) != 0 && j.sources[b].kind == sourceDisk }
 	for b := 0; b < block.PerChunk; {
-		if !asked(b) || s.recent.copyTo(s.blockOf(j, b), j.sources[b].at) {
+		if j.sources[b].kind != sourceDisk || s.recent.copyTo(s.blockOf(j, b), j.sources[b].at) {
 			b++
 			continue
 		}
 		end := b + 1
-		for end < block.PerChunk && asked(end) && !s.recent.has(j.sources[end].at) &&
+		for end < block.PerChunk && j.sources[end].kind == sourceDisk && !s.recent.has(j.sources[end].at) &&
 			j.sources[end].at == j.sources[b].at+int64((end-b)*bs) {
 			end++
 		}
-		io := s.begin(ioJob, i)
-		s.piece(io, j.buffer.Slice((b-j.first)*bs, (end-j.first)*bs).Retain())
-		s.emit(io, step.DiskRead, j.sources[b].at, out)
-		j.waiting++
+		s.readBlocks(i, b, end, out)
 		b = end
 	}
 	return j.waiting > 0
+}
+
+// readBlocks emits the read of the blocks from first to end, which lie together.
+func (s *Store) readBlocks(i int32, first, end int, out *step.Effects) {
+	j, bs := s.jobs.table[i], s.blockSize
+	io := s.begin(ioJob, i)
+	s.ios[io].mask = uint16(1<<end - 1<<first)
+	s.piece(io, j.buffer.Slice((first-j.first)*bs, (end-j.first)*bs).Retain())
+	s.emit(io, step.DiskRead, j.sources[first].at, out)
+	j.waiting++
 }
 
 // blockOf returns the memory of block b of the chunk in the job's buffer.
@@ -258,54 +265,52 @@ func (s *Store) runRead(i int32, out *step.Effects) {
 // meanwhile: only if a fresh look finds it at the same place is it corrupt.
 func (s *Store) finishRead(i int32, out *step.Effects) {
 	j := s.jobs.table[i]
-	status, mismatch := message.OK, false
-	for b := j.first; b < j.first+j.count; b++ {
-		switch src := &j.sources[b]; src.kind {
-		case sourceNone, sourceZero:
-			clear(s.blockOf(j, b))
-		case sourceDisk:
-			mismatch = mismatch || block.ChecksumOf(s.blockOf(j, b)) != src.sum
-		case sourceBad:
-			status = message.Corrupt
-		case sourceSkip:
-		}
-	}
-	if mismatch && j.failed {
-		status = message.DiskFailed
-	}
-	if mismatch && unverified {
+	if s.inspect(j); unverified && j.bad != 0 {
 		out.Marks.Hit("mutant: unverified")
-		mismatch = false
+		j.bad = j.failed
 	}
-	if (mismatch || status == message.DiskFailed) && s.readAgain(i, out) {
+	if j.bad != 0 && s.readAgain(i, out) {
 		return
 	}
-	if !mismatch || status != message.OK {
-		s.answerRead(i, status)
-		return
-	}
-	if s.byHandle[j.handle] != nil && s.byNumber[j.top.number] != nil && j.tries < triesMax {
+	if j.bad&^j.failed != 0 && s.byHandle[j.handle] != nil && s.byNumber[j.top.number] != nil && j.tries < triesMax {
 		before := j.sources
 		if j.tries++; !s.locate(i, out) {
 			return // looked at again when its leaf is there
 		}
 		if j.sources != before {
 			out.Marks.Hit("store: read looked again")
-			j.again = false
 			if !s.readSources(i, out) {
 				s.finishRead(i, out)
 			}
 			return
 		}
 	}
-	out.Marks.Hit("store: read found corruption")
-	s.answerRead(i, message.Corrupt)
+	if j.bad&^j.failed != 0 {
+		out.Marks.Hit("store: read found corruption")
+	}
+	for b := j.first; b < j.first+j.count; b++ {
+		switch j.sources[b].kind {
+		case sourceNone, sourceZero:
+			clear(s.blockOf(j, b))
+		case sourceBad:
+			j.bad |= 1 << b
+		case sourceDisk, sourceSkip:
+		}
+	}
+	switch {
+	case j.bad == 0 || j.kind == jobPull: // who copies a chunk copies that a part of it is lost
+		s.answerRead(i, message.OK)
+	case j.bad == j.failed:
+		s.answerRead(i, message.DiskFailed)
+	default:
+		s.answerRead(i, message.Corrupt)
+	}
 }
 
 // answerRead reports a Read or Pull and ends its job.
 func (s *Store) answerRead(i int32, status message.Status) {
 	j := s.jobs.table[i]
-	res := Result{Kind: ReadDone, Status: status, Handle: Handle(j.handle), Token: j.token}
+	res := Result{Kind: ReadDone, Status: status, Handle: Handle(j.handle), Token: j.token, Bad: j.bad}
 	if j.kind == jobPull {
 		res.Kind, res.Content = PullDone, ChunkContent{Chunk: j.chunk, LastSeq: j.lastSeq}
 	}
@@ -317,13 +322,16 @@ func (s *Store) answerRead(i int32, status message.Status) {
 				res.Checksums[b-j.first] = src.sum
 				continue
 			}
-			switch src.kind {
-			case sourceDisk:
-				res.Content.Present |= 1 << b
+			switch bit := uint16(1) << b; {
+			case j.bad&bit != 0:
+				res.Content.Present |= bit
+				res.Content.Zero |= bit
+				clear(s.blockOf(j, b))
+			case src.kind == sourceDisk:
+				res.Content.Present |= bit
 				res.Content.Checksums[b] = src.sum
-			case sourceZero:
-				res.Content.Zero |= 1 << b
-			case sourceNone, sourceBad, sourceSkip:
+			case src.kind == sourceZero:
+				res.Content.Zero |= bit
 			}
 		}
 	} else {

@@ -129,7 +129,7 @@ func (s *Store) fromVersion(j *job, v *index.Version, mask uint16) {
 		switch {
 		case v.Kind == index.Zeroed:
 			*src = source{kind: sourceZero, sum: s.zeroSum}
-		case v.Bad&bit != 0:
+		case v.Kind == index.Lost || v.Bad&bit != 0:
 			*src = source{kind: sourceBad}
 		default:
 			*src = source{kind: sourceDisk, at: v.Place(b, s.blockSize), sum: s.index.Sum(v, b)}

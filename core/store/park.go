@@ -146,8 +146,7 @@ func (s *Store) writeParked(i int32, out *step.Effects) {
 	c := &s.ckpt
 	j := s.jobs.table[i]
 	p := &c.slots[j.park.number]
-	bad := s.mismatched(j)
-	if bad != 0 && s.readAgain(i, out) {
+	if s.inspect(j); j.bad != 0 && s.readAgain(i, out) {
 		return
 	}
 	b := 0
@@ -161,7 +160,7 @@ func (s *Store) writeParked(i int32, out *step.Effects) {
 			if v.Mask&(1<<bit) == 0 {
 				continue
 			}
-			if bad&(1<<b) != 0 {
+			if j.bad&(1<<b) != 0 {
 				out.Marks.Hit("store: journal data lost before it was parked")
 				v.Bad |= 1 << bit
 			}

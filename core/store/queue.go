@@ -362,7 +362,7 @@ func (s *Store) hasRoomAtHome(l *layer, c block.Chunk) bool {
 		mapped := false // its slot becomes the chunk's; what drops it drops everything newer too
 		for v := s.index.Chunk(i).Newest; v != index.None; v = s.index.Older(v) {
 			k := s.index.Version(v).Kind
-			if k == index.Zeroed || k == index.Cleared {
+			if k > index.Mapped {
 				return false
 			}
 			mapped = mapped || k == index.Mapped

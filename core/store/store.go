@@ -113,7 +113,7 @@ const (
 	Refused                  // Handle, Position, Status: an append that was taken found no room after all; nothing from it on counts
 	Durable                  // Handle, Position.Seq: every record up to it is covered by a completed sync
 	RecordDone               // Handle, Token: a Create, Delete, SetMeta, Reset or Truncate is durable
-	ReadDone                 // Handle, Token, Status, Checksums, Payload
+	ReadDone                 // Handle, Token, Status, Checksums, Payload; Bad if it is not OK
 	TailRecord               // Handle, Token, Record, Payload: one record of FetchTail, in order
 	TailDone                 // Handle, Token, Status
 	ChangesDone              // Handle, Token, Changes, Cursor, Position.Seq = stable
@@ -136,6 +136,7 @@ type Result struct {
 	Content   ChunkContent
 	Usage     Usage
 	Checksums block.Checksums // of ReadDone, one a block of its range
+	Bad       uint16          // bit i: block i of the chunk is damaged
 	Payload   block.Buffer
 	Text      string
 }
@@ -151,6 +152,9 @@ type ChunkContent struct {
 	Chunk     block.Chunk
 	LastSeq   block.Seq
 	Present   uint16 // bit i: block i has data
-	Zero      uint16 // bit i: block i was zeroed
+	Zero      uint16 // bit i: block i was zeroed; if Present says so too: it had data, which is lost
 	Checksums block.Checksums
 }
+
+// Bad returns the blocks whose data is lost.
+func (c *ChunkContent) Bad() uint16 { return c.Present & c.Zero }

@@ -1,8 +1,6 @@
 package store
 
 import (
-	"math/bits"
-
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/step"
@@ -52,7 +50,7 @@ func (s *Store) runTail(i int32, out *step.Effects) {
 				s.endTail(i, message.Gone)
 				return
 			}
-			j.tail.record, j.again, j.failed = m, false, false
+			j.tail.record = m
 			j.buffer = s.params.Pool.Get(int(rec.Range.Count) * s.blockSize)
 			if s.readSources(i, out) {
 				return
@@ -110,14 +108,14 @@ func (s *Store) versionOf(key index.Key, at block.Position) *index.Version {
 // finishTail verifies one record's data and reports it.
 func (s *Store) finishTail(i int32, out *step.Effects) {
 	j := s.jobs.table[i]
-	good := true
-	for b := j.first; b < j.first+j.count; b++ {
-		good = good && j.sources[b].kind == sourceDisk && block.ChecksumOf(s.blockOf(j, b)) == j.sources[b].sum
-	}
-	if !good && s.readAgain(i, out) {
+	if s.inspect(j); j.bad != 0 && s.readAgain(i, out) {
 		return
 	}
-	if !good {
+	lost := j.bad != 0
+	for b := j.first; b < j.first+j.count; b++ {
+		lost = lost || j.sources[b].kind == sourceBad
+	}
+	if lost {
 		j.buffer.Release()
 		s.endTail(i, message.Corrupt)
 		return
@@ -136,7 +134,7 @@ func (s *Store) endTail(i int32, status message.Status) {
 
 // Push replaces the blocks in apply of a chunk of one layer of h, 0 being its
 // head, by content that is stable at its source; blocks neither present nor zero
-// are cleared. The payload's reference is taken over if the answer is OK.
+// are cleared, those whose data is lost there are lost here too. The payload's reference is taken over if the answer is OK.
 // Result: PushDone. BehindSeq: that layer is not opened and stable here yet, or not done
 // with taking over one that was deleted.
 func (s *Store) Push(now step.Time, h Handle, id block.LayerID, apply uint16, content ChunkContent, payload block.Buffer, token uint64, out *step.Effects) message.Status {
@@ -149,9 +147,8 @@ func (s *Store) Push(now step.Time, h Handle, id block.LayerID, apply uint16, co
 	if l == nil || l.under != nil || r.snaps+r.resets > 0 || max(l.opened, l.sealed) > r.stable {
 		return message.BehindSeq
 	}
-	holds := apply & content.Present
-	if content.Present&content.Zero != 0 || !r.has(content.Chunk) ||
-		holds != 0 && payload.Len() != block.PerChunk*s.blockSize {
+	holds := apply & content.Present &^ content.Zero
+	if !r.has(content.Chunk) || holds != 0 && payload.Len() != block.PerChunk*s.blockSize {
 		return message.WrongState
 	}
 	rec := format.Record{
@@ -170,7 +167,7 @@ func (s *Store) Push(now step.Time, h Handle, id block.LayerID, apply uint16, co
 		rec.Sums[n] = sum
 		n++
 	}
-	if bits.OnesCount16(holds) == 0 {
+	if holds == 0 {
 		payload.Release()
 		s.enqueue(r, rec, block.Buffer{}, token)
 		r.shrinking++

@@ -21,6 +21,8 @@ const (
 	DiskBack       EventKind = "disk-back"
 	DiskAdded      EventKind = "disk-added"
 	DiskRemoved    EventKind = "disk-removed"
+	DataRepaired   EventKind = "data-repaired" // a disk did not give blocks as written: they were written anew from another copy
+	DataLost       EventKind = "data-lost"     // no copy in sync has blocks as they were written
 )
 
 // EventKinds returns all kinds, in the order above.
@@ -28,7 +30,7 @@ func EventKinds() []EventKind {
 	return []EventKind{
 		VolumeCreated, VolumeDeleted, VolumeAttached, VolumeReleased, VolumeDegraded, VolumeHealed,
 		NodeJoined, NodeSilent, NodeBack, NodeRemoved, DiskFailed, DiskBack,
-		DiskAdded, DiskRemoved,
+		DiskAdded, DiskRemoved, DataRepaired, DataLost,
 	}
 }
 

@@ -112,3 +112,12 @@ type DetachOptions struct {
 	Force   bool // at once: what was not flushed may be lost
 	Unmount bool // unmount it first; otherwise a mounted volume stays attached
 }
+
+// Damage is what a disk did not give as it had been written, and what became of it.
+type Damage struct {
+	Node     block.NodeID
+	Disk     block.DiskID
+	Source   block.NodeID // of the copy that was good
+	First    block.Block  // one of the blocks
+	Repaired int          // blocks that were written anew from another copy
+}

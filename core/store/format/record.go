@@ -75,7 +75,7 @@ type Record struct {
 	Slot     uint32
 	Apply    uint16 // of a Resync: the blocks it replaces
 	Present  uint16
-	Zero     uint16
+	Zero     uint16 // with Present: the data is lost
 	LastSeq  block.Seq
 	Sums     block.Checksums // of Write, Map and Resync: one for each block of Holds, in order
 	Replica  block.ReplicaID
@@ -110,11 +110,14 @@ func (r *Record) Holds() uint16 {
 	case Write, Map:
 		return uint16((uint32(1)<<r.Range.Count - 1) << r.Range.First.Offset())
 	case Resync:
-		return r.Apply & r.Present
+		return r.Apply & r.Present &^ r.Zero
 	default:
 		return 0
 	}
 }
+
+// Lost returns the blocks whose data the source of a Resync had lost.
+func (r *Record) Lost() uint16 { return r.Present & r.Zero }
 
 // DataBlocks returns how many blocks of data follow in the batch.
 func (r *Record) DataBlocks() int {
@@ -266,7 +269,7 @@ func (r *Record) bodySound() bool {
 	case Create:
 		return (r.From != 0) == (r.Layer != 0)
 	case Resync:
-		return r.Present&r.Zero == 0 && (r.Slot == 0 || r.Apply&r.Present == 0xffff)
+		return r.Slot == 0 || r.Holds() == 0xffff
 	default:
 		return true
 	}

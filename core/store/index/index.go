@@ -33,6 +33,7 @@ const (
 	Mapped              // as Data; the slot that holds it belongs to the version
 	Zeroed              // they read as zeroes
 	Cleared             // as if never written
+	Lost                // they cannot be read until they are written
 )
 
 // Version is what one record says about a chunk.

@@ -1,0 +1,95 @@
+package coordinator
+
+import (
+	"math/bits"
+	"time"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+const (
+	damageEvery = time.Second // between two reports of one session: a disk that dies has thousands
+	lostMax     = 4096        // chunks with blocks that no member has; more are not counted
+)
+
+// damage counts the blocks that members did not give as they had been written.
+type damage struct {
+	total     uint64                 // repaired since the session began
+	lost      map[block.Chunk]uint16 // blocks that no member in sync has and nobody has overwritten
+	lostCount int
+	due       []volume.Damage // to be told, one a disk
+	toldLost  int
+	toldAt    step.Time
+}
+
+// Damage returns how many blocks were written anew from another copy since the
+// session began, and how many have no good copy that are known of.
+func (c *Coordinator) Damage() (repaired uint64, lost int) { return c.damage.total, c.damage.lostCount }
+
+// repaired notes that a block was written anew.
+func (d *damage) repaired(o *op) {
+	d.total++
+	for i := range d.due {
+		if d.due[i].Disk == o.suspect.Disk {
+			d.due[i].Repaired++
+			return
+		}
+	}
+	d.due = append(d.due, volume.Damage{
+		Disk: o.suspect.Disk, Node: o.suspect.Node, Source: o.donor.Node, First: o.Range.First, Repaired: 1,
+	})
+}
+
+// lose notes that no member in sync can give a block.
+func (c *Coordinator) lose(r block.Range) {
+	d := &c.damage
+	chunk := r.First.Chunk()
+	if d.lost == nil {
+		d.lost = make(map[block.Chunk]uint16)
+	}
+	before, known := d.lost[chunk]
+	if !known && len(d.lost) >= lostMax {
+		return
+	}
+	d.lost[chunk] = before | maskOf(r)
+	d.lostCount += bits.OnesCount16(d.lost[chunk]) - bits.OnesCount16(before)
+}
+
+// overwritten notes that a range has content again.
+func (d *damage) overwritten(r block.Range) {
+	for chunk := r.First.Chunk(); len(d.lost) > 0 && chunk.First() < r.End(); chunk++ {
+		before, known := d.lost[chunk]
+		if !known {
+			continue
+		}
+		left := before &^ maskIn(chunk, r)
+		d.lostCount -= bits.OnesCount16(before) - bits.OnesCount16(left)
+		if d.lost[chunk] = left; left == 0 {
+			delete(d.lost, chunk)
+		}
+	}
+}
+
+// maskOf returns the blocks of its chunk that a range covers.
+func maskOf(r block.Range) uint16 { return maskIn(r.First.Chunk(), r) }
+
+// maskIn returns the blocks of a chunk that a range covers.
+func maskIn(chunk block.Chunk, r block.Range) uint16 {
+	first, end := max(chunk.First(), r.First), min((chunk+1).First(), r.End())
+	return uint16((uint32(1)<<(end-first) - 1) << first.Offset())
+}
+
+// tellDamage reports what was found since it last did.
+func (c *Coordinator) tellDamage(out *step.Effects) {
+	d := &c.damage
+	if len(d.due) == 0 && d.lostCount == d.toldLost || c.now.Sub(d.toldAt) < damageEvery && d.toldAt != 0 {
+		return
+	}
+	d.toldAt, d.toldLost = c.now, d.lostCount
+	out.Controls = append(out.Controls, step.Control{
+		Kind: step.VolumeDamaged, Volume: c.p.Volume, Session: c.session, Damage: d.due, Lost: d.lostCount,
+	})
+	d.due = nil // handed over
+}

@@ -1,0 +1,130 @@
+package sim
+
+import (
+	"testing"
+	"time"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/linearizability"
+)
+
+// rotBlocks damages blocks of the volume that went home on a node's disk.
+func (c *cluster) rotBlocks(node int, blocks ...block.Block) *cluster {
+	c.t.Helper()
+	d, data := c.w.bodies[node].drives[0], make([]byte, c.w.plan.BlockSize)
+	for _, b := range blocks {
+		found := false
+		for _, at := range c.w.homeBlocks(d) {
+			d.device.Peek(at, data)
+			if _, err := linearizability.Decode(data, c.v.id, b); err == nil {
+				d.device.Rot(at, 1)
+				found = true
+			}
+		}
+		if !found {
+			c.t.Fatalf("block %d is not at home", b)
+		}
+	}
+	d.damaged = true
+	return c
+}
+
+// holes returns the blocks that a node's disk could not give after a power loss.
+func (c *cluster) holes(node int) (bad []int) {
+	c.t.Helper()
+	for i := range c.v.config.Members {
+		m := &c.v.config.Members[i]
+		if m.Node != c.w.bodies[node].id {
+			continue
+		}
+		_, holes := c.w.readDisk(c.w.bodies[node].drives[0], m.Replica, c.v.plan.Blocks)
+		for b, hole := range holes {
+			if hole {
+				bad = append(bad, b)
+			}
+		}
+	}
+	return bad
+}
+
+// whole ends the test if a copy has a block that cannot be read.
+func (c *cluster) whole(node int) *cluster {
+	c.t.Helper()
+	if bad := c.holes(node); len(bad) > 0 {
+		c.t.Fatalf("blocks %v of the copy on node %d cannot be read", bad, node)
+	}
+	return c
+}
+
+// hit ends the test if a place in core was not reached.
+func (c *cluster) hit(mark step.Mark) *cluster {
+	c.t.Helper()
+	if c.w.marks.Counts[mark] == 0 {
+		c.t.Fatalf("%q was not reached", mark)
+	}
+	return c
+}
+
+// settled is a cluster whose volume has all of its blocks at home.
+func settled(t *testing.T, nodes int, copies ...int) *cluster {
+	t.Helper()
+	return newCluster(t, nodes, copies...).attach(copies[0], time.Second).write(0, 32).flush().run(40 * time.Second)
+}
+
+func TestRottenBlocksAreWrittenAnew(t *testing.T) {
+	c := settled(t, 3, 1, 2).rotBlocks(1, 3, 4, 9, 20)
+	if bad := c.holes(1); len(bad) != 4 {
+		t.Fatalf("blocks %v are damaged", bad)
+	}
+	c.read(0, 16).read(20, 1).run(time.Second).flush().hit("coordinator: block repaired").whole(1).read(0, 32).compare()
+}
+
+func TestBlocksRottenOnEitherCopyAreAllReadAndWrittenAnew(t *testing.T) {
+	c := settled(t, 3, 1, 2).rotBlocks(1, 3, 20).rotBlocks(2, 7, 8)
+	c.read(0, 16).hit("coordinator: read put together").read(16, 16).run(time.Second).flush().whole(1).whole(2).read(0, 32).compare()
+}
+
+func TestRepairNeverOverwritesANewerWrite(t *testing.T) {
+	for late := range 8 { // the write comes at every moment of the repair
+		c := settled(t, 3, 1, 2).rotBlocks(1, 3)
+		c.slow(1, 64).slow(2, 64)
+		read, _ := c.ask(step.ReadRequest, 0, 8)
+		c.run(time.Duration(late) * 2 * time.Millisecond)
+		write, _ := c.ask(step.WriteRequest, 2, 4)
+		c.within(10*time.Second, "both are answered", func() bool { return *read && *write })
+		c.slow(1, 1).slow(2, 1).run(time.Second).flush().whole(1).read(0, 32).compare()
+	}
+}
+
+func TestRepairOutlastsTheMemberThatFails(t *testing.T) {
+	c := settled(t, 4, 1, 2, 3).rotBlocks(1, 3)
+	c.slow(1, 64).slow(2, 64).slow(3, 64)
+	read, _ := c.ask(step.ReadRequest, 0, 8)
+	c.until(5*time.Second, "it is answered", func() bool { return *read })
+	c.kill(2).slow(1, 1).slow(3, 1).write(0, 2).up(2).becomes(2, volume.InSync, 40*time.Second)
+	c.read(0, 16).run(time.Second).flush().whole(1).whole(2).compare()
+}
+
+func TestBlockWithoutAGoodCopyStaysSoThroughAResync(t *testing.T) {
+	c := settled(t, 3, 1, 2).isolate(2, 8*time.Second).becomes(2, volume.Out, 5*time.Second)
+	c.rotBlocks(1, 3).write(16, 4).becomes(2, volume.InSync, 40*time.Second).run(time.Second).flush()
+	for _, node := range []int{1, 2} {
+		if bad := c.holes(node); len(bad) != 1 || bad[0] != 3 {
+			t.Errorf("node %d: blocks %v cannot be read, block 3 was lost", node, bad)
+		}
+	}
+	c.read(0, 3).read(4, 12).refuses(3, 1).write(0, 8).read(0, 16).run(40 * time.Second).flush().whole(1).whole(2).compare()
+}
+
+// refuses ends the test if a read is not answered with an error.
+func (c *cluster) refuses(first, count int) *cluster {
+	c.t.Helper()
+	ended, ok := c.ask(step.ReadRequest, first, count)
+	c.within(10*time.Second, "the read is answered", func() bool { return *ended })
+	if *ok {
+		c.t.Fatalf("[%d,+%d) was read", first, count)
+	}
+	return c
+}
