@@ -50,6 +50,8 @@ var mutants = []mutant{
 		"mutant: duplicate",
 		"the same, and frames of a connection that was replaced are not discarded: an old write lands on newer ones", "",
 	},
+	{[]string{"mutant_repair_unlocked"}, "mutant: repair unlocked", "a damaged block is written anew without the lock of its range: what was written meanwhile is overwritten", ""},
+	{[]string{"mutant_made_up"}, "mutant: made up", "a resync fills blocks that its source has lost with zeroes", ""},
 	{nil, "", "a window is dropped before it is durable", windowReplay},
 	{nil, "", "the cut of a snapshot is not atomic", snapshots},
 	{nil, "", "a merge frees a chunk that a snapshot shares", snapshots},
@@ -68,7 +70,6 @@ const (
 	windowReplay feature = "window replay (issue 6)"
 	snapshots    feature = "snapshots (issue 5)"
 	resizes      feature = "growing a volume (issue 6)"
-	readRepair   feature = "read repair (issue 5)"
 	acceptLoss   feature = "volume recover --accept-loss (issue 6)"
 	minWritable  feature = "minWritable (issue 6)"
 	moves        feature = "adding, moving and removing copies (issue 6)"
@@ -83,7 +84,6 @@ var signs = map[feature]string{
 	windowReplay: `window replay|unstable window|durableBase`,
 	snapshots:    `Op: +message\.OpSnap\b|case message\.Snapshot\b`, // the coordinator makes such records
 	resizes:      `message\.OpResize\b`,
-	readRepair:   `Kind: +message\.Repair\b|case message\.Repair\b`,
 	acceptLoss:   `(?i)acceptLoss`,
 	minWritable:  `\.MinWritable\b`,
 	moves:        `State = volume\.Leaving|MoveReplica|AddReplica`,
@@ -133,7 +133,10 @@ var corners = []row{
 		"TestRottenBlocksAreReadFromTheOtherCopy", "TestReadWaitsForTheGoodCopyThoughItIsLate",
 		"TestBlocksWithoutAGoodCopyAreRefusedAndNeverWrong", "TestCopyIsFilledFromTheOneThatCanBeRead", "TestReadThatGoesWrongOnceIsAnsweredByTheOnlyCopy",
 	}, ""},
-	{"a damaged block is written anew", nil, readRepair},
+	{"a damaged block is written anew", []string{
+		"TestRottenBlocksAreWrittenAnew", "TestBlocksRottenOnEitherCopyAreAllReadAndWrittenAnew", "TestRepairNeverOverwritesANewerWrite",
+		"TestRepairOutlastsTheMemberThatFails", "TestBlockWithoutAGoodCopyStaysSoThroughAResync",
+	}, ""},
 	{"a sync fails", []string{"TestFailedSyncIsNeverBelieved"}, ""},
 	{"a sync hangs", []string{"TestDiskThatHangsIsLeftBehind"}, ""},
 	{"disks are full", []string{"TestFullDiskRefusesWritesServesReadsAndComesBack"}, ""},

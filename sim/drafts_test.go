@@ -32,7 +32,7 @@ var drafts = []row{
 	{"a mount survives a takeover that lost something", nil, holder},
 	{"a write that is sent again lands on a newer one", []string{"TestLateFramesOfAHalfOpenConnectionAreDiscarded"}, ""},
 	{"a device sends a write again that lands on a newer one", nil, holder},
-	{"a block is written anew over a newer write", nil, readRepair},
+	{"a block is written anew over a newer write", []string{"TestRepairNeverOverwritesANewerWrite"}, ""},
 	{"a sync hangs", []string{"TestDiskThatHangsIsLeftBehind"}, ""},
 	{"a snapshot is collected while it is recorded", nil, snapshots},
 	{"a copy is freed by a node that does not know its configuration", []string{"TestCopyStaysWhileItsNodeKnowsNoConfiguration"}, ""},

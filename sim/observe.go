@@ -68,11 +68,12 @@ func (w *World) observe(s *shard, m *step.Send) {
 	}
 }
 
-// place notes where in the volume's stream a client's write stands.
+// place notes where in the volume's stream a client's write stands. What it wrote
+// may come once more behind that: in place of a copy that was damaged.
 func (w *World) place(id block.VolumeID, at block.Position, data []byte) {
 	v := w.volume(id)
 	q := v.writes[valueOf(data)]
-	if q != nil && q.at != at {
+	if q != nil && q.at == (block.Position{}) {
 		q.at = at
 		v.history.Place(q.op, at)
 	}

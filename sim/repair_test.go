@@ -86,15 +86,22 @@ func TestBlocksRottenOnEitherCopyAreAllReadAndWrittenAnew(t *testing.T) {
 	c.read(0, 16).hit("coordinator: read put together").read(16, 16).run(time.Second).flush().whole(1).whole(2).read(0, 32).compare()
 }
 
+// TestRepairNeverOverwritesANewerWrite has the write come at every moment of the
+// repair, event by event.
 func TestRepairNeverOverwritesANewerWrite(t *testing.T) {
-	for late := range 8 { // the write comes at every moment of the repair
+	repaired := 0
+	for events := range 40 {
 		c := settled(t, 3, 1, 2).rotBlocks(1, 3)
-		c.slow(1, 64).slow(2, 64)
-		read, _ := c.ask(step.ReadRequest, 0, 8)
-		c.run(time.Duration(late) * 2 * time.Millisecond)
-		write, _ := c.ask(step.WriteRequest, 2, 4)
-		c.within(10*time.Second, "both are answered", func() bool { return *read && *write })
-		c.slow(1, 1).slow(2, 1).run(time.Second).flush().whole(1).read(0, 32).compare()
+		read, _ := c.ask(step.ReadRequest, 3, 1)
+		c.until(time.Second, "the read is answered", func() bool { return *read })
+		for range events {
+			c.sound(c.w.one)
+		}
+		c.write(2, 4).read(0, 16).run(time.Second).flush().whole(1).read(0, 32).compare()
+		repaired += c.w.marks.Counts["coordinator: block repaired"]
+	}
+	if repaired < 4 {
+		t.Errorf("the write came after the beginning of a repair %d times", repaired)
 	}
 }
 

@@ -54,7 +54,8 @@
 // of a REPAIR. The payload of APPEND, TAIL, DATA, PUSH and PULLED is covered by
 // the checksums of its blocks instead, which are end to end from coordinator to
 // disk: those of Record for APPEND and TAIL, of Range for DATA, and of the
-// blocks in Present, each at its place in the chunk, for PUSH and PULLED. Other
+// blocks in Present, each at its place in the chunk, for PUSH and PULLED; blocks
+// in Zero too are lost and have none. Other
 // kinds have no payload. The Reader verifies all of it.
 //
 // # Handshake

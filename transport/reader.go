@@ -148,7 +148,7 @@ func checkBlocks(m *message.Message, blockSize int) error {
 		sums = &m.Record.Checksums
 	}
 	if m.Kind == message.Push || m.Kind == message.Pulled {
-		present = m.Present
+		present = m.Present &^ m.Bad()
 	}
 	data := m.Payload.Bytes()
 	for i := 0; i < len(data)/blockSize; i++ {

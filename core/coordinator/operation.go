@@ -91,6 +91,9 @@ func (t *opTable) release(i int32) {
 // waits before position limit of the queue. Two reads may pass each other.
 func (t *opTable) blocked(r *step.Request, limit int) bool {
 	for _, i := range t.active {
+		if repairUnlocked && t.slots[i].suspect != nil {
+			continue
+		}
 		if conflicts(&t.slots[i].Request, r) {
 			return true
 		}
@@ -161,7 +164,7 @@ func (c *Coordinator) startable(r *step.Request, limit int) bool {
 
 // startWaiting starts what need not wait any more, in order of arrival.
 func (c *Coordinator) startWaiting(out *step.Effects) {
-	c.beginRepairs()
+	c.beginRepairs(out)
 	if len(c.ops.waiting) == 0 || !c.Serving() {
 		return
 	}

@@ -58,15 +58,19 @@ func (c *Coordinator) wounded(m *member, chunk block.Chunk, blocks uint16) {
 
 // beginRepairs puts repairs in line with the requests of the device, block by
 // block: one that no member has must not keep its neighbours from being repaired.
-func (c *Coordinator) beginRepairs() {
+func (c *Coordinator) beginRepairs(out *step.Effects) {
 	r := &c.repairs
 	for len(r.wounds) > 0 && r.underWay < repairsMax && c.phase == serving {
 		w := &r.wounds[0]
 		at := bits.TrailingZeros16(w.blocks)
 		i := c.ops.add(&step.Request{Kind: step.WriteRequest, Range: block.Range{First: w.chunk.First() + block.Block(at), Count: 1}})
 		c.ops.slots[i].suspect = w.member
-		c.ops.waiting = append(c.ops.waiting, i)
-		r.underWay++
+		if r.underWay++; repairUnlocked {
+			out.Marks.Hit("mutant: repair unlocked")
+			c.start(i, out)
+		} else {
+			c.ops.waiting = append(c.ops.waiting, i)
+		}
 		if w.blocks &^= 1 << at; w.blocks == 0 {
 			r.wounds = slices.Delete(r.wounds, 0, 1)
 		}

@@ -40,3 +40,41 @@ func (s *Store) inspect(j *job) {
 		}
 	}
 }
+
+// verifySources finds out which of the blocks that a job read are bad, and reports
+// false if it must read once more. Data that does not match may have moved
+// meanwhile: only if a fresh look finds it at the same place is it corrupt.
+func (s *Store) verifySources(i int32, out *step.Effects) (done bool) {
+	j := s.jobs.table[i]
+	for {
+		if s.inspect(j); unverified && j.bad != 0 {
+			out.Marks.Hit("mutant: unverified")
+			j.bad = j.failed
+		}
+		if j.bad != 0 && s.readAgain(i, out) {
+			return false
+		}
+		if j.bad&^j.failed == 0 {
+			return true
+		}
+		before := j.sources
+		if j.tries++; s.serves(j) && j.tries <= triesMax {
+			if !s.locate(i, out) {
+				return false // looked at again when its leaf is there
+			}
+		}
+		if j.sources == before {
+			out.Marks.Hit("store: read found corruption")
+			return true
+		}
+		out.Marks.Hit("store: read looked again")
+		if s.readSources(i, out) {
+			return false
+		}
+	}
+}
+
+// serves reports whether what a job reads from is still there.
+func (s *Store) serves(j *job) bool {
+	return s.byNumber[j.top.number] != nil && (j.kind == jobScrub || s.byHandle[j.handle] != nil)
+}

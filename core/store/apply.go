@@ -76,7 +76,7 @@ func (s *Store) apply(rec *format.Record, a applied, out *step.Effects) {
 		s.applyMeta(r, Meta(rec.Meta), a)
 	case format.Resync:
 		if !a.replay || !r.cutOff && r.knows(rec, out) && s.claimSlot(rec, out) {
-			s.applyPush(r, rec, a)
+			s.applyPush(r, rec, a, out)
 		}
 	default: // Stable, Wrap: said all that they say
 	}
@@ -186,7 +186,7 @@ func maskIn(c block.Chunk, r block.Range) uint16 {
 }
 
 // applyPush takes over a chunk's content from the source of a resync.
-func (s *Store) applyPush(r *replica, rec *format.Record, a applied) {
+func (s *Store) applyPush(r *replica, rec *format.Record, a applied, out *step.Effects) {
 	l := r.find(rec.Layer)
 	invariant.That(l != nil, "a layer stays while something is on its way into it")
 	if !a.replay {
@@ -208,7 +208,10 @@ func (s *Store) applyPush(r *replica, rec *format.Record, a applied) {
 		s.index.Add(c, v, nil)
 	}
 	if mask := rec.Apply & rec.Lost(); mask != 0 {
-		v.Kind, v.Mask = index.Lost, mask
+		if v.Kind, v.Mask = index.Lost, mask; madeUp {
+			out.Marks.Hit("mutant: made up")
+			v.Kind = index.Zeroed
+		}
 		s.index.Add(c, v, nil)
 	}
 	if mask := rec.Apply &^ rec.Present &^ rec.Zero; mask != 0 {

@@ -36,6 +36,7 @@ const ckptWrites = 16
 type checkpoint struct {
 	phase    ckptPhase
 	wanted   bool
+	forced   bool // even if nothing changed: what is on the disk is not what was written
 	goal, by uint64
 	cut      mark
 	items    []parkItem
@@ -63,7 +64,7 @@ func (s *Store) driveCheckpoint(out *step.Effects) {
 	case ckptIdle:
 		if s.checkpointDue(out) && s.journal.barrier <= s.journal.accepted {
 			out.Marks.Hit("store: checkpoint")
-			c.wanted, c.phase = false, ckptSeal
+			c.wanted, c.forced, c.phase = false, false, ckptSeal
 			c.goal, c.by = s.journal.accepted, 0
 			s.driveCheckpoint(out)
 		}
@@ -89,7 +90,7 @@ func (s *Store) checkpointDue(out *step.Effects) bool {
 	used, length := j.used(), s.super.Journal.Length
 	pending := s.slots.Pending()
 	switch {
-	case s.ckpt.wanted && s.unfinished(), used >= length/2:
+	case s.ckpt.wanted && s.unfinished(), s.ckpt.forced, used >= length/2:
 		return true
 	case pending > 0 && s.slots.Free() < pending+s.need():
 		out.Marks.Hit("store: checkpoint for space")

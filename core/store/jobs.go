@@ -19,6 +19,7 @@ const (
 	jobReclaim
 	jobMeasure
 	jobFold // chunks move from one tree of a layer to the other
+	jobScrub
 )
 
 // sourceKind says where a block's content comes from.
@@ -72,6 +73,7 @@ type job struct {
 	list    listPlan
 	measure measurePlan
 	park    parkPlan
+	scrub   scrubPlan
 }
 
 // jobs is the table of jobs. Readers are counted by the parity of the moment
@@ -95,7 +97,7 @@ func (s *Store) newJob(kind jobKind, r *replica, token uint64) int32 {
 		i = int32(len(js.table) - 1)
 	}
 	j := js.table[i]
-	*j = job{kind: kind, busy: true, parity: js.parity, token: token, leaf: -1, list: j.list, park: j.park}
+	*j = job{kind: kind, busy: true, parity: js.parity, token: token, leaf: -1, list: j.list, park: j.park, scrub: j.scrub}
 	if r != nil {
 		j.handle = r.handle
 	}
@@ -131,6 +133,8 @@ func (s *Store) resume(i int32, out *step.Effects) {
 		s.runMeasure(i, out)
 	case jobFold:
 		s.runFold(i, out)
+	case jobScrub:
+		s.runScrub(i, out)
 	case jobTail, jobPark: // need no leaf
 	}
 }
@@ -155,6 +159,8 @@ func (s *Store) onJobRead(i int32, mask uint16, err step.DiskError, out *step.Ef
 		s.writeParked(i, out)
 	case jobFold:
 		s.writeFolded(i, out)
+	case jobScrub:
+		s.onScrubRead(i, out)
 	case jobList, jobReclaim, jobMeasure:
 	}
 }
@@ -261,32 +267,11 @@ func (s *Store) runRead(i int32, out *step.Effects) {
 	}
 }
 
-// finishRead verifies what was read. Data that does not match may have moved
-// meanwhile: only if a fresh look finds it at the same place is it corrupt.
+// finishRead verifies what was read, and answers.
 func (s *Store) finishRead(i int32, out *step.Effects) {
 	j := s.jobs.table[i]
-	if s.inspect(j); unverified && j.bad != 0 {
-		out.Marks.Hit("mutant: unverified")
-		j.bad = j.failed
-	}
-	if j.bad != 0 && s.readAgain(i, out) {
+	if !s.verifySources(i, out) {
 		return
-	}
-	if j.bad&^j.failed != 0 && s.byHandle[j.handle] != nil && s.byNumber[j.top.number] != nil && j.tries < triesMax {
-		before := j.sources
-		if j.tries++; !s.locate(i, out) {
-			return // looked at again when its leaf is there
-		}
-		if j.sources != before {
-			out.Marks.Hit("store: read looked again")
-			if !s.readSources(i, out) {
-				s.finishRead(i, out)
-			}
-			return
-		}
-	}
-	if j.bad&^j.failed != 0 {
-		out.Marks.Hit("store: read found corruption")
 	}
 	for b := j.first; b < j.first+j.count; b++ {
 		switch j.sources[b].kind {

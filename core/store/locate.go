@@ -9,23 +9,23 @@ import (
 
 // locate fills in a job's sources, layer by layer downwards: what is not at
 // home yet, then what is; blocks that a layer has not are its parent's. A pull
-// asks one layer only. It reports false if a leaf must be read before, and goes
+// and a scrub ask one layer only. It reports false if a leaf must be read before, and goes
 // on where it was when it is called again; if a merge moved the chunk meanwhile,
 // it begins anew.
 func (s *Store) locate(i int32, out *step.Effects) bool {
 	j := s.jobs.table[i]
-	if j.layer == nil || j.moved || j.kind == jobPull { // a pull is of one moment
+	if j.layer == nil || j.moved || j.single() { // that is of one moment
 		s.beginLooking(j)
 	}
 	for {
 		hidden := s.fromIndex(j)
-		if j.want&^hidden != 0 || j.kind == jobPull {
+		if j.want&^hidden != 0 || j.single() {
 			ready := s.fromHome(i, hidden, out)
 			if !ready {
 				return false
 			}
 		}
-		if j.want == 0 || j.kind == jobPull || j.layer.parent == nil {
+		if j.want == 0 || j.single() || j.layer.parent == nil {
 			break
 		}
 		j.layer = j.layer.parent
@@ -38,6 +38,9 @@ func (s *Store) locate(i int32, out *step.Effects) bool {
 	j.layer = nil
 	return true
 }
+
+// single reports whether a job is about one layer and not those below it.
+func (j *job) single() bool { return j.kind == jobPull || j.kind == jobScrub }
 
 func (s *Store) beginLooking(j *job) {
 	j.layer, j.moved, j.lastSeq = j.top, false, 0

@@ -161,7 +161,7 @@ func (s *Store) unite(l *layer, out *step.Effects) {
 // not any more.
 func (s *Store) lookAgain(which func(*job) bool) {
 	for _, j := range s.jobs.table {
-		if j.busy && (j.kind == jobRead || j.kind == jobPull) && which(j) {
+		if j.busy && (j.kind == jobRead || j.single()) && which(j) {
 			j.moved = true
 		}
 	}

@@ -120,6 +120,8 @@ const (
 	PullDone                 // Handle, Token, Status, Chunk content
 	PushDone                 // Handle, Token, Status: the push is accepted
 	MeasureDone              // Handle, Token, Status, Usage
+	Rotten                   // Handle, Layer, Content.Chunk, Bad: what a scrub found lost
+	ScrubDone                // Token, Status, Scrub, Bytes
 )
 
 // Result is one thing the store's caller waits for. Payload is one reference
@@ -137,6 +139,9 @@ type Result struct {
 	Usage     Usage
 	Checksums block.Checksums // of ReadDone, one a block of its range
 	Bad       uint16          // bit i: block i of the chunk is damaged
+	Layer     block.LayerID
+	Scrub     ScrubCursor
+	Bytes     int64
 	Payload   block.Buffer
 	Text      string
 }

@@ -169,6 +169,9 @@ func (s *Slots) Dirty(group int) bool {
 	return d
 }
 
+// Touch makes a group one that changed.
+func (s *Slots) Touch(group int) { s.dirty[group] = true }
+
 // Loaded takes over the rooted bits that recovery filled in. It reports false
 // if one is beyond the end.
 func (s *Slots) Loaded() bool {

@@ -1,0 +1,223 @@
+package store
+
+import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store/format"
+	"github.com/lagan-storage/lagan/core/store/index"
+)
+
+// A scrub reads everything that is on the disk, so that what has rotted is found
+// while another copy is whole:
+//
+//	layers ─▶ maps ─▶ journal ─▶ superblocks ─▶ done
+//
+// Of each layer every chunk is read, at home or in the journal, and the pages of
+// descriptors. What is lost of a chunk is reported; who asked for the scrub sees
+// to it. Metadata is in memory too, or it is lost for good: what has rotted on the
+// disk the next checkpoint writes anew.
+//
+// It is asked for turn by turn: how fast it goes is the caller's business, and a
+// cursor is all that it takes to go on after a restart.
+
+// ScrubStage is a part of a scrub. The values are kept by callers.
+type ScrubStage uint8
+
+// The stages, in order.
+const (
+	ScrubLayers ScrubStage = iota
+	ScrubMaps
+	ScrubJournal
+	ScrubSuperblocks
+	ScrubOver
+)
+
+// ScrubCursor is how far a scrub is. The zero value is its beginning.
+type ScrubCursor struct {
+	Stage ScrubStage `json:"stage"`
+	Layer uint32     `json:"layer,omitempty"` // number of the layer
+	At    uint64     `json:"at,omitempty"`    // chunk of the layer, page, or position in the journal
+}
+
+// scrubPlan is how far a turn of a scrub is.
+type scrubPlan struct {
+	at      ScrubCursor
+	most    int64 // bytes that the turn may read, about
+	read    int64
+	layer   *layer // whose chunk at the cursor is being read
+	trees   uint8  // how many trees' pages of the present leaf were looked at
+	reading bool   // a page is, into the job's buffer
+	again   bool   // for the second time
+	size    int
+	page    pageCheck
+	pages   []pageCheck // of the maps, to be looked at in this turn
+}
+
+// pageCheck is a page of metadata and what must be in it.
+type pageCheck struct {
+	kind  format.PageKind
+	child format.Child
+	index uint64
+	tree  *tree // of a leaf
+}
+
+// Scrub reads what comes behind a cursor, at least a chunk or a page and most
+// bytes, about. Results: Rotten for every chunk of which something is lost, and
+// ScrubDone with where the next turn begins.
+func (s *Store) Scrub(now step.Time, at ScrubCursor, most int64, token uint64, out *step.Effects) {
+	s.now = max(s.now, now)
+	if s.phase != phaseOpen {
+		s.result(Result{Kind: ScrubDone, Status: failedStatus, Token: token, Scrub: at})
+		return
+	}
+	i := s.newJob(jobScrub, nil, token)
+	j := s.jobs.table[i]
+	j.scrub = scrubPlan{at: at, most: most, pages: j.scrub.pages[:0]}
+	j.buffer = s.params.Pool.Get(max(int(s.slotSize), format.HeaderPagesMax*format.PageSize))
+	s.runScrub(i, out)
+}
+
+// runScrub goes on until something must be read first, or the turn is over.
+func (s *Store) runScrub(i int32, out *step.Effects) {
+	j := s.jobs.table[i]
+	for j.scrub.read < j.scrub.most {
+		ready := true
+		switch j.scrub.at.Stage {
+		case ScrubLayers:
+			ready = s.scrubLayer(i, out)
+		case ScrubMaps:
+			ready = s.scrubMaps(i, out)
+		case ScrubJournal:
+			ready = s.scrubJournal(i, out)
+		case ScrubSuperblocks:
+			ready = s.scrubSuperblock(i, out)
+		case ScrubOver:
+			j.scrub.most = 0
+		}
+		if !ready {
+			return
+		}
+	}
+	s.result(Result{Kind: ScrubDone, Token: j.token, Scrub: j.scrub.at, Bytes: j.scrub.read})
+	j.buffer.Release()
+	s.endJob(i)
+}
+
+// onScrubRead takes what a turn has read.
+func (s *Store) onScrubRead(i int32, out *step.Effects) {
+	p := &s.jobs.table[i].scrub
+	if p.reading && !s.checkPage(i, out) || !p.reading && p.layer != nil && !s.checkChunk(i, out) {
+		return
+	}
+	p.reading, p.again = false, false
+	s.runScrub(i, out)
+}
+
+// scrubLayer looks at the next chunk of a layer, or goes to the next layer. It
+// reports false if something must be read first.
+func (s *Store) scrubLayer(i int32, out *step.Effects) (ready bool) {
+	p := &s.jobs.table[i].scrub
+	if p.layer != nil { // its leaf was read
+		return s.scrubChunk(i, out)
+	}
+	l := s.layerFrom(p.at.Layer)
+	switch {
+	case l == nil:
+		p.at = ScrubCursor{Stage: ScrubMaps}
+		return true
+	case l.number != p.at.Layer:
+		p.at, p.trees = ScrubCursor{Layer: l.number}, 0
+	}
+	leaf, some := s.scrubLeaf(l, p.at.At/format.LeafChunks)
+	if !some {
+		p.at, p.trees = ScrubCursor{Layer: l.number + 1}, 0
+		return true
+	}
+	if p.at.At < leaf*format.LeafChunks {
+		p.at.At, p.trees = leaf*format.LeafChunks, 0
+	}
+	if trees := [...]*tree{l.tree, l.under}; p.at.At%format.LeafChunks == 0 && int(p.trees) < len(trees) {
+		p.trees++
+		return !s.scrubLeafPage(i, trees[p.trees-1], leaf, out)
+	}
+	j := s.jobs.table[i]
+	p.layer, j.top, j.tries = l, l, 0
+	j.chunk, j.first, j.count = block.Chunk(p.at.At), 0, block.PerChunk
+	return s.scrubChunk(i, out)
+}
+
+// layerFrom returns the first layer from a number on.
+func (s *Store) layerFrom(number uint32) *layer {
+	for _, l := range s.layers { // numbers rise
+		if l.number >= number {
+			return l
+		}
+	}
+	return nil
+}
+
+// scrubLeaf returns the first leaf from from on of which l has anything.
+func (s *Store) scrubLeaf(l *layer, from uint64) (leaf uint64, some bool) {
+	least := func(n uint64, ok bool) {
+		if ok && (!some || n < leaf) {
+			leaf, some = n, true
+		}
+	}
+	least(s.leafOf(l.tree, from))
+	if l.under != nil {
+		least(s.leafOf(l.under, from))
+	}
+	for c := s.index.First(l.number); l.pending > 0 && c != index.None; c = s.index.Next(c) {
+		n := uint64(s.index.Chunk(c).Key.Chunk) / format.LeafChunks
+		least(n, n >= from)
+	}
+	return leaf, some
+}
+
+// scrubChunk reads what a layer has of the chunk at the cursor.
+func (s *Store) scrubChunk(i int32, out *step.Effects) (ready bool) {
+	if p := &s.jobs.table[i].scrub; s.byNumber[p.layer.number] == nil {
+		p.layer = nil
+		return true
+	}
+	return s.locate(i, out) && !s.readSources(i, out) && s.checkChunk(i, out)
+}
+
+// checkChunk verifies a chunk as a read does, and reports what is lost of it. It
+// reports false if something is read once more.
+func (s *Store) checkChunk(i int32, out *step.Effects) (ready bool) {
+	j := s.jobs.table[i]
+	p := &j.scrub
+	if !s.verifySources(i, out) {
+		return false
+	}
+	for b := range j.sources {
+		switch j.sources[b].kind {
+		case sourceBad:
+			j.bad |= 1 << b
+		case sourceDisk:
+			p.read += int64(s.blockSize)
+		case sourceNone, sourceZero, sourceSkip:
+		}
+	}
+	if r := s.readerOf(p.layer); j.bad != 0 && r != nil {
+		out.Marks.Hit("store: scrub found lost blocks")
+		s.result(Result{Kind: Rotten, Handle: Handle(r.handle), Layer: p.layer.id, Content: ChunkContent{Chunk: j.chunk}, Bad: j.bad})
+	}
+	p.at.At++
+	p.layer, p.trees = nil, 0
+	return true
+}
+
+// readerOf returns a replica that reads through l; nil if l is not there any more.
+func (s *Store) readerOf(l *layer) *replica {
+	if s.byNumber[l.number] != l || l.doomed && l.owner == nil {
+		return nil
+	}
+	for _, r := range s.replicas {
+		if !r.gone && r.sees(l) {
+			return r
+		}
+	}
+	return nil
+}
