@@ -58,6 +58,7 @@ const (
 	LateLease                 // leases that run out are kept for For longer, or until everything heals
 	HalfOpen                  // what Node sends over one of its connections is held up for For; it gives up, and nobody tells the other end
 	JoinNode                  // Node, which was not there, joins; after For a volume by Pick may move to it
+	StartScrub                // all that is on Node's disk is read
 	FaultCount
 )
 
@@ -69,7 +70,7 @@ func (k FaultKind) String() string {
 		"hand over", "creation twice", "deletion under attachment", "failing read", "misdirected read", "bit rot", "unreadable sector",
 		"reset under a stall", "misdirected write", "lost write", "rot of the journal", "unreadable journal", "rot of a page", "unreadable page",
 		"harmed superblocks", "late lease end",
-		"half-open connection", "join",
+		"half-open connection", "join", "scrub",
 	}[k]
 }
 
@@ -103,17 +104,18 @@ func family(p Profile) []FaultKind {
 	leases := []FaultKind{LateLease}
 	deep := []FaultKind{MisdirectWrite, LoseWrite, RotJournal, SpoilJournal, RotPage, SpoilPage, HarmSuperblocks}
 	halves := []FaultKind{HalfOpen}
+	scrubs := []FaultKind{StartScrub}
 	switch p {
 	case Quiet:
 		return nil
 	case NetworkOnly:
 		return slices.Concat(network, operations, later, halves)
 	case DiskOnly:
-		return slices.Concat(disks, operations, later, damage, deep)
+		return slices.Concat(disks, operations, later, damage, deep, scrubs)
 	case MetadataOnly:
 		return slices.Concat(stores, operations, later, races, leases)
 	case Swarm:
-		return slices.Concat(network, disks, stores, operations, processes, later, races, damage, deep, leases, halves)
+		return slices.Concat(network, disks, stores, operations, processes, later, races, damage, deep, leases, halves, scrubs)
 	}
 	return nil
 }

@@ -141,6 +141,12 @@ func (w *World) readerAsks(c *client, kind step.RequestKind, r block.Range, open
 	q := c.request(kind, false, r)
 	q.reader = func(ok bool) {
 		*open--
+		if !ok && kind == step.ReadRequest && r.Count > 1 { // which of them is it?
+			for b := r.First; b < r.End(); b++ {
+				w.readerAsks(c, kind, block.Range{First: b, Count: 1}, open)
+			}
+			return
+		}
 		if !ok && kind == step.ReadRequest {
 			c.volume.missed(r)
 		}
@@ -157,7 +163,8 @@ func (v *volumeState) keepImage(q *request, data []byte) {
 }
 
 // compareMembers looks at the disks themselves: every copy in sync holds what
-// clients read, byte for byte, also after losing power now (I1, I10).
+// clients read, byte for byte, also after losing power now (I1, I10), and lacks
+// nothing of it (I16).
 func (w *World) compareMembers() {
 	for _, v := range w.volumes {
 		if v.lost() {
@@ -173,6 +180,9 @@ func (w *World) compareMembers() {
 			if image == nil {
 				continue // an unsound disk that does not tell any more
 			}
+			if n := v.gap(holes); n >= 0 {
+				w.fail("I16", "block %d of %s cannot be read on %s after all disks were scrubbed, and clients read it", n, v.name, b.name)
+			}
 			n := w.differ(image, v.image, func(n int) bool { return holes[n] || v.unread != nil && v.unread[n] })
 			if n < 0 {
 				continue
@@ -181,6 +191,16 @@ func (w *World) compareMembers() {
 				w.blockText(image, n), w.blockText(v.image, n))
 		}
 	}
+}
+
+// gap returns the first of a copy's holes that clients read all the same, or -1.
+func (v *volumeState) gap(holes []bool) int {
+	for n, hole := range holes {
+		if hole && (v.unread == nil || !v.unread[n]) {
+			return n
+		}
+	}
+	return -1
 }
 
 // differ returns the first block that two images do not agree on, or -1.

@@ -19,7 +19,7 @@ func kindText(k message.Kind) string {
 		message.FetchTail: "FETCHTAIL", message.Truncate: "TRUNCATE", message.ListChanged: "LISTCHANGED", message.Pull: "PULL", message.Push: "PUSH",
 		message.ResyncBegin: "RESYNCBEGIN", message.ResyncLive: "RESYNCLIVE", message.ResyncEnd: "RESYNCEND", message.Promise: "PROMISE",
 		message.Ack: "ACK", message.Data: "DATA", message.Granted: "GRANTED", message.Tail: "TAIL", message.Done: "DONE", message.Changed: "CHANGED",
-		message.Pulled: "PULLED", message.Fenced: "FENCED", message.Unprepared: "UNPREPARED",
+		message.Pulled: "PULLED", message.Fenced: "FENCED", message.Unprepared: "UNPREPARED", message.Rotten: "ROTTEN",
 	}[k]
 }
 
@@ -37,7 +37,7 @@ func controlName(k step.ControlKind) string {
 		step.DiskSpace: "disk space", step.DiskAiling: "disk ailing", step.MakeReplica: "make replica", step.FreeReplica: "free replica", step.ConfigChanged: "config changed",
 		step.StartCoordinator: "start coordinator", step.StopCoordinator: "stop coordinator", step.VolumeServing: "volume serving",
 		step.VolumeWaiting: "volume waiting", step.VolumeFenced: "volume fenced", step.VolumeDetached: "volume detached",
-		step.VolumeDamaged: "volume damaged",
+		step.VolumeDamaged: "volume damaged", step.DiskScrubbed: "disk scrubbed", step.ScrubDisk: "scrub disk",
 		step.VolumeUsed:    "volume used", step.VolumeWanted: "volume wanted",
 		step.NodesRemoved: "nodes removed", step.NodeEnded: "node ended", step.SnapshotsChanged: "snapshots changed",
 	}[k]

@@ -60,6 +60,7 @@ func Run(p *Plan, o Options) (r *Report) {
 	w.freeSpace()
 	w.recoverAll()
 	w.useSpace()
+	w.scrubAll()
 	w.readBack()
 	w.compareMembers()
 	w.checkDisks()

@@ -55,6 +55,8 @@ func (w *World) strike(f *Fault) {
 		w.strikeDeep(f, b)
 	case JoinNode:
 		w.join(f, b)
+	case StartScrub:
+		w.scrub(f, b)
 	case FaultNone, FaultCount:
 	}
 }
@@ -280,6 +282,7 @@ func (w *World) insertDisk(b *body, slot int) {
 		Memory: &w.memory.disks,
 	})
 	d.taint, d.old, d.restored, d.damaged, d.misread = 0, oldImage{}, false, false, disk.None
+	d.scrub = nil
 	d.unsound, d.refused, d.hides, d.miswrite, d.expected = false, false, false, disk.None, nil
 	w.makers.format(w, d)
 }

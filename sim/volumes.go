@@ -337,8 +337,11 @@ func (w *World) hear(s *shard, c *step.Control) {
 	}
 	w.shootControl(s, c)
 	switch c.Kind {
+	case step.DiskScrubbed:
+		s.body.drives[s.disk].scrub = c.Scrub
 	case step.DiskReady:
 		s.ready = true
+		s.body.goOnScrubbing(s.disk)
 		w.reopened(s)
 	case step.DiskUnusable:
 		s.body.expect(s.disk)

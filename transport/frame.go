@@ -68,7 +68,7 @@ func payloadOf(k message.Kind) coverage {
 	case message.KindInvalid, message.Prepare, message.Sync, message.Read, message.Grant, message.FetchTail,
 		message.Truncate, message.ListChanged, message.Pull, message.ResyncBegin, message.ResyncLive,
 		message.ResyncEnd, message.Snapshot, message.Checksum, message.Promise, message.Ack, message.Granted,
-		message.Done, message.Changed, message.Fenced, message.Unprepared, message.KindCount:
+		message.Done, message.Changed, message.Fenced, message.Unprepared, message.Rotten, message.KindCount:
 	}
 	return noPayload
 }

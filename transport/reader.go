@@ -131,7 +131,7 @@ func checkLengths(m *message.Message, length, blockSize int) error {
 	case message.KindInvalid, message.Prepare, message.Sync, message.Read, message.Grant, message.FetchTail,
 		message.Truncate, message.ListChanged, message.Pull, message.ResyncBegin, message.ResyncLive,
 		message.ResyncEnd, message.Snapshot, message.Checksum, message.Repair, message.Promise, message.Ack,
-		message.Granted, message.Done, message.Changed, message.Fenced, message.Unprepared, message.KindCount:
+		message.Granted, message.Done, message.Changed, message.Fenced, message.Unprepared, message.Rotten, message.KindCount:
 		return nil
 	}
 	if length != want {

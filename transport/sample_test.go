@@ -19,7 +19,7 @@ var kindName = [message.KindCount]string{
 	message.Snapshot: "snapshot", message.Checksum: "checksum", message.Repair: "repair",
 	message.Promise: "promise", message.Ack: "ack", message.Data: "data", message.Granted: "granted",
 	message.Tail: "tail", message.Done: "done", message.Changed: "changed", message.Pulled: "pulled",
-	message.Fenced: "fenced", message.Unprepared: "unprepared",
+	message.Fenced: "fenced", message.Unprepared: "unprepared", message.Rotten: "rotten",
 }
 
 // pattern returns length bytes that differ from place to place.

@@ -209,6 +209,7 @@ func (c *Coordinator) onControl(control *step.Control, out *step.Effects) {
 		c.gone = control.Nodes
 		c.reconfigure(out)
 	case step.ControlInvalid, step.DiskReady, step.DiskUnusable, step.ReplicaMade, step.ReplicaFreed, step.DiskSpace, step.DiskAiling,
+		step.DiskScrubbed, step.ScrubDisk,
 		step.MakeReplica, step.FreeReplica, step.StartCoordinator, step.VolumeServing,
 		step.VolumeWaiting, step.VolumeDamaged, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.VolumeWanted, step.NodeEnded, step.SnapshotsChanged:
 		// not for coordinators

@@ -126,6 +126,9 @@ func (c *Coordinator) onMessage(conn step.Conn, msg *message.Message, out *step.
 		c.onPulled(m, msg, out)
 	case message.Fenced:
 		c.onFenced(m, msg, out)
+	case message.Rotten:
+		c.wounded(m, msg.Chunk, msg.Bad())
+		c.startWaiting(out)
 	default: // Unprepared, or a peer that speaks out of turn
 		msg.Payload.Release()
 		c.hangUp(m, out)

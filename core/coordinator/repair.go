@@ -42,7 +42,7 @@ type repairs struct {
 // wounded notes that m cannot give blocks of a chunk.
 func (c *Coordinator) wounded(m *member, chunk block.Chunk, blocks uint16) {
 	r := &c.repairs
-	if blocks == 0 || c.phase != serving {
+	if blocks == 0 || c.phase > serving || uint64(chunk.First()) >= c.config.Blocks {
 		return
 	}
 	for i := range r.wounds {

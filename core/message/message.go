@@ -60,6 +60,7 @@ const (
 	Pulled     // answers Pull: Request, Chunk, LastSeq, Present, Zero, Checksums, Payload
 	Fenced     // Era = promised: the sender has been replaced
 	Unprepared // no PREPARE was answered on this connection
+	Rotten     // unasked: Chunk, Present and Zero: blocks that a scrub found lost
 	KindCount  // how many kinds there are, not a kind
 )
 

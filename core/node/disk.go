@@ -27,6 +27,7 @@ const (
 	diskOwner  = 2
 	spaceSlot  = 0
 	reopenSlot = 1
+	scrubSlot  = 2
 )
 
 // Disk is the shard of one disk: its store, its replicas, and the connections
@@ -56,6 +57,7 @@ type Disk struct {
 	freeing  map[uint64]*replica.Replica // tokens of Delete
 	tokens   uint64
 	reported int64 // free bytes as last reported
+	scrub    scrub
 
 	// Opened, if set, is called with the disk's identity as soon as the store
 	// is open, within Step: before anybody is told that the disk is ready.
@@ -140,6 +142,9 @@ func (d *Disk) onTimer(now step.Time, ev *step.Event, out *step.Effects) {
 	case ev.Tag.Owner != diskOwner || ev.Tag.Generation != d.epoch:
 	case ev.Tag.Slot == reopenSlot:
 		d.reopen(now, out)
+	case ev.Tag.Slot == scrubSlot:
+		d.scrub.asked = false
+		d.scrubNext(now, out)
 	case ev.Tag.Slot == spaceSlot:
 		out.After(now, spaceEvery, step.Tag{Owner: diskOwner, Slot: spaceSlot, Generation: d.epoch})
 		if capacity, free := d.store.Space(); free != d.reported {
@@ -204,6 +209,13 @@ func (d *Disk) onResult(now step.Time, res *store.Result, out *step.Effects) {
 		d.onOpened(now, out)
 	case store.Failed:
 		d.onFailed(now, res, out)
+	case store.Rotten:
+		d.scrub.Lost++
+		if r := d.handles[res.Handle]; r != nil {
+			r.Result(now, res, out)
+		}
+	case store.ScrubDone:
+		d.onScrubDone(now, res, out)
 	case store.RecordDone:
 		if d.onRecordDone(now, res, out) {
 			return
@@ -240,6 +252,8 @@ func (d *Disk) onOpened(now step.Time, out *step.Effects) {
 		d.tell(step.Control{Kind: step.ReplicaMade, Replica: id, Volume: d.replicas[id].Volume()}, out)
 	}
 	out.After(now, spaceEvery, step.Tag{Owner: diskOwner, Slot: spaceSlot, Generation: d.epoch})
+	d.scrub.asked = false
+	d.scrubNext(now, out)
 }
 
 // adopt makes the replica of info: a new life, hence a new incarnation.
@@ -301,6 +315,10 @@ func (d *Disk) onMessage(now step.Time, ev *step.Event, out *step.Effects) {
 }
 
 func (d *Disk) onControl(now step.Time, c *step.Control, out *step.Effects) {
+	if c.Kind == step.ScrubDisk {
+		d.onScrubDisk(now, c.Scrub, out)
+		return
+	}
 	if !d.open {
 		return // DiskReady makes the orchestrator ask again
 	}

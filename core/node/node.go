@@ -55,7 +55,7 @@ func Targets(c *step.Control) []Target {
 	switch c.Kind {
 	case step.DiskReady, step.DiskUnusable, step.ReplicaMade, step.ReplicaFreed, step.DiskSpace:
 		return []Target{ToOrchestrator}
-	case step.MakeReplica, step.FreeReplica:
+	case step.MakeReplica, step.FreeReplica, step.ScrubDisk:
 		return []Target{ToDisk}
 	case step.ConfigChanged:
 		if c.Disk == (block.DiskID{}) {
@@ -70,7 +70,7 @@ func Targets(c *step.Control) []Target {
 		return []Target{ToOrchestrator, ToBody}
 	case step.VolumeUsed, step.DiskAiling, step.VolumeDamaged:
 		return []Target{ToOrchestrator}
-	case step.VolumeWanted:
+	case step.VolumeWanted, step.DiskScrubbed:
 		return []Target{ToBody}
 	case step.ControlInvalid:
 	}

@@ -323,7 +323,7 @@ func (o *Orchestrator) onControl(c *step.Control, out *step.Effects) {
 		o.onUses(c)
 	case step.VolumeDamaged:
 		o.onDamage(c, out)
-	case step.ControlInvalid, step.MakeReplica, step.FreeReplica, step.ConfigChanged,
+	case step.ControlInvalid, step.DiskScrubbed, step.ScrubDisk, step.MakeReplica, step.FreeReplica, step.ConfigChanged,
 		step.StartCoordinator, step.StopCoordinator, step.VolumeWanted, step.NodesRemoved, step.NodeEnded, step.SnapshotsChanged:
 		// not for orchestrators
 	}

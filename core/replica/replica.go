@@ -60,6 +60,7 @@ type Replica struct {
 	links    []link // few: one stream and perhaps one bulk connection a session
 	requests requestTable
 	live     map[block.Chunk]uint16 // blocks written since the live stream began; nil when not a live target
+	rotten   map[block.Chunk]uint16 // blocks of the head that a scrub found lost, until they are overwritten
 	ackDue   bool
 }
 
@@ -156,8 +157,10 @@ func (r *Replica) Result(now step.Time, res *store.Result, out *step.Effects) {
 		r.onPullDone(res, out)
 	case store.PushDone:
 		r.answerDone(res, out)
+	case store.Rotten:
+		r.onRotten(res, out)
 	case store.MeasureDone: // it asks for none
-	case store.ResultInvalid, store.Formatted, store.Opened, store.Failed, store.Closed:
+	case store.ResultInvalid, store.Formatted, store.Opened, store.Failed, store.Closed, store.ScrubDone:
 		invariant.That(false, "a replica is handed results of replicas only")
 	}
 }

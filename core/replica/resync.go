@@ -68,7 +68,7 @@ func (r *Replica) onPullDone(res *store.Result, out *step.Effects) {
 
 func (r *Replica) onResyncBegin(now step.Time, l *link, m *message.Message, out *step.Effects) {
 	r.meta.Complete, r.meta.Resync, r.meta.SyncTarget = false, m.Resync, block.Position{}
-	r.live = nil
+	r.live, r.rotten = nil, nil
 	r.appended, r.accepted, r.durable = 0, 0, 0
 	r.overcome() // nothing that may have been lost is left
 	r.metaPending++

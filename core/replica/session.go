@@ -128,7 +128,7 @@ func (r *Replica) onPrepared(now step.Time, l *link, m *message.Message, out *st
 		r.onResyncEnd(now, l, m, out)
 	case message.KindInvalid, message.Prepare, message.Snapshot, message.Checksum, message.Repair,
 		message.Promise, message.Ack, message.Data, message.Granted, message.Tail, message.Done,
-		message.Changed, message.Pulled, message.Fenced, message.Unprepared, message.KindCount:
+		message.Changed, message.Pulled, message.Fenced, message.Unprepared, message.Rotten, message.KindCount:
 		m.Payload.Release()
 		out.Closes = append(out.Closes, l.conn) // a peer that speaks out of turn
 		r.Closed(l.conn)
@@ -183,6 +183,7 @@ func (r *Replica) promise(now step.Time, l *link, out *step.Effects) {
 			GrantRemaining: max(0, r.grantUntil.Sub(now)),
 		},
 	})
+	r.tellAllRotten(l, out)
 }
 
 // onRecordDone continues what waited for a control record to be durable.

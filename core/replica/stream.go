@@ -42,6 +42,7 @@ func (r *Replica) onAppend(now step.Time, l *link, m *message.Message, out *step
 	}
 	r.appended = seq
 	r.noteLive(m.Record.Range)
+	r.forgetRotten(m.Record.Range)
 }
 
 // refuse says that seq was definitely not accepted, nor will anything above it

@@ -18,10 +18,12 @@ const (
 	ReplicaMade  // Disk, Volume, Replica: the disk holds it: just made, made before, or found when the disk was opened
 	ReplicaFreed // Disk, Volume, Replica: the disk does not hold it; also the answer when it never did
 	DiskSpace    // Disk, Capacity, Free: now and then
+	DiskScrubbed // Disk, Scrub: how far its scrub is, to the body: now and then, and when it is over
 
 	// From the orchestrator to a disk's shard.
 	MakeReplica   // Replica, Volume, Config: create it if it does not exist
 	FreeReplica   // Replica: no configuration lists it any more
+	ScrubDisk     // Disk, Scrub: begin or go on from At at Rate, or pause; from the body
 	ConfigChanged // Config: to the shards of the members' disks and to the coordinator
 
 	// From the orchestrator to the body.
@@ -63,5 +65,6 @@ type Control struct {
 	Text      string
 	Damage    []volume.Damage // what was repaired since the last report
 	Lost      int             // blocks that have no good copy
+	Scrub     *volume.Scrub   // not changed any more
 	Uses      *volume.Uses    // not changed any more
 }

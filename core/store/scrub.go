@@ -5,6 +5,7 @@ import (
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store/format"
 	"github.com/lagan-storage/lagan/core/store/index"
+	"github.com/lagan-storage/lagan/core/volume"
 )
 
 // A scrub reads everything that is on the disk, so that what has rotted is found
@@ -20,28 +21,18 @@ import (
 // It is asked for turn by turn: how fast it goes is the caller's business, and a
 // cursor is all that it takes to go on after a restart.
 
-// ScrubStage is a part of a scrub. The values are kept by callers.
-type ScrubStage uint8
-
-// The stages, in order.
+// The stages of a scrub, in order.
 const (
-	ScrubLayers ScrubStage = iota
-	ScrubMaps
-	ScrubJournal
-	ScrubSuperblocks
-	ScrubOver
+	scrubLayers uint8 = iota
+	scrubMaps
+	scrubJournal
+	scrubSuperblocks
+	scrubOver
 )
-
-// ScrubCursor is how far a scrub is. The zero value is its beginning.
-type ScrubCursor struct {
-	Stage ScrubStage `json:"stage"`
-	Layer uint32     `json:"layer,omitempty"` // number of the layer
-	At    uint64     `json:"at,omitempty"`    // chunk of the layer, page, or position in the journal
-}
 
 // scrubPlan is how far a turn of a scrub is.
 type scrubPlan struct {
-	at      ScrubCursor
+	at      volume.ScrubCursor
 	most    int64 // bytes that the turn may read, about
 	read    int64
 	layer   *layer // whose chunk at the cursor is being read
@@ -63,8 +54,9 @@ type pageCheck struct {
 
 // Scrub reads what comes behind a cursor, at least a chunk or a page and most
 // bytes, about. Results: Rotten for every chunk of which something is lost, and
-// ScrubDone with where the next turn begins.
-func (s *Store) Scrub(now step.Time, at ScrubCursor, most int64, token uint64, out *step.Effects) {
+// ScrubDone with where the next turn begins; a Status other than OK: the store is
+// not open.
+func (s *Store) Scrub(now step.Time, at volume.ScrubCursor, most int64, token uint64, out *step.Effects) {
 	s.now = max(s.now, now)
 	if s.phase != phaseOpen {
 		s.result(Result{Kind: ScrubDone, Status: failedStatus, Token: token, Scrub: at})
@@ -83,15 +75,15 @@ func (s *Store) runScrub(i int32, out *step.Effects) {
 	for j.scrub.read < j.scrub.most {
 		ready := true
 		switch j.scrub.at.Stage {
-		case ScrubLayers:
+		case scrubLayers:
 			ready = s.scrubLayer(i, out)
-		case ScrubMaps:
-			ready = s.scrubMaps(i, out)
-		case ScrubJournal:
-			ready = s.scrubJournal(i, out)
-		case ScrubSuperblocks:
+		case scrubMaps:
+			ready = s.scrubMap(i, out)
+		case scrubJournal:
+			ready = s.scrubBatch(i, out)
+		case scrubSuperblocks:
 			ready = s.scrubSuperblock(i, out)
-		case ScrubOver:
+		case scrubOver:
 			j.scrub.most = 0
 		}
 		if !ready {
@@ -123,14 +115,14 @@ func (s *Store) scrubLayer(i int32, out *step.Effects) (ready bool) {
 	l := s.layerFrom(p.at.Layer)
 	switch {
 	case l == nil:
-		p.at = ScrubCursor{Stage: ScrubMaps}
+		p.at = volume.ScrubCursor{Stage: scrubMaps}
 		return true
 	case l.number != p.at.Layer:
-		p.at, p.trees = ScrubCursor{Layer: l.number}, 0
+		p.at, p.trees = volume.ScrubCursor{Layer: l.number}, 0
 	}
 	leaf, some := s.scrubLeaf(l, p.at.At/format.LeafChunks)
 	if !some {
-		p.at, p.trees = ScrubCursor{Layer: l.number + 1}, 0
+		p.at, p.trees = volume.ScrubCursor{Layer: l.number + 1}, 0
 		return true
 	}
 	if p.at.At < leaf*format.LeafChunks {
@@ -220,4 +212,29 @@ func (s *Store) readerOf(l *layer) *replica {
 		}
 	}
 	return nil
+}
+
+// ScrubEnded reports whether a cursor is behind everything.
+func ScrubEnded(at volume.ScrubCursor) bool { return at.Stage >= scrubOver }
+
+// Busy reports whether somebody waits for the disk: whoever can wait should.
+func (s *Store) Busy() bool {
+	if s.queue.records > 0 || len(s.journal.flight) > 0 {
+		return true
+	}
+	for _, j := range s.jobs.table {
+		if j.busy && j.kind == jobRead {
+			return true
+		}
+	}
+	return false
+}
+
+// Used returns how many bytes of data are at home.
+func (s *Store) Used() int64 {
+	slots := uint64(0)
+	for _, l := range s.layers {
+		slots += l.used()
+	}
+	return int64(slots) * int64(block.PerChunk*s.blockSize)
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store/format"
+	"github.com/lagan-storage/lagan/core/volume"
 )
 
 // Metadata that a scrub looks at.
@@ -42,14 +43,14 @@ func (s *Store) scrubLeafPage(i int32, t *tree, leaf uint64, out *step.Effects) 
 	return true
 }
 
-// scrubMaps looks at the pages above the leaves, at the tables and the bitmap.
-func (s *Store) scrubMaps(i int32, out *step.Effects) (ready bool) {
+// scrubMap looks at the pages above the leaves, at the tables and the bitmap.
+func (s *Store) scrubMap(i int32, out *step.Effects) (ready bool) {
 	p := &s.jobs.table[i].scrub
 	if len(p.pages) == 0 {
 		p.pages = s.mapPages(p.pages, p.at.At, int((p.most-p.read)/format.PageSize)+1)
 	}
 	if len(p.pages) == 0 {
-		p.at = ScrubCursor{Stage: ScrubJournal}
+		p.at = volume.ScrubCursor{Stage: scrubJournal}
 		return true
 	}
 	p.page, p.pages = p.pages[0], p.pages[1:]
@@ -116,14 +117,14 @@ func (s *Store) checkPage(i int32, out *step.Effects) (done bool) {
 	var at int64
 	var whole bool
 	switch data := j.buffer.Bytes()[:p.size]; p.at.Stage {
-	case ScrubJournal:
+	case scrubJournal:
 		at = s.ringAddress(p.at.At)
 		h, err := format.DecodeHeader(data, s.super.Pool, at)
 		if whole = err == nil; whole && j.failed == 0 {
 			p.at.At += uint64(h.Length)
 			return true
 		}
-	case ScrubSuperblocks:
+	case scrubSuperblocks:
 		at = int64(p.at.At) * format.SuperblockStride
 		super, err := format.DecodeSuperblock(data, at)
 		whole = err == nil && super.Pool == s.super.Pool
@@ -142,11 +143,11 @@ func (s *Store) checkPage(i int32, out *step.Effects) (done bool) {
 		s.writeAnew(p, out)
 	}
 	switch p.at.Stage {
-	case ScrubJournal: // where the next batch begins stood in this one
+	case scrubJournal: // where the next batch begins stood in this one
 		p.at.At = s.journal.sealed.position
-	case ScrubMaps, ScrubSuperblocks:
+	case scrubMaps, scrubSuperblocks:
 		p.at.At++
-	case ScrubLayers, ScrubOver:
+	case scrubLayers, scrubOver:
 	}
 	return true
 }
@@ -156,18 +157,18 @@ func (s *Store) checkPage(i int32, out *step.Effects) (done bool) {
 // the journal.
 func (s *Store) writeAnew(p *scrubPlan, out *step.Effects) {
 	switch p.at.Stage {
-	case ScrubLayers:
+	case scrubLayers:
 		at, known := s.leaves.find[leafID{p.page.tree.id, p.page.index}]
 		if known && s.leaves.leaves[at].loaded {
 			s.dirtied(at)
 		}
-	case ScrubMaps:
+	case scrubMaps:
 		s.rewriteMaps()
-	case ScrubJournal:
+	case scrubJournal:
 		if p.at.At < s.journal.tail {
 			return // it was let go meanwhile
 		}
-	case ScrubSuperblocks, ScrubOver:
+	case scrubSuperblocks, scrubOver:
 	}
 	out.Marks.Hit("store: metadata that has rotted written anew")
 	s.ckpt.forced = true
@@ -198,13 +199,13 @@ func (n *node) rewrite() {
 	}
 }
 
-// scrubJournal looks at the header of the next batch that recovery would read.
+// scrubBatch looks at the header of the next batch that recovery would read.
 // The data that it names was looked at with its chunk.
-func (s *Store) scrubJournal(i int32, out *step.Effects) (ready bool) {
+func (s *Store) scrubBatch(i int32, out *step.Effects) (ready bool) {
 	p := &s.jobs.table[i].scrub
 	p.at.At = max(p.at.At, s.journal.tail)
 	if p.at.At >= s.journal.sealed.position {
-		p.at = ScrubCursor{Stage: ScrubSuperblocks}
+		p.at = volume.ScrubCursor{Stage: scrubSuperblocks}
 		return true
 	}
 	size := format.HeaderPagesMax * format.PageSize
@@ -219,7 +220,7 @@ func (s *Store) scrubJournal(i int32, out *step.Effects) (ready bool) {
 func (s *Store) scrubSuperblock(i int32, out *step.Effects) (ready bool) {
 	p := &s.jobs.table[i].scrub
 	if p.at.At >= format.SuperblockCopies {
-		p.at = ScrubCursor{Stage: ScrubOver}
+		p.at = volume.ScrubCursor{Stage: scrubOver}
 		return true
 	}
 	s.readPage(i, int64(p.at.At)*format.SuperblockStride, format.PageSize, out)

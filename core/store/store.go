@@ -41,6 +41,7 @@ package store
 import (
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/volume"
 )
 
 // Handle names a replica while its store is open: its local volume id, never
@@ -140,7 +141,7 @@ type Result struct {
 	Checksums block.Checksums // of ReadDone, one a block of its range
 	Bad       uint16          // bit i: block i of the chunk is damaged
 	Layer     block.LayerID
-	Scrub     ScrubCursor
+	Scrub     volume.ScrubCursor
 	Bytes     int64
 	Payload   block.Buffer
 	Text      string
