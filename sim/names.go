@@ -38,7 +38,7 @@ func controlName(k step.ControlKind) string {
 		step.StartCoordinator: "start coordinator", step.StopCoordinator: "stop coordinator", step.VolumeServing: "volume serving",
 		step.VolumeWaiting: "volume waiting", step.VolumeFenced: "volume fenced", step.VolumeDetached: "volume detached",
 		step.VolumeDamaged: "volume damaged", step.DiskScrubbed: "disk scrubbed", step.ScrubDisk: "scrub disk",
-		step.VolumeUsed:    "volume used", step.VolumeWanted: "volume wanted",
+		step.VolumeUsed: "volume used", step.VolumeWanted: "volume wanted",
 		step.NodesRemoved: "nodes removed", step.NodeEnded: "node ended", step.SnapshotsChanged: "snapshots changed",
 	}[k]
 }

@@ -79,6 +79,7 @@ func (s *Store) driveCheckpoint(out *step.Effects) {
 	case ckptDrain:
 		if s.jobs.readers[c.parity] == 0 {
 			s.releaseCheckpoint()
+			s.scrubFresh(out)
 		}
 	case ckptPark, ckptPages, ckptSync, ckptSuper: // a completion moves them on
 	}
@@ -90,7 +91,7 @@ func (s *Store) checkpointDue(out *step.Effects) bool {
 	used, length := j.used(), s.super.Journal.Length
 	pending := s.slots.Pending()
 	switch {
-	case s.ckpt.wanted && s.unfinished(), s.ckpt.forced, used >= length/2:
+	case s.ckpt.wanted && s.unfinished(), s.ckpt.forced && s.phase == phaseOpen, used >= length/2:
 		return true
 	case pending > 0 && s.slots.Free() < pending+s.need():
 		out.Marks.Hit("store: checkpoint for space")

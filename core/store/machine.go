@@ -71,6 +71,7 @@ type Store struct {
 	merge   merger
 	bitmap  *tree
 	timer   housekeeping
+	scrub   scrubTurn
 	opening *opening
 	format  *formatting
 	random  uint64

@@ -11,24 +11,34 @@ import (
 // A scrub reads everything that is on the disk, so that what has rotted is found
 // while another copy is whole:
 //
-//	layers ─▶ maps ─▶ journal ─▶ superblocks ─▶ done
+//	checkpoint ─▶ layers ─▶ maps ─▶ over
 //
-// Of each layer every chunk is read, at home or in the journal, and the pages of
-// descriptors. What is lost of a chunk is reported; who asked for the scrub sees
-// to it. Metadata is in memory too, or it is lost for good: what has rotted on the
-// disk the next checkpoint writes anew.
+// A checkpoint first: it brings home what has long been in the journal, and writes
+// tables and superblocks, so that nothing old is left of them. Then of each layer
+// every chunk is read, at home or in the journal, and the pages of descriptors.
+// What is lost of a chunk is reported; who asked for the scrub sees to it. Pages
+// are in memory too, or what they say is lost for good: those that have rotted on
+// the disk the next checkpoint writes anew.
 //
 // It is asked for turn by turn: how fast it goes is the caller's business, and a
 // cursor is all that it takes to go on after a restart.
 
 // The stages of a scrub, in order.
 const (
-	scrubLayers uint8 = iota
+	scrubCheckpoint uint8 = iota
+	scrubLayers
 	scrubMaps
-	scrubJournal
-	scrubSuperblocks
 	scrubOver
 )
+
+// scrubTurn is a turn that waits for a checkpoint. Only then it becomes a job:
+// the checkpoint waits for those that are there before it.
+type scrubTurn struct {
+	waiting bool
+	until   uint64 // as many checkpoints must have ended
+	most    int64
+	token   uint64
+}
 
 // scrubPlan is how far a turn of a scrub is.
 type scrubPlan struct {
@@ -39,7 +49,6 @@ type scrubPlan struct {
 	trees   uint8  // how many trees' pages of the present leaf were looked at
 	reading bool   // a page is, into the job's buffer
 	again   bool   // for the second time
-	size    int
 	page    pageCheck
 	pages   []pageCheck // of the maps, to be looked at in this turn
 }
@@ -62,10 +71,31 @@ func (s *Store) Scrub(now step.Time, at volume.ScrubCursor, most int64, token ui
 		s.result(Result{Kind: ScrubDone, Status: failedStatus, Token: token, Scrub: at})
 		return
 	}
+	if at.Stage == scrubCheckpoint {
+		s.scrub = scrubTurn{waiting: true, until: s.ckpt.done + 1, most: most, token: token}
+		if s.ckpt.phase != ckptIdle {
+			s.scrub.until++ // that one may have made its cut
+		}
+		s.ckpt.forced = true
+		s.pump(out)
+		return
+	}
+	s.takeTurn(at, most, token, out)
+}
+
+// scrubFresh goes on with a turn that waited for a checkpoint.
+func (s *Store) scrubFresh(out *step.Effects) {
+	if t := s.scrub; t.waiting && s.ckpt.done >= t.until {
+		s.scrub.waiting = false
+		s.takeTurn(volume.ScrubCursor{Stage: scrubLayers}, t.most, t.token, out)
+	}
+}
+
+func (s *Store) takeTurn(at volume.ScrubCursor, most int64, token uint64, out *step.Effects) {
 	i := s.newJob(jobScrub, nil, token)
 	j := s.jobs.table[i]
 	j.scrub = scrubPlan{at: at, most: most, pages: j.scrub.pages[:0]}
-	j.buffer = s.params.Pool.Get(max(int(s.slotSize), format.HeaderPagesMax*format.PageSize))
+	j.buffer = s.params.Pool.Get(int(s.slotSize))
 	s.runScrub(i, out)
 }
 
@@ -79,11 +109,7 @@ func (s *Store) runScrub(i int32, out *step.Effects) {
 			ready = s.scrubLayer(i, out)
 		case scrubMaps:
 			ready = s.scrubMap(i, out)
-		case scrubJournal:
-			ready = s.scrubBatch(i, out)
-		case scrubSuperblocks:
-			ready = s.scrubSuperblock(i, out)
-		case scrubOver:
+		default:
 			j.scrub.most = 0
 		}
 		if !ready {
@@ -118,11 +144,11 @@ func (s *Store) scrubLayer(i int32, out *step.Effects) (ready bool) {
 		p.at = volume.ScrubCursor{Stage: scrubMaps}
 		return true
 	case l.number != p.at.Layer:
-		p.at, p.trees = volume.ScrubCursor{Layer: l.number}, 0
+		p.at, p.trees = volume.ScrubCursor{Stage: scrubLayers, Layer: l.number}, 0
 	}
 	leaf, some := s.scrubLeaf(l, p.at.At/format.LeafChunks)
 	if !some {
-		p.at, p.trees = volume.ScrubCursor{Layer: l.number + 1}, 0
+		p.at, p.trees = volume.ScrubCursor{Stage: scrubLayers, Layer: l.number + 1}, 0
 		return true
 	}
 	if p.at.At < leaf*format.LeafChunks {

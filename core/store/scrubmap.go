@@ -6,18 +6,18 @@ import (
 	"github.com/lagan-storage/lagan/core/volume"
 )
 
-// Metadata that a scrub looks at.
+// The pages of metadata that a scrub looks at.
 
 // readPage begins to read a page into the job's buffer.
-func (s *Store) readPage(i int32, at int64, size int, out *step.Effects) {
+func (s *Store) readPage(i int32, out *step.Effects) {
 	j := s.jobs.table[i]
-	j.failed, j.scrub.reading, j.scrub.size = 0, true, size
+	j.failed, j.scrub.reading = 0, true
 	io := s.begin(ioJob, i)
 	s.ios[io].mask = 1
-	s.piece(io, j.buffer.Slice(0, size).Retain())
-	s.emit(io, step.DiskRead, at, out)
+	s.piece(io, j.buffer.Slice(0, format.PageSize).Retain())
+	s.emit(io, step.DiskRead, s.pageAddress(j.scrub.page.child.Page), out)
 	j.waiting++
-	j.scrub.read += int64(size)
+	j.scrub.read += format.PageSize
 }
 
 // scrubLeafPage looks at the page of a leaf, unless what is in memory is newer.
@@ -39,7 +39,7 @@ func (s *Store) scrubLeafPage(i int32, t *tree, leaf uint64, out *step.Effects) 
 		return false
 	}
 	p.page = pageCheck{kind: format.PageLeaf, child: child, index: leaf, tree: t}
-	s.readPage(i, s.pageAddress(child.Page), format.PageSize, out)
+	s.readPage(i, out)
 	return true
 }
 
@@ -50,11 +50,11 @@ func (s *Store) scrubMap(i int32, out *step.Effects) (ready bool) {
 		p.pages = s.mapPages(p.pages, p.at.At, int((p.most-p.read)/format.PageSize)+1)
 	}
 	if len(p.pages) == 0 {
-		p.at = volume.ScrubCursor{Stage: scrubJournal}
+		p.at = volume.ScrubCursor{Stage: scrubOver}
 		return true
 	}
 	p.page, p.pages = p.pages[0], p.pages[1:]
-	s.readPage(i, s.pageAddress(p.page.child.Page), format.PageSize, out)
+	s.readPage(i, out)
 	return false
 }
 
@@ -109,69 +109,38 @@ func eachPage(n *node, level uint8, first uint64, at format.Child, leaves format
 }
 
 // checkPage verifies the page that was read. While the job lasts nothing else is
-// written to the place of a page, even if it is not needed any more. It reports
-// false if it is read once more.
+// written to its place, even if it is not needed any more. It reports false if it
+// is read once more.
 func (s *Store) checkPage(i int32, out *step.Effects) (done bool) {
 	j := s.jobs.table[i]
 	p := &j.scrub
-	var at int64
-	var whole bool
-	switch data := j.buffer.Bytes()[:p.size]; p.at.Stage {
-	case scrubJournal:
-		at = s.ringAddress(p.at.At)
-		h, err := format.DecodeHeader(data, s.super.Pool, at)
-		if whole = err == nil; whole && j.failed == 0 {
-			p.at.At += uint64(h.Length)
-			return true
-		}
-	case scrubSuperblocks:
-		at = int64(p.at.At) * format.SuperblockStride
-		super, err := format.DecodeSuperblock(data, at)
-		whole = err == nil && super.Pool == s.super.Pool
-	default:
-		at = s.pageAddress(p.page.child.Page)
-		_, _, err := format.OpenPage(data, p.page.kind, s.super.Pool, at, p.page.child.CRC, p.page.index)
-		whole = err == nil
-	}
-	whole = whole && j.failed == 0
-	if !whole && !p.again {
+	at := s.pageAddress(p.page.child.Page)
+	_, _, bad := format.OpenPage(j.buffer.Bytes()[:format.PageSize], p.page.kind, s.super.Pool, at, p.page.child.CRC, p.page.index)
+	if whole := bad == nil && j.failed == 0; !whole && !p.again {
 		p.again = true
-		s.readPage(i, at, p.size, out)
+		s.readPage(i, out)
 		return false
+	} else if !whole {
+		s.writeAnew(&p.page, out)
 	}
-	if !whole {
-		s.writeAnew(p, out)
-	}
-	switch p.at.Stage {
-	case scrubJournal: // where the next batch begins stood in this one
-		p.at.At = s.journal.sealed.position
-	case scrubMaps, scrubSuperblocks:
+	if p.at.Stage == scrubMaps {
 		p.at.At++
-	case scrubLayers, scrubOver:
 	}
 	return true
 }
 
-// writeAnew has metadata that has rotted written anew from memory, by the next
-// checkpoint: it writes all superblocks, and nothing before its end is needed of
-// the journal.
-func (s *Store) writeAnew(p *scrubPlan, out *step.Effects) {
-	switch p.at.Stage {
-	case scrubLayers:
-		at, known := s.leaves.find[leafID{p.page.tree.id, p.page.index}]
-		if known && s.leaves.leaves[at].loaded {
-			s.dirtied(at)
-		}
-	case scrubMaps:
-		s.rewriteMaps()
-	case scrubJournal:
-		if p.at.At < s.journal.tail {
-			return // it was let go meanwhile
-		}
-	case scrubSuperblocks, scrubOver:
-	}
+// writeAnew has the next checkpoint write a page from memory that has rotted.
+func (s *Store) writeAnew(p *pageCheck, out *step.Effects) {
 	out.Marks.Hit("store: metadata that has rotted written anew")
 	s.ckpt.forced = true
+	if p.kind != format.PageLeaf {
+		s.rewriteMaps()
+		return
+	}
+	at, known := s.leaves.find[leafID{p.tree.id, p.index}]
+	if known && s.leaves.leaves[at].loaded {
+		s.dirtied(at)
+	}
 }
 
 // rewriteMaps has the next checkpoint write all pages that are no leaves.
@@ -197,32 +166,4 @@ func (n *node) rewrite() {
 	for _, kid := range n.kids {
 		kid.rewrite()
 	}
-}
-
-// scrubBatch looks at the header of the next batch that recovery would read.
-// The data that it names was looked at with its chunk.
-func (s *Store) scrubBatch(i int32, out *step.Effects) (ready bool) {
-	p := &s.jobs.table[i].scrub
-	p.at.At = max(p.at.At, s.journal.tail)
-	if p.at.At >= s.journal.sealed.position {
-		p.at = volume.ScrubCursor{Stage: scrubSuperblocks}
-		return true
-	}
-	size := format.HeaderPagesMax * format.PageSize
-	if toEnd := s.super.Journal.Length - int64(p.at.At%uint64(s.super.Journal.Length)); toEnd < int64(size) {
-		size = int(toEnd)
-	}
-	s.readPage(i, s.ringAddress(p.at.At), size, out)
-	return false
-}
-
-// scrubSuperblock looks at the next copy of the superblock.
-func (s *Store) scrubSuperblock(i int32, out *step.Effects) (ready bool) {
-	p := &s.jobs.table[i].scrub
-	if p.at.At >= format.SuperblockCopies {
-		p.at = volume.ScrubCursor{Stage: scrubOver}
-		return true
-	}
-	s.readPage(i, int64(p.at.At)*format.SuperblockStride, format.PageSize, out)
-	return false
 }

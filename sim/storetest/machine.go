@@ -86,6 +86,7 @@ type Machine struct {
 	operations []operation // what the store asked of the disk
 	trace      []string
 	failure    error
+	scrub      scrubbing
 }
 
 type event struct {
@@ -158,6 +159,7 @@ func (m *Machine) boot() {
 	m.events, m.inFlight = nil, 0
 	clear(m.expected)
 	m.opened, m.closed, m.stopped = false, false, ""
+	m.scrub.running, m.scrub.due = false, false // it goes on from its cursor
 }
 
 func (m *Machine) open() {
@@ -211,6 +213,7 @@ func (m *Machine) settle() {
 	if submitted {
 		m.boundary()
 	}
+	m.goOnScrubbing()
 }
 
 func (m *Machine) schedule(e event) {
@@ -297,7 +300,8 @@ func (m *Machine) onResult(r *store.Result) {
 		m.onRefused(r)
 	case store.Durable:
 		m.onDurable(r)
-	case store.RecordDone, store.ReadDone, store.TailRecord, store.TailDone, store.ChangesDone, store.PullDone, store.PushDone:
+	case store.RecordDone, store.ReadDone, store.TailRecord, store.TailDone, store.ChangesDone, store.PullDone, store.PushDone,
+		store.ScrubDone:
 		f := m.expected[r.Token]
 		if f == nil {
 			m.fail("result %d for token %d, which nobody waits for", r.Kind, r.Token)
@@ -307,6 +311,8 @@ func (m *Machine) onResult(r *store.Result) {
 			delete(m.expected, r.Token)
 		}
 		f(r)
+	case store.Rotten:
+		m.onRotten(r)
 	default:
 		m.fail("result of kind %d", r.Kind)
 	}

@@ -44,11 +44,12 @@ const (
 	Close                   // and open again
 	Kill                    // and open again
 	PowerCut                // and open again; N: the kind of loss
+	Scrub                   // begins, or goes on
 )
 
 var verbNames = [...]string{ // constant table: never written
 	"create", "write", "zero", "nop", "replay", "sync", "stable", "stableahead", "meta", "truncate", "reset", "continue", "push",
-	"snap", "delsnap", "clone", "openlayer", "droplayer", "target", "delete", "read", "readsnap", "pull", "list", "run", "drain", "idle", "close", "kill", "powercut",
+	"snap", "delsnap", "clone", "openlayer", "droplayer", "target", "delete", "read", "readsnap", "pull", "list", "run", "drain", "idle", "close", "kill", "powercut", "scrub",
 }
 
 // Line is one line of a script.
@@ -278,7 +279,7 @@ func draw(seed uint64, lines, slots int, blocks uint64, layered bool) []Line {
 	weights := [...]int{
 		Create: 2, Write: 30, Zero: 5, Nop: 1, Replay: 1, Sync: 10, Stable: 10, StableAhead: 1, Meta: 2, Truncate: 2, Reset: 1, Continue: 1, Push: 3, Delete: 1,
 		Snap: 4, DelSnap: 3, Clone: 1, OpenLayer: 1, DropLayer: 1, Target: 1,
-		Read: 6, ReadSnap: 4, Pull: 3, List: 1, Run: 30, Drain: 6, Idle: 1, Close: 0, Kill: 0, PowerCut: 0,
+		Read: 6, ReadSnap: 4, Pull: 3, List: 1, Run: 30, Drain: 6, Idle: 1, Close: 0, Kill: 0, PowerCut: 0, Scrub: 1,
 	}
 	for v := range weights { // each script has its own taste
 		if Verb(v) != Create && Verb(v) != Write && r.IntN(4) == 0 {
