@@ -97,6 +97,7 @@ func (h *Host) note(c *step.Control) {
 	case step.DiskReady:
 		h.log.Info("disk serves", slog.String("disk", h.diskPath(c.Disk)),
 			slog.Int64("capacity_bytes", c.Capacity), slog.Int64("free_bytes", c.Free))
+		h.scrubs.ready(c.Disk)
 	case step.DiskUnusable:
 		h.log.Error("disk does not serve, the others of this node do",
 			slog.String("disk", h.diskPath(c.Disk)), slog.String("reason", c.Text))

@@ -19,6 +19,8 @@ type VolumeFigures struct {
 	InSync   int    // copies
 	Resynced uint64 // bytes sent to copies that were being filled
 	Filling  bool   // one is being filled
+	Repaired uint64 // blocks that a copy did not give as written, and that were written anew from another
+	Lost     int    // blocks that have no good copy
 	Traffic  *Traffic
 }
 
@@ -46,6 +48,7 @@ func (v *Volume) figures() VolumeFigures {
 	machine := v.shard.machine.(*coordinator.Coordinator)
 	config := machine.Config()
 	f.Resynced, f.Filling = machine.Resynced()
+	f.Repaired, f.Lost = machine.Damage()
 	v.shard.mu.Unlock()
 	f.Epoch, f.InSync = config.Epoch, config.Count(volume.InSync)
 	return f
@@ -58,6 +61,7 @@ type DiskFigures struct {
 	Open        bool    // its store is open
 	JournalFill float64 // of an open one, 0 to 1
 	Work        volume.DiskWork
+	Scrub       ScrubReport
 }
 
 // DiskFigures returns those of this node's disks, the ones that cannot be used
@@ -78,6 +82,13 @@ func (h *Host) DiskFigures() (all []DiskFigures) {
 	for _, own := range h.OwnDisks() {
 		if i := slices.IndexFunc(all, func(f DiskFigures) bool { return f.ID == own.ID }); i >= 0 {
 			all[i].Work = own.Work
+		}
+	}
+	for _, r := range h.scrubs.reports() {
+		for i := range all {
+			if all[i].ID == r.Disk {
+				all[i].Scrub = r
+			}
 		}
 	}
 	for i := range all {

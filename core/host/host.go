@@ -63,6 +63,7 @@ type Params struct {
 	Markers   Markers
 	// BlockingDisks leaves io_uring alone.
 	BlockingDisks bool
+	Scrub         ScrubParams
 	Removed       func() // hears that the node was removed from the cluster, and must stop; nil: nobody does
 	Log           *slog.Logger
 }
@@ -93,6 +94,7 @@ type Host struct {
 	controls  controls
 	answers   answers
 	events    *events
+	scrubs    *scrubs
 	stopwatch func() time.Duration
 	life      context.Context // ends when the host closes
 	end       context.CancelFunc
@@ -129,9 +131,11 @@ func Open(ctx context.Context, p Params) *Host {
 	}
 	h.effects.New = func() any { return &effects{} }
 	h.controls.handOn = h.handOn
+	h.scrubs = newScrubs(h, p.Scrub)
 	h.answers.waiting = map[uint64]chan volume.Answer{}
 	h.orchestrator = newShard(h, slog.String("shard", "orchestrator"), node.NewOrchestrator(h.machines))
 	h.running.Go(func() { h.timers.run(life) })
+	h.running.Go(h.scrubs.run)
 	h.start(h.orchestrator)
 	for _, file := range p.Disks {
 		h.startDisk(file)
@@ -188,6 +192,8 @@ func (h *Host) onControl(c *step.Control) {
 		h.endVolume(c)
 	case step.VolumeWanted:
 		h.setVolume(c.Volume, func(s *Serving) { s.Wanted++ })
+	case step.DiskScrubbed:
+		h.scrubs.progress(c.Disk, c.Scrub)
 	case step.NodeEnded:
 		if h.params.Removed != nil {
 			h.params.Removed()

@@ -131,6 +131,17 @@ func (r *Recorded) ofVolume(s *VolumeStatus) []volume.Alert {
 	health, reason := s.Health(r.name)
 	name := cmp.Or(s.Spec.Name, s.Volume.String())
 	alert := volume.Alert{Code: "volume-" + string(health), Subject: name, Fix: "look at:  lagan volume inspect " + name}
+	if s.Here.Lost > 0 {
+		return append(r.ofHealth(s, alert, health, reason, name), volume.Alert{
+			Code: "volume-damaged", Subject: name,
+			Text: fmt.Sprintf("volume %s: no copy in sync has %s as written; reading them fails", name, countOf(s.Here.Lost, "block")),
+			Fix:  "overwrite what they belong to (restore the files from a backup), and see to the disks that failed:  lagan events",
+		})
+	}
+	return r.ofHealth(s, alert, health, reason, name)
+}
+
+func (r *Recorded) ofHealth(s *VolumeStatus, alert volume.Alert, health volume.Health, reason, name string) []volume.Alert {
 	switch health {
 	case volume.Healthy:
 		return nil

@@ -106,13 +106,26 @@ func zone(c *Config, text string) error {
 	return nil
 }
 
-func duration(c *Config, text string) error {
-	d, err := time.ParseDuration(text)
-	if err != nil || d < 0 {
-		return errWant("a duration, as in 10s")
+func duration(into func(*Config) *time.Duration) reader {
+	return func(c *Config, text string) error {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 {
+			return errWant("a duration, as in 10s")
+		}
+		*into(c) = d
+		return nil
 	}
-	c.Node.Plugin.Linger = d
-	return nil
+}
+
+func size(into func(*Config) *int64) reader {
+	return func(c *Config, text string) error {
+		n, err := volume.ParseSize(text)
+		if err != nil || n <= 0 {
+			return errWant("a size, as in 32MiB")
+		}
+		*into(c) = n
+		return nil
+	}
 }
 
 func pluginName(c *Config, text string) error {

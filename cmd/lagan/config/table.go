@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"time"
 
 	"github.com/lagan-storage/lagan/cmd/lagan/daemon"
 )
@@ -15,6 +16,8 @@ var table = []Setting{ // constant table: never written
 	{Name: "disk", Usage: "block device, or file `PATH[:SIZE]` that is made if it is missing (repeatable)", List: true, kept: given, read: disk},
 	{Name: "no-disk", Usage: "keep no copies on this node", Switch: true, kept: given, read: toggle(func(c *Config) *bool { return &c.Node.NoDisk })},
 	{Name: "no-io-uring", Usage: "read and write disks by blocking calls, on a kernel whose io_uring is not to be trusted", Switch: true, kept: given, read: toggle(func(c *Config) *bool { return &c.Node.NoURing })},
+	{Name: "scrub-every", Usage: "`DURATION` after which all that is on a disk is read again, to find what has rotted; 0: only when asked for", kept: given, Default: "168h", read: duration(func(c *Config) *time.Duration { return &c.Node.ScrubEvery })},
+	{Name: "scrub-rate", Usage: "`SIZE` that this may read of each disk a second", kept: given, Default: "32MiB", read: size(func(c *Config) *int64 { return &c.Node.ScrubRate })},
 	{Name: "zone", Usage: "`ZONE`: copies of a volume go to different ones", kept: given, read: zone},
 	{Name: "label", Usage: "`KEY=VALUE` that volumes can ask of the nodes of their copies (repeatable)", List: true, kept: given, read: label},
 	{Name: "listen", Usage: "`HOST:PORT` for data of other nodes; the other ports are on the same host", kept: always, Default: "address of the default route:7300", read: address(func(c *Config) *string { return &c.Node.Listen })},
@@ -26,7 +29,7 @@ var table = []Setting{ // constant table: never written
 	{Name: "run", Usage: "`DIRECTORY` of the socket lagan.sock and of what ends with the boot", Default: "/run/lagan", read: path(func(c *Config) *string { return &c.Node.Run })},
 	{Name: "plugin-name", Usage: "`NAME` of the Docker volume plugin, for docker volume create -d NAME", kept: given, Default: daemon.PluginNameDefault, read: pluginName},
 	{Name: "plugin-socket", Usage: "`SOCKET` of the plugin, if it is not " + daemon.PluginDir + "/NAME.sock where Docker is; none: no plugin", kept: given, read: socket(func(c *Config) *string { return &c.Node.Plugin.Socket })},
-	{Name: "plugin-linger", Usage: "`DURATION` for which a volume stays attached after its last container", kept: given, Default: "10s", read: duration},
+	{Name: "plugin-linger", Usage: "`DURATION` for which a volume stays attached after its last container", kept: given, Default: "10s", read: duration(func(c *Config) *time.Duration { return &c.Node.Plugin.Linger })},
 	{Name: "plugin-engine", Usage: "`SOCKET` of the Docker engine, which is made to look for its plugins; none: it is not", kept: given, Default: "/var/run/docker.sock", read: socket(func(c *Config) *string { return &c.Node.Plugin.Engine })},
 	{Name: "cluster", Usage: "`NAME` of the cluster that a first node makes", Default: "lagan", read: text(func(c *Config) *string { return &c.Node.Cluster })},
 	{Name: "join", Usage: "`HOST:PORT` of the API of any node of the cluster that a new node joins, as lagan join does", read: address(func(c *Config) *string { return &c.Join })},

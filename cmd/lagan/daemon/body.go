@@ -34,6 +34,7 @@ type bodyParams struct {
 	Node     volume.Node
 	Disks    disks
 	Markers  *datadir.Markers
+	Dir      *datadir.Dir
 	Failed   breakdown
 	Store    *etcd.Store
 	Log      *slog.Logger
@@ -69,6 +70,7 @@ func openBody(p bodyParams) (body, error) {
 		Node: p.Node, Disks: p.Disks.opened, Unusable: p.Disks.unusable, Transport: peers, Metadata: p.Store,
 		Clock: host.Boottime, Now: time.Now, Seed: seed, BlockSize: block.Size, Pool: pool, Markers: p.Markers, Log: p.Log,
 		Limits: store.Limits{RecentBytes: recentBytes}, BlockingDisks: p.Config.NoURing,
+		Scrub:   host.ScrubParams{Every: p.Config.ScrubEvery, Rate: p.Config.ScrubRate, Notes: p.Dir.Scrubs()},
 		Removed: func() { p.Failed.tell(removed(&p.Config)) },
 	})
 	opened.Store(h)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/lagan-storage/lagan/core/host/cluster"
 	"github.com/lagan-storage/lagan/core/host/datadir"
@@ -30,7 +31,9 @@ type Config struct {
 	Disks  []datadir.Disk
 	NoDisk bool // this node keeps no copies
 
-	NoURing bool // disks are read and written by blocking calls
+	NoURing    bool          // disks are read and written by blocking calls
+	ScrubEvery time.Duration // between two scrubs of a disk; 0: only when asked for
+	ScrubRate  int64         // bytes a second that one may read
 
 	Cluster    string // name of the cluster, the same on all nodes
 	EtcdPeer   string // host:port where this node's member of the metadata store serves others

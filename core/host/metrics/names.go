@@ -19,6 +19,9 @@ const (
 	diskPromised
 	diskUnusable
 	diskJournal
+	diskScrubbed
+	diskScrubAge
+	diskScrubDamage
 	diskAiling
 	diskOperations
 	diskErrors
@@ -33,6 +36,8 @@ const (
 	inSync
 	resyncing
 	resyncBytes
+	repairedBlocks
+	lostBlocks
 	count
 )
 
@@ -71,11 +76,14 @@ var catalogue = [count]metric{ // constant table: the metrics by number
 	messages:    {"lagan_transport_messages_total", "counter", []string{"direction"}, "Messages exchanged with other nodes: sent or received."},
 	wireBytes:   {"lagan_transport_bytes_total", "counter", []string{"direction"}, "Bytes exchanged with other nodes, on the wire, after the handshakes."},
 
-	diskCapacity: {"lagan_disk_capacity_bytes", "gauge", ofDisk, "Bytes for data on a disk of this node, used ones included."},
-	diskFree:     {"lagan_disk_free_bytes", "gauge", ofDisk, "Free bytes of the disk, as last recorded: within a sixty-fourth of its capacity."},
-	diskPromised: {"lagan_disk_promised_bytes", "gauge", ofDisk, "Bytes of the volumes with a copy on the disk, whether written or not."},
-	diskUnusable: {"lagan_disk_unusable", "gauge", ofDisk, "1 if the disk cannot be used."},
-	diskJournal:  {"lagan_disk_journal_fill_ratio", "gauge", ofDisk, "How full the disk's journal is with what cannot leave it yet, from 0 to 1."},
+	diskCapacity:    {"lagan_disk_capacity_bytes", "gauge", ofDisk, "Bytes for data on a disk of this node, used ones included."},
+	diskFree:        {"lagan_disk_free_bytes", "gauge", ofDisk, "Free bytes of the disk, as last recorded: within a sixty-fourth of its capacity."},
+	diskPromised:    {"lagan_disk_promised_bytes", "gauge", ofDisk, "Bytes of the volumes with a copy on the disk, whether written or not."},
+	diskUnusable:    {"lagan_disk_unusable", "gauge", ofDisk, "1 if the disk cannot be used."},
+	diskJournal:     {"lagan_disk_journal_fill_ratio", "gauge", ofDisk, "How full the disk's journal is with what cannot leave it yet, from 0 to 1."},
+	diskScrubbed:    {"lagan_disk_scrub_progress_ratio", "gauge", ofDisk, "How much of the disk's data the scrub under way has read, from 0 to 1; 1 if none is."},
+	diskScrubAge:    {"lagan_disk_scrub_age_seconds", "gauge", ofDisk, "Seconds since the last scrub of the disk came to its end, or since the disk was first known."},
+	diskScrubDamage: {"lagan_disk_scrub_damaged_chunks", "gauge", ofDisk, "Chunks of 64 KiB in which the scrub under way, or the last one, found damage."},
 
 	diskAiling:     {"lagan_disk_ailing", "gauge", ofDisk, "1 if the disk returned errors or did not answer for seconds: it gets no new copies."},
 	diskOperations: {"lagan_disk_operations_total", "counter", ofOperation, "Operations that the disk has ended since the node was started: read, write or sync."},
@@ -92,4 +100,6 @@ var catalogue = [count]metric{ // constant table: the metrics by number
 	inSync:          {"lagan_volume_in_sync_copies", "gauge", ofVolume, "Copies of the volume that have all that was acknowledged."},
 	resyncing:       {"lagan_volume_resyncing", "gauge", ofVolume, "1 if a copy of the volume is being filled."},
 	resyncBytes:     {"lagan_volume_resync_bytes_total", "counter", ofVolume, "Bytes sent to copies that were being filled, since the volume was attached."},
+	repairedBlocks:  {"lagan_volume_repaired_blocks_total", "counter", ofVolume, "Blocks that a copy did not give as written and that were written anew from another, since the volume was attached."},
+	lostBlocks:      {"lagan_volume_lost_blocks", "gauge", ofVolume, "Blocks that no copy in sync has as written, as far as was noticed: reading them fails until they are overwritten."},
 }

@@ -126,8 +126,22 @@ func (s *source) collectDisks(c *collection) {
 		}
 		if d.Open {
 			c.set(diskJournal, d.JournalFill, id, d.Path)
+			c.collectScrub(&d.Scrub, s.p.Host.Now(), id, d.Path)
 		}
 	}
+}
+
+func (c *collection) collectScrub(r *host.ScrubReport, now time.Time, labels ...string) {
+	progress, since := 1.0, r.Seen
+	if r.Going {
+		progress = min(1, float64(r.Read)/float64(max(1, r.Total)))
+	}
+	if r.Ended.After(since) {
+		since = r.Ended
+	}
+	c.set(diskScrubbed, progress, labels...)
+	c.set(diskScrubAge, now.Sub(since).Seconds(), labels...)
+	c.set(diskScrubDamage, float64(r.Lost), labels...)
 }
 
 func collectVolume(c *collection, v *host.VolumeFigures) {
@@ -136,6 +150,8 @@ func collectVolume(c *collection, v *host.VolumeFigures) {
 	c.set(inSync, float64(v.InSync), v.Name)
 	c.setIf(resyncing, v.Filling, v.Name)
 	c.set(resyncBytes, float64(v.Resynced), v.Name)
+	c.set(repairedBlocks, float64(v.Repaired), v.Name)
+	c.set(lostBlocks, float64(v.Lost), v.Name)
 	c.set(requestsOpen, float64(v.Traffic.InFlight()), v.Name)
 	for _, k := range []struct {
 		kind step.RequestKind
