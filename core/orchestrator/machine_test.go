@@ -166,7 +166,7 @@ func (m *machine) obey(c step.Control) {
 		}
 	case step.ControlInvalid, step.ConfigChanged, step.DiskReady, step.DiskUnusable, step.DiskSpace, step.DiskAiling,
 		step.ReplicaMade, step.ReplicaFreed, step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed,
-		step.NodesRemoved, step.NodeEnded, step.SnapshotsChanged:
+		step.NodesRemoved, step.NodeEnded, step.VolumeDamaged, step.DiskScrubbed, step.ScrubDisk, step.SnapshotsChanged:
 		// nothing here depends on it
 	}
 }

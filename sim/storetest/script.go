@@ -137,6 +137,8 @@ func (m *Machine) play(l Line) {
 		m.Settled()
 	case Idle:
 		m.Idle(time.Duration(l.N) * time.Second)
+	case Scrub:
+		m.Scrub(scrubTurn)
 	case Close:
 		m.playClose()
 	case Kill:

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/orchestrator"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/volume"
@@ -247,5 +248,24 @@ func TestEveryNounOfTheAPIIsCountedByItsName(t *testing.T) {
 	}
 	if got := slices.Sorted(maps.Keys(written)); !slices.Equal(got, nouns()) {
 		t.Errorf("the document has the nouns %q, counted are %q", got, nouns())
+	}
+}
+
+func TestScrubOfADiskIsDoneAndShown(t *testing.T) {
+	n := openNodes(t, 1)[0]
+	n.await(t, func(o *orchestrator.Orchestrator) bool { return len(o.Disks()) > 0 })
+	if err := n.host.StartScrub(n.disk.ID); err != nil {
+		t.Fatal(err)
+	}
+	n.await(t, func(*orchestrator.Orchestrator) bool {
+		all := n.host.Scrubs()
+		return len(all) == 1 && !all[0].Going && !all[0].Ended.IsZero()
+	})
+	disk := fmt.Sprintf("{disk=%q,path=%q}", n.disk.ID, n.disk.Path)
+	samples := scrape(t, n.metrics)
+	want(t, samples, "lagan_disk_scrub_progress_ratio"+disk, 1)
+	want(t, samples, "lagan_disk_scrub_damaged_chunks"+disk, 0)
+	if err := n.host.StartScrub(block.DiskID{1}); err == nil {
+		t.Error("a disk that is not there is scrubbed")
 	}
 }

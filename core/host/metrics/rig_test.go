@@ -85,7 +85,7 @@ func (n *node) open(t *testing.T, index int, endpoint string, log *slog.Logger) 
 	}
 	n.host = host.Open(t.Context(), host.Params{
 		Node: n.record, Disks: []*diskio.File{n.disk}, Transport: n.peers, Metadata: n.store, Clock: host.Boottime, Now: time.Now,
-		Seed: uint64(index + 1), BlockSize: block.Size, Pool: n.pool, Markers: noMarkers{}, Log: log,
+		Seed: uint64(index + 1), BlockSize: block.Size, Pool: n.pool, Scrub: host.ScrubParams{Rate: 1 << 30}, Markers: noMarkers{}, Log: log,
 		Unusable: []host.UnusableDisk{{Path: "/broken\xff", Reason: "it is broken"}},
 	})
 	life, end := context.WithCancel(context.WithoutCancel(t.Context()))
