@@ -97,6 +97,7 @@ type Coordinator struct {
 	ops       opTable
 	flushes   []flush // rising targets
 	rhythm    rhythm
+	snapshots snapshots
 	resync    *resync
 	resynced  uint64         // bytes sent to members that were being filled
 	status    string         // as last reported
@@ -162,8 +163,12 @@ func (c *Coordinator) refuseAfterEnd(ev *step.Event, out *step.Effects) {
 	}
 }
 
-// Timers: slot 0 is the tick, slot 1 re-issues a transaction.
-const reissueSlot = 1
+// Timers: slot 0 is the tick, slot 1 re-issues a transaction. Transactions: slot 0
+// reads the configuration, slot 1 changes it, slot 2 changes the list of snapshots.
+const (
+	reissueSlot   = 1
+	snapshotsSlot = 2
+)
 
 func (c *Coordinator) onTimer(tag step.Tag, out *step.Effects) {
 	if tag.Slot == reissueSlot {
@@ -191,6 +196,7 @@ func (c *Coordinator) onTimer(tag step.Tag, out *step.Effects) {
 		c.retryReads(out)
 		c.superviseResync(out)
 		c.reconfigure(out)
+		c.driveSnapshots(out)
 		c.finishDetach(out)
 	case claiming, deciding, ended:
 	}
@@ -205,9 +211,11 @@ func (c *Coordinator) onControl(control *step.Control, out *step.Effects) {
 	case step.NodesRemoved:
 		c.gone = control.Nodes
 		c.reconfigure(out)
+	case step.SnapshotsChanged:
+		c.onSnapshots(control.Snapshots, metadata.Revision(control.Revision), out)
 	case step.ControlInvalid, step.DiskReady, step.DiskUnusable, step.ReplicaMade, step.ReplicaFreed, step.DiskSpace, step.DiskAiling,
 		step.MakeReplica, step.FreeReplica, step.StartCoordinator, step.VolumeServing,
-		step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.VolumeWanted, step.NodeEnded, step.SnapshotsChanged:
+		step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.VolumeWanted, step.NodeEnded:
 		// not for coordinators
 	}
 }

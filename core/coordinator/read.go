@@ -13,6 +13,10 @@ import (
 // of them has what is committed.
 func (c *Coordinator) startRead(i int32, out *step.Effects) {
 	o := &c.ops.slots[i]
+	if !c.readable(o.Layer) {
+		c.finish(i, step.RequestRefused, block.Buffer{}, out)
+		return
+	}
 	m, index := c.readFrom(o, out)
 	if m == nil {
 		if o.bad != 0 && c.allBad(o) {
@@ -26,7 +30,7 @@ func (c *Coordinator) startRead(i int32, out *step.Effects) {
 	o.tried |= 1 << index
 	o.generation++ // an answer to an earlier try is not for this one
 	m.reading++
-	c.send(m, message.Message{Kind: message.Read, Request: c.ops.token(i), Range: o.Range, Seq: c.committed}, out)
+	c.send(m, message.Message{Kind: message.Read, Request: c.ops.token(i), Layer: o.Layer, Range: o.Range, Seq: c.committed}, out)
 }
 
 // readFrom picks the member to ask: one that is valid and was not tried, on

@@ -101,12 +101,12 @@ func (d *Disk) take(now step.Time, ev *step.Event, out *step.Effects) {
 	case step.EventDiskDone:
 		d.onDiskDone(now, ev, out)
 	case step.EventAccepted:
-		d.onAccepted(ev, out)
+		d.onAccepted(now, ev, out)
 	case step.EventMessage:
 		d.onMessage(now, ev, out)
 	case step.EventClosed:
 		if r := d.conns[ev.Conn]; r != nil {
-			r.Closed(ev.Conn)
+			r.Closed(now, ev.Conn, out)
 			delete(d.conns, ev.Conn)
 		}
 	case step.EventControl:
@@ -280,14 +280,14 @@ func (d *Disk) tell(c step.Control, out *step.Effects) {
 }
 
 // onAccepted takes a coordinator's connection to one of the replicas.
-func (d *Disk) onAccepted(ev *step.Event, out *step.Effects) {
+func (d *Disk) onAccepted(now step.Time, ev *step.Event, out *step.Effects) {
 	r := d.replicas[ev.Hello.Replica]
 	if r == nil || r.Volume() != ev.Hello.Volume {
 		out.Closes = append(out.Closes, ev.Conn)
 		return
 	}
 	d.conns[ev.Conn] = r
-	r.Accept(ev.Conn, &ev.Hello, out)
+	r.Accept(now, ev.Conn, &ev.Hello, out)
 }
 
 func (d *Disk) onMessage(now step.Time, ev *step.Event, out *step.Effects) {

@@ -59,7 +59,7 @@ type Replica struct {
 
 	links    []link // few: one stream and perhaps one bulk connection a session
 	requests requestTable
-	live     map[block.Chunk]uint16 // blocks written since the live stream began; nil when not a live target
+	live     map[layerChunk]uint16 // blocks written since the live stream began; nil when not a live target
 	ackDue   bool
 }
 
