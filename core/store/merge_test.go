@@ -303,6 +303,26 @@ func TestResyncCopiesEverySnapshot(t *testing.T) { // rule 14
 	}
 }
 
+func TestLayerIsDroppedThoughTheStreamIsNotStable(t *testing.T) { // found by seed 0x859 of the simulation
+	r := newRig(t, 1, small())
+	h := r.bed(func() {})
+	r.solid(h)
+	r.write(h, pos(1, 11), 5, 1) // accepted, and never stable here
+	r.settle()
+	if st := r.store.DropLayer(r.now, h, 11, r.next(), &r.out); st != message.OK {
+		t.Fatalf("drop a layer: status %d", st)
+	}
+	r.settle()
+	r.home()
+	if r.store.replica(h).find(11) != nil {
+		t.Error("it is not merged")
+	}
+	r.reopen()
+	if r.store.HasLayer(h, 11) {
+		t.Error("it is there again")
+	}
+}
+
 func TestPageOfALayersTreeIsReadTwiceBeforeItIsLost(t *testing.T) { // found by a random trace with damage
 	r := newRig(t, 1, small())
 	h := r.bed(func() {})
