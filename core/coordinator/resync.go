@@ -365,7 +365,7 @@ func (c *Coordinator) superviseResync(out *step.Effects) {
 	case r.ending:
 	case r.passes > 0:
 		c.copyChunks(out)
-	case r.strata.asked && !r.listing:
+	case r.strata.asked && !r.strata.known && !r.listing:
 		c.askLayers(out)
 	}
 }

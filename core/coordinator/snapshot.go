@@ -230,5 +230,13 @@ func (c *Coordinator) readable(layer block.LayerID) bool {
 		return false
 	}
 	s := c.snapshots.list.Find(layer)
-	return s != nil && s.State == volume.SnapshotReady
+	return s != nil && (s.State == volume.SnapshotReady || s.State == volume.SnapshotCreating && c.taken(layer))
+}
+
+// taken reports whether a snapshot is ready, though the answer to the transaction
+// that says so is not here yet: others may know of it.
+func (c *Coordinator) taken(layer block.LayerID) bool {
+	return slices.ContainsFunc(c.snapshots.work, func(w shaping) bool {
+		return w.layer == layer && w.failed == "" && w.at.Seq <= c.stable
+	})
 }

@@ -39,6 +39,9 @@ func (s *strata) unfinished() bool { return !s.known || len(s.toOpen) > 0 }
 // since the last pass: one that was closed before it never does.
 func (r *resync) nextLayer(i int) int {
 	layers := r.strata.layers
+	if skipLayer && i == 0 && len(layers) > 1 {
+		i++
+	}
 	for ; i < len(layers); i++ {
 		if r.passes == 1 || layers[i].id == 0 || layers[i].closed > r.since {
 			break
@@ -75,6 +78,9 @@ func (c *Coordinator) onLayers(m *member, msg *message.Message, out *step.Effect
 		return // superviseResync asks again
 	}
 	r.moved = c.now
+	if skipLayer && len(msg.Layers) > 1 {
+		out.Marks.Hit("mutant: skip layer")
+	}
 	s := &r.strata
 	s.known = true
 	for i, l := range msg.Layers {

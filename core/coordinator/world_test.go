@@ -26,7 +26,7 @@ type world struct {
 	config   *volume.Config
 	configAt metadata.Revision
 	revision metadata.Revision // of the store
-	unknown  int // transactions to leave unanswered although applied
+	unknown  int               // transactions to leave unanswered although applied
 	answers  map[uint64]step.Completion
 	controls []step.Control
 
