@@ -30,6 +30,11 @@ var wantedMarks = []struct {
 	{"coordinator: resync aborted", 400},
 	{"coordinator: resync begun", 400},
 	{"coordinator: source of a resync cannot be read", 400},
+	{"coordinator: member filled with a snapshot that was deleted", 400},
+	{"coordinator: record of snapshots of unknown outcome", 400},
+	{"coordinator: record of snapshots refused", 400},
+	{"coordinator: snapshot taken while a member is filled", 2000},
+	{"coordinator: snapshots recorded", 400},
 	{"coordinator: sync sent ahead of its flush", 400},
 	{"coordinator: tail fetched from a member", 400},
 	{"coordinator: takeover left a member out", 400},
@@ -63,6 +68,7 @@ var wantedMarks = []struct {
 	{"store: batch written anew after an unclean close", 400},
 	{"store: checkpoint", 400},
 	{"store: checkpoint for space", 2000},
+	{"store: chunk merged", 400},
 	{"store: chunk went home", 400},
 	{"store: corruption at or before durable", 400},
 	{"store: durable end of the journal lost", 2000},
@@ -73,8 +79,15 @@ var wantedMarks = []struct {
 	{"store: journal data lost before it went home", 2000},
 	{"store: journal full", 400},
 	{"store: journal read page by page", 400},
+	{"store: layer folded down", 400},
+	{"store: layer folded up", 400},
+	{"store: layer freed", 400},
+	{"store: layer merged", 400},
 	{"store: leaf page read a second time", 2000},
 	{"store: leaf without page", 400},
+	{"store: merge copies blocks", 400},
+	{"store: merge waits for a checkpoint", 2000},
+	{"store: merge waits for a chunk that goes home", 400},
 	{"store: no space", 400},
 	{"store: park", 400},
 	{"store: read a second time", 400},
@@ -127,15 +140,7 @@ var unwantedMarks = map[step.Mark]string{
 	"store: metadata page read a second time":                      rare,
 	"store: torn MAP cut":                                          rare,
 	"store: zero waits for others to go home":                      "volumes are too small: the tests of the store",
-	"store: chunk merged":                                          layers,
-	"store: layer folded down":                                     layers,
-	"store: layer folded up":                                       layers,
-	"store: layer freed":                                           layers,
-	"store: layer merged":                                          layers,
-	"store: merge copies blocks":                                   layers,
 	"store: merge found corruption":                                layers,
-	"store: merge waits for a checkpoint":                          layers,
-	"store: merge waits for a chunk that goes home":                layers,
 	"store: replica cut at a push into a lost layer":               layers,
 }
 
@@ -143,7 +148,7 @@ const (
 	removals   = "no plan removes a node: the scenario of a removed node does"
 	fullCopies = "a copy that lacks anything is filled from nothing, so none is cut: waits for the resync of what changed"
 	crowds     = "no plan has hundreds of commands at once: the tests of core/orchestrator have"
-	layers     = "no plan takes snapshots yet: the random traces of sim/storetest do"
+	layers     = "one run of thousands: the random traces of sim/storetest"
 	rare       = "one run of hundreds, or none: the tests of its package"
 )
 

@@ -61,7 +61,9 @@ func Run(p *Plan, o Options) (r *Report) {
 	w.recoverAll()
 	w.useSpace()
 	w.readBack()
+	w.readSnapshots()
 	w.compareMembers()
+	w.dropSnapshots()
 	w.checkDisks()
 	w.checkDebris()
 	w.checkJoined()
@@ -137,6 +139,7 @@ func newWorld(p *Plan, o Options, m makers) *World {
 		probes: newStream(p.Seed, "probe", 0),
 	}
 	w.hash.add(p.Seed)
+	w.zeroSum = block.ChecksumOf(make([]byte, p.BlockSize))
 	w.metadata = newMetadata(w, p.Nodes)
 	clocks := newStream(p.Seed, "clock", 0)
 	for i := range p.Nodes {
@@ -156,6 +159,8 @@ func newWorld(p *Plan, o Options, m makers) *World {
 		v.proposed = make(map[uint64]proposal)
 		v.syncing = make(map[block.ReplicaID]int)
 		v.busy = make([]uint8, v.plan.Blocks)
+		v.floors = make(map[block.LayerID]floor)
+		v.images = w.newImages(v.plan.Blocks)
 		v.history = linearizability.NewHistory(v.id)
 		w.volumes = append(w.volumes, v)
 	}
