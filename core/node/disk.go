@@ -27,6 +27,7 @@ const (
 	diskOwner  = 2
 	spaceSlot  = 0
 	reopenSlot = 1
+	cloneSlot  = 2
 )
 
 // Disk is the shard of one disk: its store, its replicas, and the connections
@@ -52,8 +53,9 @@ type Disk struct {
 	replicas map[block.ReplicaID]*replica.Replica
 	handles  map[store.Handle]*replica.Replica
 	conns    map[step.Conn]*replica.Replica
-	making   map[uint64]block.ReplicaID  // tokens of Create
-	freeing  map[uint64]*replica.Replica // tokens of Delete
+	making   map[uint64]block.ReplicaID       // tokens of Create
+	waiting  map[block.ReplicaID]step.Control // clones whose snapshot is not here yet
+	freeing  map[uint64]*replica.Replica      // tokens of Delete
 	tokens   uint64
 	reported int64 // free bytes as last reported
 
@@ -138,6 +140,8 @@ func (d *Disk) onTimer(now step.Time, ev *step.Event, out *step.Effects) {
 	case ev.Tag.Owner == d.owner():
 		d.store.Step(now, ev, out)
 	case ev.Tag.Owner != diskOwner || ev.Tag.Generation != d.epoch:
+	case ev.Tag.Slot == cloneSlot:
+		d.makeWaiting(now, out)
 	case ev.Tag.Slot == reopenSlot:
 		d.reopen(now, out)
 	case ev.Tag.Slot == spaceSlot:
@@ -166,6 +170,7 @@ func (d *Disk) reopen(now step.Time, out *step.Effects) {
 	d.handles = map[store.Handle]*replica.Replica{}
 	d.conns = map[step.Conn]*replica.Replica{}
 	d.making = map[uint64]block.ReplicaID{}
+	d.waiting = map[block.ReplicaID]step.Control{}
 	d.freeing = map[uint64]*replica.Replica{}
 	d.store.Open(now, d.params.Capacity, out)
 }
@@ -313,6 +318,8 @@ func (d *Disk) onControl(now step.Time, c *step.Control, out *step.Effects) {
 		for _, m := range c.Config.Members {
 			if r := d.replicas[m.Replica]; r != nil {
 				r.Learn(now, c.Config, out)
+			} else if _, waits := d.waiting[m.Replica]; waits {
+				d.makeReplica(now, &step.Control{Kind: step.MakeReplica, Volume: c.Volume, Replica: m.Replica, Config: c.Config}, out)
 			}
 		}
 	default:
@@ -322,8 +329,10 @@ func (d *Disk) onControl(now step.Time, c *step.Control, out *step.Effects) {
 
 // makeReplica creates a replica that a configuration lists on this disk. It is
 // whole only if no record of the volume was ever written: one that is made
-// later has lost what it once held, and must be filled.
+// later has lost what it once held, and must be filled. That of a clone begins
+// with the snapshot that this disk has.
 func (d *Disk) makeReplica(now step.Time, c *step.Control, out *step.Effects) {
+	delete(d.waiting, c.Replica)
 	if d.replicas[c.Replica] != nil {
 		d.tell(step.Control{Kind: step.ReplicaMade, Replica: c.Replica, Volume: c.Volume}, out)
 		return
@@ -339,8 +348,22 @@ func (d *Disk) makeReplica(now step.Time, c *step.Control, out *step.Effects) {
 		KnownEpoch: c.Config.Epoch, MemberEpoch: c.Config.Epoch,
 		Complete: c.Config.Virgin() && member.State == volume.InSync,
 	}
+	var image store.Image
+	if origin := c.Config.Origin; origin != nil && meta.Complete {
+		var whole bool
+		if image, whole = d.imageOf(origin); !whole {
+			out.Marks.Hit("disk: snapshot to be cloned is not there")
+			d.makeAgain(now, c, out)
+			return
+		}
+	}
 	d.tokens++
-	_, status := d.store.Create(now, c.Replica, c.Volume, c.Config.Blocks, store.Image{}, meta, d.tokens, out)
+	_, status := d.store.Create(now, c.Replica, c.Volume, c.Config.Blocks, image, meta, d.tokens, out)
+	if status == message.BehindSeq || status == message.WrongState && image != (store.Image{}) {
+		out.Marks.Hit("disk: snapshot to be cloned is not there")
+		d.makeAgain(now, c, out)
+		return
+	}
 	if status != message.OK {
 		out.Marks.Hit("disk: no room for another replica")
 		return // its other replicas are served; DiskSpace makes the orchestrator ask again
@@ -351,6 +374,7 @@ func (d *Disk) makeReplica(now step.Time, c *step.Control, out *step.Effects) {
 // freeReplica deletes a replica once a configuration proves that it is not and
 // will not be needed. Its connections go first.
 func (d *Disk) freeReplica(now step.Time, c *step.Control, out *step.Effects) {
+	delete(d.waiting, c.Replica)
 	r := d.replicas[c.Replica]
 	if r == nil {
 		if !d.underWay(c.Replica) {

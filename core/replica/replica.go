@@ -104,6 +104,9 @@ func (r *Replica) Volume() block.VolumeID { return r.vol }
 // Handle returns what the store calls the replica.
 func (r *Replica) Handle() store.Handle { return r.handle }
 
+// Whole reports whether the replica lacks nothing up to its last record.
+func (r *Replica) Whole() bool { return r.meta.Complete }
+
 // Learn takes note of a newer configuration. What it says of this replica's
 // epochs is written to the disk with the next promise: only freeing the replica
 // depends on it. If it records this very incarnation, a coordinator that knew
