@@ -102,6 +102,17 @@ func (s *Store) DropLayer(now step.Time, h Handle, id block.LayerID, token uint6
 	return message.OK
 }
 
+// shown returns what a list of all of l has to go through: of the lowest layer of
+// a replica also those of another volume that it stands on. What they have shows
+// through, and never changes.
+func (l *layer) shown(handle uint32, since block.Seq) []*layer {
+	list := []*layer{l}
+	for p := l.parent; since == 0 && p != nil && !p.owns(handle); p = p.parent {
+		list = append(list, p)
+	}
+	return list
+}
+
 // Pin keeps the layers of h from being merged or freed while a resync copies them
 // one by one; Unpin ends that. Pins are counted, and gone when the store is opened.
 func (s *Store) Pin(h Handle) {
