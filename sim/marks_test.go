@@ -43,6 +43,7 @@ var wantedMarks = []struct {
 	{"coordinator: transaction of unknown outcome re-issued", 400},
 	{"coordinator: write of zeroes is a zero", 400},
 	{"disk: failed while open, opened anew", 400},
+	{"disk: snapshot to be cloned is not there", 2000},
 	{"orchestrator: coordinator stopped because the attachment moved", 400},
 	{"orchestrator: duel lost", 400},
 	{"orchestrator: last replica of a deleted volume freed", 400},

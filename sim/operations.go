@@ -20,7 +20,8 @@ const (
 	OpSnapshot     = OpFlush + 2
 	OpDropSnapshot = OpFlush + 3
 	OpReadSnapshot = OpFlush + 4
-	operationKinds = OpFlush + 5
+	OpClone        = OpFlush + 5
+	operationKinds = OpFlush + 6
 )
 
 func (k OperationKind) String() string { return operations[k].name }
@@ -78,6 +79,7 @@ var operations = [operationKinds]operation{ // constant table
 	},
 	OpSnapshot:     {name: "snapshot", rare: 3, perform: (*client).takeSnapshot},
 	OpDropSnapshot: {name: "delete-snapshot", rare: 2, perform: (*client).dropSnapshot},
+	OpClone:        {name: "clone", rare: 1, perform: (*client).cloneSnapshot},
 	OpReadSnapshot: {name: "read-snapshot", rare: 7, blocks: true, perform: (*client).readSnapshot},
 }
 
@@ -119,7 +121,7 @@ func (w *World) returnRead(q *request, s *shard, data []byte) {
 		v.history.Ambiguous(q.op)
 		return
 	}
-	v.history.ReturnData(w.now, q.op, data)
+	v.history.ReturnData(w.now, q.op, w.overBase(v, q.blocks, data))
 }
 
 func (w *World) returnWrite(q *request, _ *shard, _ []byte) {
@@ -146,6 +148,9 @@ func (c *client) draw() Operation {
 		o.Kind = drawKind(&c.seldom, func(of *operation) int { return of.rare })
 	case c.rand.below(100) >= c.readShare:
 		o.Kind = drawKind(&c.rand, func(of *operation) int { return of.share })
+	}
+	if (o.Kind == OpZero || o.Kind == OpBlank) && c.volume.base != nil {
+		o.Kind = OpWrite
 	}
 	kind := &operations[o.Kind]
 	o.FUA = kind.fuaOneIn > 0 && c.rand.oneIn(kind.fuaOneIn)

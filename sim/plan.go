@@ -59,6 +59,7 @@ type Plan struct {
 	Limits                   store.Limits
 	Full                     bool // the disks hold less than the volume
 	Snapshots                int  // that a volume has at once, at most; 0: none are taken
+	Clones                   int  // volumes that are made of snapshots, at most
 	Canary                   bool // the judges are not told of losses: see Canary
 }
 

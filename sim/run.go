@@ -152,17 +152,7 @@ func newWorld(p *Plan, o Options, m makers) *World {
 	}
 	w.network = newNetwork(w, p.Nodes)
 	for i := range p.Volumes {
-		v := &volumeState{plan: &p.Volumes[i], id: block.VolumeID(id('v', i, 0)), name: fmt.Sprintf("v%d", i)}
-		v.members, v.eras = make(map[block.ReplicaID]*memberState), make(map[block.Session]block.Epoch)
-		v.accepted, v.began = make(map[saying]block.Seq), make(map[block.Epoch]block.Seq)
-		v.writes = make(map[uint64]*request)
-		v.proposed = make(map[uint64]proposal)
-		v.syncing = make(map[block.ReplicaID]int)
-		v.busy = make([]uint8, v.plan.Blocks)
-		v.floors = make(map[block.LayerID]floor)
-		v.images = w.newImages(v.plan.Blocks)
-		v.history = linearizability.NewHistory(v.id)
-		w.volumes = append(w.volumes, v)
+		w.addVolume(&p.Volumes[i])
 	}
 	w.awaitJoins()
 	w.createVolumes()

@@ -180,3 +180,33 @@ func TestVolumeGoesBackToASnapshot(t *testing.T) {
 		c.merged().holds(0).agree()
 	})
 }
+
+// clone makes a volume of a snapshot: what follows is about that one.
+func (c *cluster) clone(id block.LayerID) *cluster {
+	n := *c
+	c.sound(func() { n.v = c.w.clone(c.v, id) })
+	n.user = newClient(c.w, cloneClients, &ClientPlan{Depth: 1, Volume: c.w.volumeIndex(n.v.id)})
+	return &n
+}
+
+// TestCloneStandsOnItsSnapshot: it begins with what the snapshot holds, keeps that
+// when the snapshot goes, and a member that has it no more is given it by another.
+func TestCloneStandsOnItsSnapshot(t *testing.T) {
+	told(t, 8, 4, []int{1, 2}, func(c *cluster, seed uint64) {
+		c.attach(0, time.Second).write(0, 32)
+		id := c.take()
+		c.write(4, 16)
+		n := c.clone(id)
+		if seed%2 == 0 { // the origin is elsewhere, or nowhere
+			c.kill(0)
+		}
+		n.attach(3, 10*time.Second).holds(0).write(8, 4)
+		own := n.take()
+		n.write(0, 2).flush().agree().holds(0, own)
+		c.up(0).attach(0, 10*time.Second).flush().agree().holds(0, id).drop(id).flush().agree()
+		n.isolate(2, 3*time.Second).becomes(2, volume.Out, 5*time.Second).write(20, 4).becomes(2, volume.InSync, 30*time.Second)
+		n.flush().agree().holds(0, own).drop(own).flush().agree().holds(0)
+		c.becomes(2, volume.InSync, 30*time.Second).flush().agree().merged()
+		n.merged().agree()
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/metadata"
 	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/store"
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/sim/disk"
 )
@@ -21,7 +22,7 @@ import (
 // deleted.
 func (p *Plan) drawSnapshots() {
 	if s := newStream(p.Seed, "snapshots", 0); s.oneIn(2) && !p.Full {
-		p.Snapshots = s.between(1, 6)
+		p.Snapshots, p.Clones = s.between(1, 6), s.below(3)
 	}
 }
 
@@ -76,7 +77,7 @@ func (c *client) dropSnapshot(_ *operation, o Operation) {
 	}
 	var ended []block.LayerID
 	for i := range v.snapshots.List {
-		if s := &v.snapshots.List[i]; s.State == volume.SnapshotReady || s.State == volume.SnapshotFailed {
+		if s := &v.snapshots.List[i]; (s.State == volume.SnapshotReady || s.State == volume.SnapshotFailed) && !c.world.isBeingCloned(v, s.Layer) {
 			ended = append(ended, s.Layer)
 		}
 	}
@@ -344,8 +345,11 @@ func (w *World) checkMerged(v *volumeState, m *volume.Member) {
 	}
 	found := w.storeOf(s)
 	for _, info := range found.Replicas(nil) {
-		if layers := found.Layers(info.Handle, nil); info.Replica == m.Replica && len(layers) > 1 {
-			w.fail("debris", "%s has %d layers of %s, which has no snapshot: %+v", s, len(layers), v.name, layers)
+		layers := slices.DeleteFunc(found.Layers(info.Handle, nil), func(l store.LayerInfo) bool {
+			return l.ID == 0 || !l.Own || l.Deleted && w.isCloned(v)
+		})
+		if info.Replica == m.Replica && len(layers) > 0 {
+			w.fail("debris", "%s has %d snapshots of %s, which has none: %+v", s, len(layers), v.name, layers)
 		}
 	}
 }

@@ -39,6 +39,10 @@ type volumeState struct {
 	snapshots  *volume.Snapshots       // as the metadata store has them at this instant; nil: it never had one
 	images     images
 	floors     map[block.LayerID]floor // by the snapshots that were asked for
+	origin     *volumeState            // of a clone
+	layer      block.LayerID           // of origin, from which it was cloned
+	base       []block.Checksum        // what it began with
+	busied     bool                    // it has a client
 	dropped    uint64                  // snapshots deleted by clients
 }
 
