@@ -310,9 +310,8 @@ func TestCloneIsCopiedWithWhatItStandsOn(t *testing.T) {
 	r.home()
 	clone := r.clone(3, 96, Image{From: h, Layer: 11})
 	r.write(clone, pos(1, 1), 3, 2)
-	r.zero(clone, pos(1, 2), 17, 1)
-	r.snap(clone, pos(1, 3), 20, 0)
-	r.write(clone, pos(1, 4), 5, 1)
+	r.snap(clone, pos(1, 2), 20, 0)
+	r.write(clone, pos(1, 3), 5, 1)
 	r.settle()
 	r.solid(clone)
 	for _, bring := range []func(){func() {}, r.home} {
