@@ -82,7 +82,8 @@ func (c *Coordinator) onData(m *member, msg *message.Message, out *step.Effects)
 	switch {
 	case msg.Status != message.OK:
 		msg.Payload.Release()
-		if msg.Status == message.Corrupt || msg.Status == message.DiskFailed {
+		lost := o.Layer != 0 && msg.Status == message.WrongState // a takeover without a valid member may have
+		if lost || msg.Status == message.Corrupt || msg.Status == message.DiskFailed {
 			c.foundBad(o)
 		}
 		c.startRead(i, out)
