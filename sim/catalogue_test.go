@@ -53,8 +53,9 @@ var mutants = []mutant{
 	{[]string{"mutant_repair_unlocked"}, "mutant: repair unlocked", "a damaged block is written anew without the lock of its range: what was written meanwhile is overwritten", ""},
 	{[]string{"mutant_made_up"}, "mutant: made up", "a resync fills blocks that its source has lost with zeroes", ""},
 	{nil, "", "a window is dropped before it is durable", windowReplay},
-	{nil, "", "the cut of a snapshot is not atomic", snapshots},
-	{nil, "", "a merge frees a chunk that a snapshot shares", snapshots},
+	{[]string{"mutant_torn_cut"}, "mutant: torn cut", "the cut of a snapshot is not atomic: what follows it in a batch gets into it", ""},
+	{[]string{"mutant_skip_layer"}, "mutant: skip layer", "a resync leaves out a layer", ""},
+	{[]string{"mutant_merge_shares"}, "mutant: merge shares", "a merge frees a chunk that a snapshot shares", ""},
 }
 
 // harmless are planted bugs that do nothing, since something else prevents what
@@ -68,7 +69,6 @@ type feature string
 
 const (
 	windowReplay feature = "window replay (issue 6)"
-	snapshots    feature = "snapshots (issue 5)"
 	resizes      feature = "growing a volume (issue 6)"
 	acceptLoss   feature = "volume recover --accept-loss (issue 6)"
 	minWritable  feature = "minWritable (issue 6)"
@@ -82,7 +82,6 @@ const (
 // signs are what core's source cannot be without once a feature exists.
 var signs = map[feature]string{
 	windowReplay: `window replay|unstable window|durableBase`,
-	snapshots:    `Op: +message\.OpSnap\b|case message\.Snapshot\b`, // the coordinator makes such records
 	resizes:      `message\.OpResize\b`,
 	acceptLoss:   `(?i)acceptLoss`,
 	minWritable:  `\.MinWritable\b`,
@@ -125,7 +124,8 @@ var corners = []row{
 	{"attached on another node, in order", []string{"TestVolumeThatLingersIsHandedOverWithoutForceAndLosesNothing"}, ""},
 	{"clocks differ", []string{"TestClocksAtTheBoundLetNoStaleReadThrough"}, ""},
 	{"a transaction of unknown outcome", []string{"TestEvictionOfUnknownOutcomeIsSettled"}, ""},
-	{"a snapshot", nil, snapshots},
+	{"a snapshot", []string{"TestSnapshotStaysWhatItWas", "TestSnapshotOutlivesItsCoordinator"}, ""},
+	{"a volume goes back to a snapshot", []string{"TestVolumeGoesBackToASnapshot"}, ""},
 	{"a volume grows", nil, resizes},
 	{"a copy is added, moved, removed", nil, moves},
 	{"the data of a copy is freed", []string{"TestDeletionWithANodeDownIsDoneWhenItReturns", "TestOfDeletionAndAttachmentAtOnceOneIsRefused"}, ""},

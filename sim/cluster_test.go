@@ -35,7 +35,7 @@ func newClusterOf(t *testing.T, seed uint64, nodes int, copies ...int) *cluster 
 	t.Helper()
 	p := NewPlan(seed, Quiet)
 	p.Nodes, p.Faults, p.Clients, p.TailOneIn, p.ProbeOneIn = nodes, nil, nil, 0, 1
-	p.ClockPPM = make([]int, nodes)
+	p.ClockPPM, p.Snapshots = make([]int, nodes), 8
 	p.Volumes = []VolumePlan{{Blocks: 32, Hot: 32, Members: copies}}
 	return newClusterFrom(t, p)
 }
@@ -50,6 +50,7 @@ func newClusterFrom(t *testing.T, p *Plan) *cluster {
 	c := &cluster{t: t, w: w, v: w.volumes[0]}
 	c.user = newClient(w, 0, &ClientPlan{Depth: 1})
 	c.crew = newClient(w, 1, &ClientPlan{Depth: 6, ReadShare: 20})
+	c.crew.rare = false
 	c.said = map[uint64]error{}
 	w.operator.heard = func(number uint64, err error) { c.said[number] = err }
 	for _, b := range w.bodies {

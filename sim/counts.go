@@ -34,6 +34,10 @@ type Counts struct {
 	Probes              int // of acknowledged flushes on the disks
 	Stuck               int // volumes that rightly wait for a disk that is gone
 	Reattached          int // volumes that said they stopped, and were attached anew
+	Snapshots           int // asked for
+	SnapshotsReady      int
+	SnapshotReads       int
+	Clones              int
 	NoSpace             int // requests refused since the disks are full
 	Unreadable          int // reads that no copy could answer any more
 	Unsound             int // disks whose journal or metadata were damaged
@@ -76,6 +80,10 @@ func (c *Counts) Add(o *Counts) {
 	c.Probes += o.Probes
 	c.Stuck += o.Stuck
 	c.Reattached += o.Reattached
+	c.Snapshots += o.Snapshots
+	c.SnapshotsReady += o.SnapshotsReady
+	c.SnapshotReads += o.SnapshotReads
+	c.Clones += o.Clones
 	c.NoSpace += o.NoSpace
 	c.Unreadable += o.Unreadable
 	c.Unsound += o.Unsound
@@ -92,7 +100,7 @@ func (c *Counts) Shown() map[string]int {
 		"takeover": c.Takeovers, "resync under writes": c.BusyResyncs, "power loss": c.PowerLosses, "crash in a step": c.EffectCrashes, "eviction": c.Evictions, "resync": c.Resyncs,
 		"unknown transaction": c.UnknownTransactions, "loss of every copy": c.TotalLosses, "partition or cut": c.Cuts,
 		"fenced coordinator": c.Fenced, "volume handed over": c.HandedOver,
-		"full disk": c.NoSpace, "damaged disk": c.Faults[RotBit] + c.Faults[SpoilSector],
+		"full disk": c.NoSpace, "snapshot": c.SnapshotsReady, "read of a snapshot": c.SnapshotReads, "clone": c.Clones, "damaged disk": c.Faults[RotBit] + c.Faults[SpoilSector],
 		"unsound disk": c.Unsound, "refused disk": c.DisksRefused, "loss beyond what is promised": c.Beyond,
 		"node that joins": c.Joins,
 		"read gone wrong": c.Faults[FailRead] + c.Faults[MisdirectRead], "short-lived volume": c.Faults[CreateTwice] + c.Faults[DeleteAttached],

@@ -20,7 +20,7 @@ var incidents = []row{
 	{"Kafka KIP-497: a leader that was replaced changed who is in sync", []string{"TestReplacedCoordinatorMakesNoChangeAgain", "TestEvictionOfUnknownOutcomeIsSettled"}, ""},
 	{"DRBD 9.3.2, 9.3.3: copies of a primary without a disk differed, and nobody noticed", []string{"TestCopiesOfAHolderWithoutOneStayEqual"}, ""},
 	{"Longhorn #6406: copies carried trims and writes out in different orders", []string{"TestTrimsAndWritesOfTheSameBlocksLeaveCopiesEqual"}, ""},
-	{"Longhorn #4513: snapshots differed after a rebuild", nil, snapshots},
+	{"Longhorn #4513: snapshots differed after a rebuild", []string{"TestSnapshotsAreCopiedWithTheirVolume"}, ""},
 	{"Longhorn #7425: a copy whose rebuild had failed was kept, and a good one thrown away", []string{
 		"TestCopyThatIsBeingFilledNeverCarriesTheVolume", "TestVolumeWaitsForTheLastCopyThoughAnOlderOneIsThere",
 	}, ""},

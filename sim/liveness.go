@@ -56,7 +56,7 @@ func (w *World) volumeRecovered(v *volumeState) bool {
 			return false
 		}
 	}
-	if v.newest() == nil || v.newest().text != "" {
+	if v.newest() == nil || v.newest().text != "" || !v.snapshotsSettled() {
 		return false
 	}
 	for i := range v.config.Members {
@@ -100,7 +100,7 @@ func (w *World) missing() string {
 			continue
 		}
 		fmt.Fprintf(&b, "wanted at node %d (command %d under way); ", w.operator.wants[i].node, w.operator.wants[i].asked)
-		fmt.Fprintf(&b, "%s: %s; attached to node %d; ", v.name, configText(v.config), v.attachment.Node[1])
+		fmt.Fprintf(&b, "%s: %s; attached to node %d; %s; ", v.name, configText(v.config), v.attachment.Node[1], v.snapshotsText())
 		for j := range v.config.Members {
 			m := v.member(v.config.Members[j].Replica)
 			if m.wounded || m.gone {
@@ -176,6 +176,7 @@ func (w *World) compareMembers() {
 			if state := v.member(m.Replica); m.State != volume.InSync || state.gone || state.refused {
 				continue
 			}
+			w.compareSnapshots(v, b, m)
 			image, holes := w.readDisk(b.drives[0], m.Replica, v.plan.Blocks)
 			if image == nil {
 				continue // an unsound disk that does not tell any more

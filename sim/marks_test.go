@@ -32,6 +32,11 @@ var wantedMarks = []struct {
 	{"coordinator: resync begun", 400},
 	{"coordinator: lost blocks copied as lost", 400},
 	{"coordinator: repair found nothing to do", 400},
+	{"coordinator: member filled with a snapshot that was deleted", 400},
+	{"coordinator: record of snapshots of unknown outcome", 400},
+	{"coordinator: record of snapshots refused", 400},
+	{"coordinator: snapshot taken while a member is filled", 2000},
+	{"coordinator: snapshots recorded", 400},
 	{"coordinator: sync sent ahead of its flush", 400},
 	{"coordinator: tail fetched from a member", 400},
 	{"coordinator: takeover left a member out", 400},
@@ -40,6 +45,7 @@ var wantedMarks = []struct {
 	{"coordinator: transaction of unknown outcome re-issued", 400},
 	{"coordinator: write of zeroes is a zero", 400},
 	{"disk: failed while open, opened anew", 400},
+	{"disk: snapshot to be cloned is not there", 2000},
 	{"orchestrator: coordinator stopped because the attachment moved", 400},
 	{"orchestrator: duel lost", 400},
 	{"orchestrator: last replica of a deleted volume freed", 400},
@@ -65,6 +71,7 @@ var wantedMarks = []struct {
 	{"store: batch written anew after an unclean close", 400},
 	{"store: checkpoint", 400},
 	{"store: checkpoint for space", 2000},
+	{"store: chunk merged", 400},
 	{"store: chunk went home", 400},
 	{"store: corruption at or before durable", 400},
 	{"store: durable end of the journal lost", 2000},
@@ -75,8 +82,15 @@ var wantedMarks = []struct {
 	{"store: journal data lost before it went home", 2000},
 	{"store: journal full", 400},
 	{"store: journal read page by page", 400},
+	{"store: layer folded down", 400},
+	{"store: layer folded up", 400},
+	{"store: layer freed", 400},
+	{"store: layer merged", 400},
 	{"store: leaf page read a second time", 2000},
 	{"store: leaf without page", 400},
+	{"store: merge copies blocks", 400},
+	{"store: merge waits for a checkpoint", 2000},
+	{"store: merge waits for a chunk that goes home", 400},
 	{"store: no space", 400},
 	{"store: park", 400},
 	{"store: metadata that has rotted written anew", 400},
@@ -133,15 +147,7 @@ var unwantedMarks = map[step.Mark]string{
 	"store: metadata page read a second time":                      rare,
 	"store: torn MAP cut":                                          rare,
 	"store: zero waits for others to go home":                      "volumes are too small: the tests of the store",
-	"store: chunk merged":                                          layers,
-	"store: layer folded down":                                     layers,
-	"store: layer folded up":                                       layers,
-	"store: layer freed":                                           layers,
-	"store: layer merged":                                          layers,
-	"store: merge copies blocks":                                   layers,
 	"store: merge found corruption":                                layers,
-	"store: merge waits for a checkpoint":                          layers,
-	"store: merge waits for a chunk that goes home":                layers,
 	"store: replica cut at a push into a lost layer":               layers,
 }
 
@@ -149,7 +155,7 @@ const (
 	removals   = "no plan removes a node: the scenario of a removed node does"
 	fullCopies = "a copy that lacks anything is filled from nothing, so none is cut: waits for the resync of what changed"
 	crowds     = "no plan has hundreds of commands at once: the tests of core/orchestrator have"
-	layers     = "no plan takes snapshots yet: the random traces of sim/storetest do"
+	layers     = "one run of thousands: the random traces of sim/storetest"
 	rare       = "one run of hundreds, or none: the tests of its package"
 )
 

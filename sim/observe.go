@@ -52,6 +52,8 @@ func (w *World) observe(s *shard, m *step.Send) {
 	var d digest
 	d.add(uint64(r.Op))
 	d.add(uint64(r.Range.First)<<32 | uint64(r.Range.Count))
+	d.add(uint64(r.Layer))
+	d.add(uint64(r.Parent))
 	d.add(uint64(block.ChecksumOf(m.Message.Payload.Bytes())))
 	key := recordKey{volume: c.hello.Volume, at: r.Position}
 	before, known := w.records[key]
@@ -59,6 +61,9 @@ func (w *World) observe(s *shard, m *step.Send) {
 		w.records[key] = d
 	} else if before != d {
 		w.fail("I4", "%s sends another operation as record %v of %s than was sent before", s, r.Position, w.volume(key.volume).name)
+	}
+	if v := w.volume(key.volume); v != nil && w.plan.Snapshots > 0 {
+		v.images.hear(r)
 	}
 	if r.Op == message.OpWrite && m.Message.Kind == message.Append {
 		w.place(c.hello.Volume, r.Position, m.Message.Payload.Bytes())
@@ -195,11 +200,15 @@ func hashMessage(h *digest, m *message.Message) {
 	h.add(uint64(m.Range.First)<<32 ^ uint64(m.Range.Count))
 	h.add(uint64(m.Record.Position.Era)<<32 ^ uint64(m.Record.Position.Seq))
 	h.add(uint64(m.Record.Op)<<32 ^ uint64(m.Record.Range.First)<<8 ^ uint64(m.Record.Range.Count))
+	h.add(uint64(m.Record.Layer) ^ uint64(m.Record.Parent)<<1 ^ uint64(m.Layer)<<2)
 	h.add(uint64(m.Chunk)<<32 ^ uint64(m.LastSeq))
 	h.add(m.Resync ^ m.Cursor<<20 ^ uint64(m.Since)<<40)
 	h.add(uint64(m.Present)<<16 | uint64(m.Zero))
 	for _, c := range m.Changes {
 		h.add(uint64(c.Chunk)<<32 ^ uint64(c.LastSeq))
+	}
+	for i := range m.Layers {
+		h.add(uint64(m.Layers[i].ID) ^ uint64(m.Layers[i].Parent)<<1)
 	}
 	if p := m.Promise; p != nil {
 		h.add(uint64(p.Incarnation))

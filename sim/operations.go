@@ -17,7 +17,11 @@ const (
 	OpZero         = OperationKind(step.ZeroRequest)
 	OpFlush        = OperationKind(step.FlushRequest)
 	OpBlank        = OpFlush + 1 // a write of nothing but zeroes
-	operationKinds = OpBlank + 1
+	OpSnapshot     = OpFlush + 2
+	OpDropSnapshot = OpFlush + 3
+	OpReadSnapshot = OpFlush + 4
+	OpClone        = OpFlush + 5
+	operationKinds = OpFlush + 6
 )
 
 func (k OperationKind) String() string { return operations[k].name }
@@ -36,6 +40,7 @@ func operationNames() (names []string) {
 type operation struct {
 	name     string
 	share    int              // of what a client asks for beside reads
+	rare     int              // of what it asks for now and then, where volumes have snapshots
 	blocks   bool             // it is about blocks, drawn among the hot ones
 	fuaOneIn int              // so many are one that is asked for with FUA; 0: none are
 	request  step.RequestKind // what a device is asked
@@ -72,6 +77,10 @@ var operations = [operationKinds]operation{ // constant table
 		name: "blank", share: 2, blocks: true, fuaOneIn: 8, request: step.WriteRequest, perform: (*client).askDevice,
 		call: (*client).callBlank, done: (*World).returnWrite,
 	},
+	OpSnapshot:     {name: "snapshot", rare: 3, perform: (*client).takeSnapshot},
+	OpDropSnapshot: {name: "delete-snapshot", rare: 2, perform: (*client).dropSnapshot},
+	OpClone:        {name: "clone", rare: 1, perform: (*client).cloneSnapshot},
+	OpReadSnapshot: {name: "read-snapshot", rare: 7, blocks: true, perform: (*client).readSnapshot},
 }
 
 // calls records an operation that carries nothing.
@@ -112,6 +121,7 @@ func (w *World) returnRead(q *request, s *shard, data []byte) {
 		v.history.Ambiguous(q.op)
 		return
 	}
+	data = w.overBase(v, q.blocks, data)
 	w.checkDropped(q, data)
 	v.history.ReturnData(w.now, q.op, data)
 }
@@ -135,8 +145,14 @@ func (w *World) returnFlush(q *request, s *shard, _ []byte) {
 // draw draws what a client asks for next: of what kind, by shares, and where.
 func (c *client) draw() Operation {
 	o := Operation{Kind: OpRead}
-	if c.rand.below(100) >= c.readShare {
-		o.Kind = drawChange(&c.rand)
+	switch {
+	case c.rare && c.seldom.oneIn(rareOneIn):
+		o.Kind = drawKind(&c.seldom, func(of *operation) int { return of.rare })
+	case c.rand.below(100) >= c.readShare:
+		o.Kind = drawKind(&c.rand, func(of *operation) int { return of.share })
+	}
+	if (o.Kind == OpZero || o.Kind == OpBlank) && c.volume.base != nil {
+		o.Kind = OpWrite
 	}
 	kind := &operations[o.Kind]
 	o.FUA = kind.fuaOneIn > 0 && c.rand.oneIn(kind.fuaOneIn)
@@ -151,16 +167,19 @@ func (c *client) draw() Operation {
 	return o
 }
 
-// drawChange draws a kind other than a read.
-func drawChange(s *stream) OperationKind {
+// rareOneIn is how many operations of a client there are for one of the rare ones.
+const rareOneIn = 20
+
+// drawKind draws a kind by shares.
+func drawKind(s *stream, share func(*operation) int) OperationKind {
 	sum := 0
 	for i := range operations {
-		sum += operations[i].share
+		sum += share(&operations[i])
 	}
 	n := s.below(sum)
 	k := OpRead
-	for ; n >= operations[k].share; k++ {
-		n -= operations[k].share
+	for ; n >= share(&operations[k]); k++ {
+		n -= share(&operations[k])
 	}
 	return k
 }

@@ -45,9 +45,17 @@ const (
 func newOperator(w *World) operator {
 	o := operator{world: w, rand: newStream(w.plan.Seed, "operator", 0), hands: newStream(w.plan.Seed, "hand over", 0), wants: make([]want, len(w.volumes))}
 	for i := range o.wants {
-		o.wants[i] = want{node: o.rand.below(len(w.bodies)), since: -int64(time.Hour), patience: time.Second}
+		o.wish(i)
 	}
 	return o
+}
+
+// wish draws where a volume is wanted first.
+func (o *operator) wish(volume int) {
+	for volume >= len(o.wants) {
+		o.wants = append(o.wants, want{})
+	}
+	o.wants[volume] = want{node: o.rand.below(len(o.world.bodies)), since: -int64(time.Hour), patience: time.Second}
 }
 
 // turn looks after every volume, again and again.
@@ -56,6 +64,7 @@ func (o *operator) turn() {
 		o.look(o.world.volumes[i], &o.wants[i])
 	}
 	o.clearShortLived()
+	o.world.busyClones()
 	o.world.after(operatorTurn, callOperator, o.again)
 }
 

@@ -58,6 +58,8 @@ type Plan struct {
 	JournalBytes             int64
 	Limits                   store.Limits
 	Full                     bool // the disks hold less than the volume
+	Snapshots                int  // that a volume has at once, at most; 0: none are taken
+	Clones                   int  // volumes that are made of snapshots, at most
 	Canary                   bool // the judges are not told of losses: see Canary
 }
 
@@ -127,6 +129,7 @@ func NewPlan(seed uint64, profile Profile) *Plan {
 	p.drawClocks(&s)
 	p.drawFaults()
 	p.drawFull()
+	p.drawSnapshots()
 	p.drawJoin()
 	return p
 }

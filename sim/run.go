@@ -62,7 +62,9 @@ func Run(p *Plan, o Options) (r *Report) {
 	w.useSpace()
 	w.scrubAll()
 	w.readBack()
+	w.readSnapshots()
 	w.compareMembers()
+	w.dropSnapshots()
 	w.checkDisks()
 	w.checkDebris()
 	w.checkJoined()
@@ -138,6 +140,7 @@ func newWorld(p *Plan, o Options, m makers) *World {
 		probes: newStream(p.Seed, "probe", 0),
 	}
 	w.hash.add(p.Seed)
+	w.zeroSum = block.ChecksumOf(make([]byte, p.BlockSize))
 	w.metadata = newMetadata(w, p.Nodes)
 	clocks := newStream(p.Seed, "clock", 0)
 	for i := range p.Nodes {
@@ -150,16 +153,7 @@ func newWorld(p *Plan, o Options, m makers) *World {
 	}
 	w.network = newNetwork(w, p.Nodes)
 	for i := range p.Volumes {
-		v := &volumeState{plan: &p.Volumes[i], id: block.VolumeID(id('v', i, 0)), name: fmt.Sprintf("v%d", i)}
-		v.members, v.eras = make(map[block.ReplicaID]*memberState), make(map[block.Session]block.Epoch)
-		v.accepted, v.began = make(map[saying]block.Seq), make(map[block.Epoch]beginning)
-		v.counted = make(map[counted]block.Seq)
-		v.writes = make(map[uint64]*request)
-		v.proposed = make(map[uint64]proposal)
-		v.syncing = make(map[block.ReplicaID]int)
-		v.busy = make([]uint8, v.plan.Blocks)
-		v.history = linearizability.NewHistory(v.id)
-		w.volumes = append(w.volumes, v)
+		w.addVolume(&p.Volumes[i])
 	}
 	w.awaitJoins()
 	w.createVolumes()

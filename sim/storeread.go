@@ -1,8 +1,11 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/node"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store"
 	"github.com/lagan-storage/lagan/core/volume"
@@ -153,19 +156,44 @@ func (w *World) readDisk(d *drive, replica block.ReplicaID, blocks int) (image [
 	}
 	info := b.mustFind(replica)
 	image, holes = make([]byte, blocks*w.plan.BlockSize), make([]bool, blocks)
+	b.eachRange(d, blocks, func(r block.Range) {
+		data := b.read(d, info.Handle, 0, r)
+		holes[r.First] = data == nil
+		copy(image[int(r.First)*w.plan.BlockSize:], data)
+	})
+	return image, holes
+}
+
+// eachRange visits a volume chunk by chunk, that on a damaged disk block by block.
+func (b *bareStore) eachRange(d *drive, blocks int, visit func(block.Range)) {
 	step := block.PerChunk
 	if d.damaged {
 		step = 1
 	}
 	for first := 0; first < blocks; first += step {
-		r := block.Range{First: block.Block(first), Count: uint32(min(step, blocks-first))}
-		b.store.Read(b.now, info.Handle, 0, r, 1, &b.out)
-		result := b.until(store.ReadDone, nil)
-		if holes[first] = result.Status != message.OK; holes[first] && !d.damaged {
-			w.fail("I10", "a copy of a disk of a member in sync cannot be read: status %d", result.Status)
-		}
-		copy(image[first*w.plan.BlockSize:], result.Payload.Bytes())
-		result.Payload.Release()
+		visit(block.Range{First: block.Block(first), Count: uint32(min(step, blocks-first))})
 	}
-	return image, holes
+}
+
+// read reads blocks of a layer. It returns nil if that is not possible, as it may
+// be on a damaged disk.
+func (b *bareStore) read(d *drive, h store.Handle, layer block.LayerID, r block.Range) []byte {
+	b.store.Read(b.now, h, layer, r, 1, &b.out)
+	result := b.until(store.ReadDone, nil)
+	defer result.Payload.Release()
+	if result.Status == message.OK {
+		return slices.Clone(result.Payload.Bytes())
+	}
+	if !d.damaged {
+		b.world.fail("I10", "a copy of a disk of a member in sync cannot be read: status %d", result.Status)
+	}
+	return nil
+}
+
+// storeOf returns the store of a disk's shard, or nil.
+func (w *World) storeOf(s *shard) *store.Store {
+	if shard, ours := s.machine.(*node.Disk); ours {
+		return shard.Store()
+	}
+	return nil
 }

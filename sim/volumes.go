@@ -37,6 +37,14 @@ type volumeState struct {
 	busy       []uint8                 // by block: requests under way
 	image      []byte                  // what the read-back returned
 	unread     []bool                  // the blocks that it did not; nil: it did all
+	snapshots  *volume.Snapshots       // as the metadata store has them at this instant; nil: it never had one
+	images     images
+	floors     map[block.LayerID]floor // by the snapshots that were asked for
+	origin     *volumeState            // of a clone
+	layer      block.LayerID           // of origin, from which it was cloned
+	base       []block.Checksum        // what it began with
+	busied     bool                    // it has a client
+	endedSnaps uint64                  // snapshots deleted by clients
 }
 
 // memberState is what happened to one copy.
@@ -140,6 +148,12 @@ func (w *World) recorded(c *metadata.Change) {
 		if !c.Deleted {
 			v.attachment = w.parseAttachment(c.Value)
 		}
+	case "snapshots":
+		list, err := volume.Parse[volume.Snapshots](c.Value)
+		if err != nil {
+			w.fail("records", "a list of snapshots: %v", err)
+		}
+		w.listed(v, &list)
 	case "config":
 		if c.Deleted {
 			w.fail("I7", "the configuration of %s was deleted", v.name)
@@ -383,7 +397,9 @@ func (w *World) serves(s *shard, c *step.Control) {
 	}
 	st.era = era
 	for _, r := range st.requests {
-		v.history.Serve(r.op, era)
+		if !r.apart {
+			v.history.Serve(r.op, era)
+		}
 	}
 	w.showLoss(v, era)
 	v.history.Attach(w.now, era)

@@ -18,6 +18,7 @@ type client struct {
 	index     int
 	volume    *volumeState
 	rand      stream
+	seldom    stream // of the rare operations: the others stay what they were
 	mount     *serving
 	patience  time.Duration
 	depth     int
@@ -26,7 +27,8 @@ type client struct {
 	left      int    // operations still to be asked
 	think     time.Duration
 	readShare int
-	epoch     int // of the mount: what was asked in an older one is not waited for
+	rare      bool // it asks for the rare operations too
+	epoch     int  // of the mount: what was asked in an older one is not waited for
 	script    []Operation
 	asked     []Operation // so far
 	asker     *serving    // of the last one
@@ -43,6 +45,8 @@ type request struct {
 	of     *operation
 	kind   step.RequestKind
 	blocks block.Range
+	apart  bool          // a read that no history knows: of a snapshot, or to compare with the stream
+	layer  block.LayerID // of such a read: the snapshot; 0: the volume
 	mount  *serving
 	asked  int64
 	at     block.Position // of a write: its record, once it was seen
@@ -55,7 +59,9 @@ type request struct {
 func newClient(w *World, index int, p *ClientPlan) *client {
 	c := &client{
 		world: w, index: index, volume: w.volumes[p.Volume], rand: newStream(w.plan.Seed, "client", index),
+		seldom:   newStream(w.plan.Seed, "client seldom", index),
 		patience: p.Patience, depth: p.Depth, left: p.Operations, think: p.Think, readShare: p.ReadShare, script: p.Script,
+		rare: w.plan.Snapshots > 0,
 	}
 	if c.turn = c.tick; w.plan.Scripted {
 		c.turn = c.follow
@@ -217,6 +223,10 @@ func (w *World) complete(s *shard, c *step.Completion) {
 	if q == nil || q.mount.shard != s {
 		w.fail("completions", "%s completes request %d, which it was not asked or has completed already", s, c.ID)
 	}
+	if q.apart {
+		w.completeApart(s, q, c)
+		return
+	}
 	h := q.client.volume.history
 	switch c.Error {
 	case step.RequestOK:
@@ -261,7 +271,9 @@ func (w *World) finished(q *request, ok bool) {
 func (w *World) abandon(s *shard) {
 	st := s.state
 	for len(st.requests) > 0 {
-		w.shootRequest(shotAnswer, st.requests[0], "the coordinator is gone", nil)
+		if q := st.requests[0]; !q.apart {
+			w.shootRequest(shotAnswer, q, "the coordinator is gone", nil)
+		}
 		w.finished(st.requests[0], false)
 	}
 	for i, o := range st.volume.servings {

@@ -37,11 +37,13 @@ type World struct {
 	requests  map[uint64]*request
 	requested uint64
 	fresh     []request // to be used by the next ones
-	healed    bool      // the safety phase is over: nothing breaks any more
-	crash     stream    // subsets of effects
-	late      stream    // timers of busy hosts
-	probes    stream    // which acknowledgements are looked into
-	onFlush   []func()  // faults that wait for the next acknowledged flush
+	layers    uint64    // snapshots asked for
+	zeroSum   block.Checksum
+	healed    bool     // the safety phase is over: nothing breaks any more
+	crash     stream   // subsets of effects
+	late      stream   // timers of busy hosts
+	probes    stream   // which acknowledgements are looked into
+	onFlush   []func() // faults that wait for the next acknowledged flush
 	struck    []Incident
 }
 

@@ -49,6 +49,8 @@
 //	14   Promise          81: incarnation, boot id 16, flags u8 (1 tainted, 2 complete),
 //	                      last accepted 16, durable, stable, known epoch, grant remaining
 //	15   Changes          4 + 16n: count u32, then (chunk, last seq)
+//	16   Layer            8
+//	17   Layers           4 + 33n: count u32, then (id, parent, closed 16, deleted u8)
 //
 // crc is the crc32c of the header with crc zero, the extension, and the payload
 // of a REPAIR. The payload of APPEND, TAIL, DATA, PUSH and PULLED is covered by

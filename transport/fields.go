@@ -28,6 +28,8 @@ const (
 	groupChecksums
 	groupPromise
 	groupChanges
+	groupLayer
+	groupLayers
 	groupCount
 )
 
@@ -72,6 +74,10 @@ func holds(m *message.Message, g group) bool {
 		return m.Promise != nil
 	case groupChanges:
 		return len(m.Changes) > 0
+	case groupLayer:
+		return m.Layer != 0
+	case groupLayers:
+		return len(m.Layers) > 0
 	case groupCount:
 	}
 	return false
@@ -127,6 +133,10 @@ func appendGroup(dst []byte, m *message.Message, g group) []byte {
 		for _, c := range m.Changes {
 			dst = le.AppendUint64(le.AppendUint64(dst, uint64(c.Chunk)), uint64(c.LastSeq))
 		}
+	case groupLayer:
+		return le.AppendUint64(dst, uint64(m.Layer))
+	case groupLayers:
+		return appendLayers(dst, m.Layers)
 	case groupCount:
 	}
 	return dst
@@ -166,6 +176,20 @@ func appendRecord(dst []byte, r *message.Record) []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(r.Parent))
 	}
 	return appendChecksums(dst, &r.Checksums)
+}
+
+func appendLayers(dst []byte, layers []message.LayerInfo) []byte {
+	le := binary.LittleEndian
+	dst = le.AppendUint32(dst, uint32(len(layers)))
+	for i := range layers {
+		l := &layers[i]
+		dst = appendPosition(le.AppendUint64(le.AppendUint64(dst, uint64(l.ID)), uint64(l.Parent)), l.Closed)
+		dst = append(dst, 0)
+		if l.Deleted {
+			dst[len(dst)-1] = 1
+		}
+	}
+	return dst
 }
 
 // shapesLayers reports whether a record of that kind names layers.
@@ -333,6 +357,31 @@ func (c *cursor) changes() []message.Change {
 	return changes
 }
 
+func (c *cursor) layers() []message.LayerInfo {
+	n := c.uint32()
+	if n > LayersMax {
+		c.fail(TooManyChanges, uint64(n), LayersMax)
+		return nil
+	}
+	if n == 0 {
+		return nil
+	}
+	if len(c.rest) < layerSize*int(n) { // before memory is taken for them
+		c.fail(ExtensionShort, uint64(len(c.rest)), layerSize*uint64(n))
+		return nil
+	}
+	layers := make([]message.LayerInfo, n)
+	for i := range layers {
+		layers[i] = message.LayerInfo{ID: block.LayerID(c.uint64()), Parent: block.LayerID(c.uint64()), Closed: c.position()}
+		deleted := c.uint8()
+		if deleted > 1 {
+			c.fail(UnknownFlag, uint64(deleted), 0)
+		}
+		layers[i].Deleted = deleted == 1
+	}
+	return layers
+}
+
 // parseFields reads the groups named by fields into m.
 func parseFields(extension []byte, fields uint32, m *message.Message) error {
 	c := cursor{rest: extension, kind: m.Kind}
@@ -381,6 +430,10 @@ func (c *cursor) group(g group, m *message.Message) {
 		m.Promise = c.promise()
 	case groupChanges:
 		m.Changes = c.changes()
+	case groupLayer:
+		m.Layer = block.LayerID(c.uint64())
+	case groupLayers:
+		m.Layers = c.layers()
 	case groupCount:
 	}
 }

@@ -16,9 +16,13 @@ const (
 	// ChangesMax is how many changes one CHANGED carries: the answer to one
 	// LISTCHANGED is cut there, so that a peer is never asked for much memory.
 	ChangesMax = 4096
-	// extensionMax bounds the extension: a full list of changes, and 1 KiB for
-	// all other groups together (they need 346 bytes).
-	extensionMax = 16*ChangesMax + 1024
+	// LayersMax is how many layers one LAYERS carries: more than a replica has.
+	LayersMax = 1024
+	layerSize = 33
+
+	// extensionMax bounds the extension: a full list of changes, and of layers,
+	// and 1 KiB for all other groups together (they need 370 bytes).
+	extensionMax = 16*ChangesMax + layerSize*LayersMax + 1024
 
 	magic = 0x4e47414c // "LAGN"
 )
@@ -67,8 +71,8 @@ func payloadOf(k message.Kind) coverage {
 		return byCRC
 	case message.KindInvalid, message.Prepare, message.Sync, message.Read, message.Grant, message.FetchTail,
 		message.Truncate, message.ListChanged, message.Pull, message.ResyncBegin, message.ResyncLive,
-		message.ResyncEnd, message.Snapshot, message.Checksum, message.Promise, message.Ack, message.Granted,
-		message.Done, message.Changed, message.Fenced, message.Unprepared, message.Rotten, message.KindCount:
+		message.ResyncEnd, message.ListLayers, message.Checksum, message.Promise, message.Ack, message.Granted,
+		message.Done, message.Changed, message.Fenced, message.Unprepared, message.Rotten, message.Shape, message.Layers, message.KindCount:
 	}
 	return noPayload
 }
@@ -114,6 +118,8 @@ func checkOutgoing(m *message.Message, cover coverage) error {
 		return &FrameError{Fault: UnknownStatus, Kind: m.Kind, Got: uint64(m.Status)}
 	case len(m.Changes) > ChangesMax:
 		return &FrameError{Fault: TooManyChanges, Kind: m.Kind, Got: uint64(len(m.Changes)), Limit: ChangesMax}
+	case len(m.Layers) > LayersMax:
+		return &FrameError{Fault: TooManyChanges, Kind: m.Kind, Got: uint64(len(m.Layers)), Limit: LayersMax}
 	case cover == noPayload && !m.Payload.Empty():
 		return &FrameError{Fault: PayloadForbidden, Kind: m.Kind, Got: uint64(m.Payload.Len())}
 	case m.Payload.Len() > block.PerChunk*block.Size:

@@ -16,10 +16,11 @@ var kindName = [message.KindCount]string{
 	message.Grant: "grant", message.FetchTail: "fetchtail", message.Truncate: "truncate",
 	message.ListChanged: "listchanged", message.Pull: "pull", message.Push: "push",
 	message.ResyncBegin: "resyncbegin", message.ResyncLive: "resynclive", message.ResyncEnd: "resyncend",
-	message.Snapshot: "snapshot", message.Checksum: "checksum", message.Repair: "repair",
+	message.ListLayers: "listlayers", message.Checksum: "checksum", message.Repair: "repair",
 	message.Promise: "promise", message.Ack: "ack", message.Data: "data", message.Granted: "granted",
 	message.Tail: "tail", message.Done: "done", message.Changed: "changed", message.Pulled: "pulled",
 	message.Fenced: "fenced", message.Unprepared: "unprepared", message.Rotten: "rotten",
+	message.Shape: "shape", message.Layers: "layers",
 }
 
 // pattern returns length bytes that differ from place to place.
@@ -46,7 +47,9 @@ func sample(k message.Kind) message.Message {
 			Position: position, Op: message.OpWrite, FUA: true, Range: block.Range{First: 0x1003, Count: 2},
 			Checksums: block.ChecksumsOf(m.Payload.Bytes(), block.Size),
 		}
-	case message.Read, message.Checksum:
+	case message.Read:
+		m.Range, m.Layer = block.Range{First: 0x1003, Count: 5}, 0x1919
+	case message.Checksum:
 		m.Range = block.Range{First: 0x1003, Count: 5}
 	case message.Grant:
 		m.Duration = 2500 * time.Millisecond
@@ -55,9 +58,9 @@ func sample(k message.Kind) message.Message {
 	case message.Truncate:
 		m.Position = position
 	case message.ListChanged:
-		m.Cursor, m.Since = 0x0a0a, 0x0b0b
+		m.Cursor, m.Since, m.Layer = 0x0a0a, 0x0b0b, 0x1919
 	case message.Pull:
-		m.Chunk = 0x0c0c
+		m.Chunk, m.Layer = 0x0c0c, 0x1919
 	case message.Push, message.Pulled:
 		m.Resync, m.Chunk, m.LastSeq = 0x0d0d, 0x0c0c, 0x0e0e
 		m.Present, m.Zero = 0b101, 0b1000
@@ -68,7 +71,12 @@ func sample(k message.Kind) message.Message {
 		m.Resync, m.Since = 0x0d0d, 0x0b0b
 	case message.ResyncLive:
 		m.Resync, m.Position = 0x0d0d, position
-	case message.ResyncEnd:
+	case message.Shape:
+		m.Resync = 0x0d0d
+		m.Record = message.Record{Position: position, Op: message.OpSnap, Layer: 0x1919, Parent: 0x1a1a}
+	case message.Layers:
+		m.Layers = []message.LayerInfo{{ID: 0x1919, Closed: position, Deleted: true}, {Parent: 0x1919}}
+	case message.ResyncEnd, message.ListLayers:
 		m.Resync = 0x0d0d
 	case message.Repair:
 		m.Chunk, m.LastSeq, m.Payload = 0x0c0c, 0x0e0e, pattern(block.Size)
@@ -118,6 +126,14 @@ func random(r *rand.Rand) message.Message {
 	maybe(func() { m.Since = block.Seq(r.Uint64()) })
 	maybe(func() { m.Resync = r.Uint64() })
 	maybe(func() { m.Cursor = r.Uint64() })
+	maybe(func() { m.Layer = block.LayerID(r.Uint64()) })
+	maybe(func() {
+		for range r.IntN(4) {
+			m.Layers = append(m.Layers, message.LayerInfo{
+				ID: block.LayerID(r.Uint64()), Parent: block.LayerID(r.Uint64()), Closed: position(), Deleted: r.IntN(2) == 0,
+			})
+		}
+	})
 	maybe(func() { m.Present, m.Zero = uint16(r.Uint32())>>r.IntN(16), uint16(r.Uint32()) })
 	maybe(func() {
 		for i := range r.IntN(block.PerChunk + 1) {

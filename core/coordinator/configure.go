@@ -32,6 +32,7 @@ func (c *Coordinator) issue(out *step.Effects) {
 	}
 	if c.phase == claiming {
 		txn.Guards = append(txn.Guards, metadata.Guard{Key: volume.AttachmentKey(c.p.Volume), Revision: c.p.Attached})
+		txn.Read = append(txn.Read, volume.SnapshotsKey(c.p.Volume))
 	}
 	out.Transactions = append(out.Transactions, step.Transaction{Tag: step.Tag{Slot: reissueSlot, Generation: c.proposalTag}, Txn: txn})
 }
@@ -47,6 +48,11 @@ func (c *Coordinator) verify(out *step.Effects) {
 }
 
 func (c *Coordinator) onTransaction(tag step.Tag, res *metadata.Result, out *step.Effects) {
+	c.readSnapshots(res)
+	if tag.Slot == snapshotsSlot {
+		c.onSnapshotsRecorded(tag, res, out)
+		return
+	}
 	if tag.Slot != reissueSlot {
 		c.verifying = false
 		if res.Outcome == metadata.Applied && c.proposed == nil {
@@ -178,4 +184,5 @@ func (c *Coordinator) afterConfig(out *step.Effects) {
 	c.afterResyncConfig(out)
 	c.advance(out)
 	c.reconfigure(out)
+	c.driveSnapshots(out)
 }

@@ -99,6 +99,7 @@ type Coordinator struct {
 	rhythm    rhythm
 	repairs   repairs
 	damage    damage
+	snapshots snapshots
 	resync    *resync
 	resynced  uint64         // bytes sent to members that were being filled
 	status    string         // as last reported
@@ -164,8 +165,12 @@ func (c *Coordinator) refuseAfterEnd(ev *step.Event, out *step.Effects) {
 	}
 }
 
-// Timers: slot 0 is the tick, slot 1 re-issues a transaction.
-const reissueSlot = 1
+// Timers: slot 0 is the tick, slot 1 re-issues a transaction. Transactions: slot 0
+// reads the configuration, slot 1 changes it, slot 2 changes the list of snapshots.
+const (
+	reissueSlot   = 1
+	snapshotsSlot = 2
+)
 
 func (c *Coordinator) onTimer(tag step.Tag, out *step.Effects) {
 	if tag.Slot == reissueSlot {
@@ -194,6 +199,7 @@ func (c *Coordinator) onTimer(tag step.Tag, out *step.Effects) {
 		c.superviseResync(out)
 		c.tellDamage(out)
 		c.reconfigure(out)
+		c.driveSnapshots(out)
 		c.finishDetach(out)
 	case claiming, deciding, ended:
 	}
@@ -208,10 +214,12 @@ func (c *Coordinator) onControl(control *step.Control, out *step.Effects) {
 	case step.NodesRemoved:
 		c.gone = control.Nodes
 		c.reconfigure(out)
+	case step.SnapshotsChanged:
+		c.onSnapshots(control.Snapshots, metadata.Revision(control.Revision), out)
 	case step.ControlInvalid, step.DiskReady, step.DiskUnusable, step.ReplicaMade, step.ReplicaFreed, step.DiskSpace, step.DiskAiling,
 		step.DiskScrubbed, step.ScrubDisk,
 		step.MakeReplica, step.FreeReplica, step.StartCoordinator, step.VolumeServing,
-		step.VolumeWaiting, step.VolumeDamaged, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.VolumeWanted, step.NodeEnded, step.SnapshotsChanged:
+		step.VolumeWaiting, step.VolumeDamaged, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.VolumeWanted, step.NodeEnded:
 		// not for coordinators
 	}
 }

@@ -75,6 +75,7 @@ func (c *Coordinator) end(how step.ControlKind, text string, out *step.Effects) 
 	}
 	c.ops = opTable{}
 	c.flushes, c.resync = nil, nil
+	c.snapshots = snapshots{}
 	c.window.drop()
 	for _, m := range c.members {
 		c.hangUp(m, out)

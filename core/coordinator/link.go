@@ -122,6 +122,8 @@ func (c *Coordinator) onMessage(conn step.Conn, msg *message.Message, out *step.
 		c.onDone(m, msg, out)
 	case message.Changed:
 		c.onChanged(m, msg, out)
+	case message.Layers:
+		c.onLayers(m, msg, out)
 	case message.Pulled:
 		c.onPulled(m, msg, out)
 	case message.Fenced:

@@ -110,8 +110,8 @@ func conflicts(a, b *step.Request) bool {
 	if a.Kind == step.FlushRequest || b.Kind == step.FlushRequest {
 		return false
 	}
-	if a.Kind == step.ReadRequest && b.Kind == step.ReadRequest {
-		return false
+	if a.Kind == step.ReadRequest && b.Kind == step.ReadRequest || a.Layer != b.Layer {
+		return false // nobody writes to a snapshot
 	}
 	return a.Range.Overlaps(b.Range)
 }

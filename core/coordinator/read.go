@@ -12,6 +12,10 @@ import (
 // of them has what is committed.
 func (c *Coordinator) startRead(i int32, out *step.Effects) {
 	o := &c.ops.slots[i]
+	if !c.readable(o.Layer) {
+		c.finish(i, step.RequestRefused, block.Buffer{}, out)
+		return
+	}
 	pick := c.readFrom
 	if o.suspect != nil {
 		pick = c.repairFrom
@@ -32,7 +36,9 @@ func (c *Coordinator) startRead(i int32, out *step.Effects) {
 		c.startRead(i, out)
 		return
 	default:
-		c.lose(o.asking())
+		if o.Layer == 0 {
+			c.lose(o.asking())
+		}
 		c.finish(i, step.RequestIO, block.Buffer{}, out)
 		return
 	}
@@ -40,7 +46,7 @@ func (c *Coordinator) startRead(i int32, out *step.Effects) {
 	o.tried |= 1 << index
 	o.generation++ // an answer to an earlier try is not for this one
 	m.reading++
-	c.send(m, message.Message{Kind: message.Read, Request: c.ops.token(i), Range: o.asking(), Seq: c.committed}, out)
+	c.send(m, message.Message{Kind: message.Read, Request: c.ops.token(i), Layer: o.Layer, Range: o.asking(), Seq: c.committed}, out)
 }
 
 // readFrom picks the member to ask: one that is valid and was not tried, on
@@ -113,7 +119,8 @@ func (c *Coordinator) onData(m *member, msg *message.Message, out *step.Effects)
 	switch {
 	case msg.Status != message.OK:
 		msg.Payload.Release()
-		if msg.Status == message.Corrupt || msg.Status == message.DiskFailed {
+		lost := o.Layer != 0 && msg.Status == message.WrongState // a takeover without a valid member may have
+		if lost || msg.Status == message.Corrupt || msg.Status == message.DiskFailed {
 			c.foundBad(o, msg.Bad())
 		}
 		c.startRead(i, out)
@@ -163,7 +170,7 @@ func (c *Coordinator) foundBad(o *op, blocks uint16) {
 	if k := slices.Index(c.members, o.asked); k >= 0 {
 		o.bad |= 1 << k
 	}
-	if o.suspect == nil {
+	if o.suspect == nil && o.Layer == 0 { // a snapshot is not written to
 		c.wounded(o.asked, o.Range.First.Chunk(), blocks)
 	}
 }

@@ -20,35 +20,46 @@ const (
 // What a request of a resync asks for, in the low byte of its number.
 const (
 	resyncBegin = iota + 1
+	resyncLayers
+	resyncShape
 	resyncList
-	resyncPull
-	resyncPush
 	resyncLive
 	resyncEnd
+	resyncCopy // and above: a chunk, by its place in copies
 )
 
-// resync fills one member from another while writes go on.
+// resync fills one member from another while writes go on. Layers: see strata.
 //
-//	begin ──▶ pass: list, pull, push ──▶ pass … ──▶ live: the stream is sent too
+//	begin ──▶ layers ──▶ pass: list, pull, push ──▶ pass … ──▶ live: the stream is sent too
 //	      ──▶ last pass ──▶ end ──▶ joining: required, durable ──▶ InSync
 type resync struct {
 	id       uint64 // random; its low byte is zero
 	target   *member
 	source   *member
 	moved    step.Time // last progress
+	strata   strata
 	since    block.Seq // what earlier passes have covered
 	passes   int
 	started  step.Time // of this pass
+	answered bool      // stable is of this pass
 	stable   block.Seq // of the source when this pass was listed
 	minimum  block.Seq // of the source's stable, for this pass to be right
-	listed   []message.Change
-	cursor   uint64 // of the next page
-	listing  bool   // a page was asked for
-	more     bool   // pages are left
-	inFlight int    // chunks pulled and not yet acknowledged by the target
+	listed   []copying
+	layer    int               // which of the strata is being listed
+	cursor   uint64            // of its next page
+	listing  bool              // a page, or the layers, were asked for
+	copies   [pullsMax]copying // pulled and not yet acknowledged by the target
+	inFlight int               // of copies
 	live     bool
 	ending   bool
 	joinAt   uint64 // the seq that everyone must have durable before the target counts
+}
+
+// copying is one chunk to be copied.
+type copying struct {
+	layer block.LayerID
+	chunk block.Chunk
+	busy  bool
 }
 
 // source returns a member that a resync can read from, or nil.
@@ -78,7 +89,7 @@ func (c *Coordinator) afterResyncConfig(out *step.Effects) {
 		switch m.State {
 		case volume.InSync:
 			if isTarget {
-				c.resync = nil
+				c.endResync(out)
 			}
 			m.joining = false
 			if m.promise.Incarnation == m.Incarnation {
@@ -93,7 +104,7 @@ func (c *Coordinator) afterResyncConfig(out *step.Effects) {
 			}
 		case volume.Out, volume.Leaving:
 			if isTarget {
-				c.resync = nil
+				c.endResync(out)
 			}
 			c.stallReads(m)
 			m.streaming, m.joining, m.repairing, m.condemned, m.refusedAt = false, false, false, "", 0
@@ -126,15 +137,25 @@ func (c *Coordinator) askResync(m *member, what uint64, msg message.Message, out
 func (c *Coordinator) abortResync(out *step.Effects) {
 	out.Marks.Hit("coordinator: resync aborted")
 	target := c.resync.target
-	c.resync = nil
+	c.endResync(out)
 	target.streaming, target.joining = false, false
 	target.resyncAfter = max(target.resyncAfter, c.now.Add(resyncPause))
+}
+
+// endResync forgets the resync and tells the source, which merges no layers
+// meanwhile.
+func (c *Coordinator) endResync(out *step.Effects) {
+	if source := c.resync.source; source.prepared() {
+		c.askResync(source, resyncEnd, message.Message{Kind: message.ResyncEnd}, out)
+	}
+	c.resync = nil
 }
 
 func (c *Coordinator) startPass(out *step.Effects) {
 	r := c.resync
 	r.passes++
-	r.started, r.cursor, r.stable = c.now, 0, 0
+	r.started, r.cursor, r.answered = c.now, 0, false
+	r.layer = r.nextLayer(0)
 	c.list(out)
 }
 
@@ -142,7 +163,7 @@ func (c *Coordinator) list(out *step.Effects) {
 	r := c.resync
 	r.listing = true
 	c.askResync(r.source, resyncList, message.Message{
-		Kind: message.ListChanged, Since: r.since, Cursor: r.cursor, Seq: r.minimum,
+		Kind: message.ListChanged, Layer: r.strata.layers[r.layer].id, Since: r.since, Cursor: r.cursor, Seq: r.minimum,
 	}, out)
 }
 
@@ -153,58 +174,91 @@ func (c *Coordinator) onChanged(m *member, msg *message.Message, out *step.Effec
 	}
 	r.listing = false
 	if msg.Status != message.OK {
-		r.more = true // superviseResync asks again
-		return
+		return // superviseResync asks again
 	}
 	r.moved = c.now
-	if r.cursor == 0 {
-		r.stable = msg.Stable
+	if !r.answered {
+		r.answered, r.stable = true, msg.Stable
 	}
-	r.cursor, r.more = msg.Cursor, msg.Cursor != 0
-	r.listed = append(r.listed, msg.Changes...)
+	for _, change := range msg.Changes {
+		r.listed = append(r.listed, copying{layer: r.strata.layers[r.layer].id, chunk: change.Chunk})
+	}
+	if r.cursor = msg.Cursor; r.cursor == 0 {
+		r.layer = r.nextLayer(r.layer + 1)
+	}
 	c.copyChunks(out)
 }
 
-// copyChunks keeps pulls under way, lists on, and ends the pass.
+// copyChunks keeps pulls under way, lists on, and ends the pass. It waits while
+// the target opens layers.
 func (c *Coordinator) copyChunks(out *step.Effects) {
 	r := c.resync
-	for r.inFlight < pullsMax && len(r.listed) > 0 {
-		chunk := r.listed[len(r.listed)-1].Chunk
-		r.listed = r.listed[:len(r.listed)-1]
-		r.inFlight++
-		c.askResync(r.source, resyncPull, message.Message{Kind: message.Pull, Chunk: chunk, Seq: r.minimum}, out)
+	if r.strata.unfinished() {
+		return
+	}
+	for i := range r.copies {
+		if n := len(r.listed); n > 0 && !r.copies[i].busy {
+			r.copies[i] = r.listed[n-1]
+			r.copies[i].busy = true
+			r.listed = r.listed[:n-1]
+			r.inFlight++
+			c.askResync(r.source, resyncCopy+uint64(i), message.Message{
+				Kind: message.Pull, Layer: r.copies[i].layer, Chunk: r.copies[i].chunk, Seq: r.minimum,
+			}, out)
+		}
 	}
 	switch {
 	case len(r.listed) > 0 || r.listing:
-	case r.more:
+	case r.layer < len(r.strata.layers):
 		c.list(out)
 	case r.inFlight == 0 && !r.ending:
 		c.endPass(out)
 	}
 }
 
+// copy returns the chunk that an answer is about, or nil.
+func (r *resync) copy(request uint64) *copying {
+	i := request&0xff - resyncCopy
+	if request&^0xff != r.id || i >= pullsMax || !r.copies[i].busy {
+		return nil
+	}
+	return &r.copies[i]
+}
+
+// landed ends the copying of a chunk. If it was not possible yet it is asked for
+// again, by superviseResync.
+func (r *resync) landed(k *copying, again bool) {
+	k.busy = false
+	r.inFlight--
+	if again {
+		r.listed = append(r.listed, copying{layer: k.layer, chunk: k.chunk})
+	}
+}
+
 func (c *Coordinator) onPulled(m *member, msg *message.Message, out *step.Effects) {
 	r := c.resync
-	if r == nil || m != r.source || msg.Request != r.id|resyncPull {
+	if r == nil || m != r.source || r.copy(msg.Request) == nil {
 		msg.Payload.Release()
 		return
 	}
+	k := r.copy(msg.Request)
 	switch msg.Status {
 	case message.OK:
 		if msg.Bad() != 0 { // the target has none either, until it is repaired: by the stream, or a later pass
 			out.Marks.Hit("coordinator: lost blocks copied as lost")
-			c.wounded(m, msg.Chunk, msg.Bad())
-			c.startWaiting(out)
+			if k.layer == 0 {
+				c.wounded(m, msg.Chunk, msg.Bad())
+				c.startWaiting(out)
+			}
 		}
 		c.resynced += uint64(msg.Payload.Len())
-		c.askResync(r.target, resyncPush, message.Message{
-			Kind: message.Push, Chunk: msg.Chunk, LastSeq: msg.LastSeq, Present: msg.Present, Zero: msg.Zero,
+		c.askResync(r.target, msg.Request&0xff, message.Message{
+			Kind: message.Push, Layer: k.layer, Chunk: msg.Chunk, LastSeq: msg.LastSeq, Present: msg.Present, Zero: msg.Zero,
 			Checksums: msg.Checksums, Payload: msg.Payload,
 		}, out)
 	case message.BehindSeq:
-		r.inFlight--
-		r.listed = append(r.listed, message.Change{Chunk: msg.Chunk})
-		msg.Payload.Release() // superviseResync asks again
+		r.landed(k, true)
+		msg.Payload.Release()
 	default:
 		msg.Payload.Release()
 		c.abortResync(out)
@@ -218,6 +272,11 @@ func (c *Coordinator) onResyncDone(m *member, msg *message.Message, out *step.Ef
 	if r == nil || m != r.target || msg.Request&^0xff != r.id {
 		return
 	}
+	k := r.copy(msg.Request)
+	if k != nil && msg.Status == message.BehindSeq { // its layers are not settled yet
+		r.landed(k, true)
+		return
+	}
 	if msg.Status != message.OK {
 		if msg.Status == message.NoSpace {
 			m.resyncAfter = c.now.Add(fullPause)
@@ -229,13 +288,17 @@ func (c *Coordinator) onResyncDone(m *member, msg *message.Message, out *step.Ef
 	r.moved = c.now
 	switch msg.Request & 0xff {
 	case resyncBegin:
-		c.startPass(out)
-	case resyncPush:
-		r.inFlight--
-		c.copyChunks(out)
+		c.askLayers(out)
+	case resyncShape:
+		c.onShaped(out)
 	case resyncEnd:
 		c.join(out)
 	case resyncLive:
+	default:
+		if k != nil {
+			r.landed(k, false)
+			c.copyChunks(out)
+		}
 	}
 }
 
@@ -244,6 +307,7 @@ func (c *Coordinator) endPass(out *step.Effects) {
 	r := c.resync
 	if r.live {
 		r.ending = true
+		c.dropLayers(out)
 		c.askResync(r.target, resyncEnd, message.Message{Kind: message.ResyncEnd}, out)
 		return
 	}
@@ -264,10 +328,8 @@ func (c *Coordinator) endPass(out *step.Effects) {
 // since only stable content is copied.
 func (c *Coordinator) goLive(out *step.Effects) {
 	r, last := c.resync, c.window.next-1
-	r.live, r.minimum = true, last
-	if wrongSource && r.source.State == volume.Out {
-		r.minimum = 0
-	}
+	r.live = true
+	c.requireStable(last)
 	c.askResync(r.target, resyncLive, message.Message{
 		Kind: message.ResyncLive, Position: block.Position{Era: c.era, Seq: last},
 	}, out)
@@ -299,10 +361,14 @@ func (c *Coordinator) superviseResync(out *step.Effects) {
 		c.abortResync(out)
 		return
 	}
-	if r.live && c.stable < r.minimum {
+	if c.stable < r.minimum {
 		c.askSyncTo(r.minimum, out)
 	}
-	if r.passes > 0 && !r.ending {
+	switch {
+	case r.ending:
+	case r.passes > 0:
 		c.copyChunks(out)
+	case r.strata.asked && !r.strata.known && !r.listing:
+		c.askLayers(out)
 	}
 }

@@ -327,6 +327,7 @@ func (c *Coordinator) serve(out *step.Effects) {
 	c.reportServing(out)
 	c.startWaiting(out)
 	c.reconfigure(out)
+	c.driveSnapshots(out)
 }
 
 // onChosenLost starts over when a member that this takeover counts on is lost.

@@ -24,10 +24,14 @@ type world struct {
 	members  []*fakeMember
 	conns    map[step.Conn]*fakeMember
 	config   *volume.Config
-	revision metadata.Revision
-	unknown  int // transactions to leave unanswered although applied
+	configAt metadata.Revision
+	revision metadata.Revision // of the store
+	unknown  int               // transactions to leave unanswered although applied
 	answers  map[uint64]step.Completion
 	controls []step.Control
+
+	snapshots   *volume.Snapshots // as recorded
+	snapshotsAt metadata.Revision
 }
 
 type fakeMember struct {
@@ -37,6 +41,7 @@ type fakeMember struct {
 	mute        bool      // reads messages, answers none
 	noAck       bool      // answers everything but APPEND and SYNC
 	noRoom      block.Seq // of the write that it has no room for; 0: it has for all
+	noRoomFor   message.Op
 	incarnation block.Incarnation
 	boot        block.BootID
 	last        block.Position
@@ -50,7 +55,7 @@ type fakeMember struct {
 const blockSize = 64
 
 func newWorld(t testing.TB, copies int) *world {
-	w := &world{t: t, conns: map[step.Conn]*fakeMember{}, revision: 7, answers: map[uint64]step.Completion{}, now: step.Time(time.Hour)}
+	w := &world{t: t, conns: map[step.Conn]*fakeMember{}, revision: 7, configAt: 7, answers: map[uint64]step.Completion{}, now: step.Time(time.Hour)}
 	w.config = &volume.Config{
 		Format: volume.Format, Volume: block.VolumeID{9}, Blocks: 1024, Epoch: 1,
 		CleanAt: &block.Position{}, MinWritable: 1, Recovery: "wait",
@@ -70,7 +75,7 @@ func newWorld(t testing.TB, copies int) *world {
 func (w *world) newCoordinator(seed uint64) *coordinator.Coordinator {
 	return coordinator.New(coordinator.Params{
 		Node: block.NodeID{1}, Volume: w.config.Volume, Seed: seed, BlockSize: blockSize, Pool: block.Heap{},
-		Config: w.config, Revision: w.revision, Attached: 3,
+		Config: w.config, Revision: w.configAt, Attached: 3,
 	})
 }
 
@@ -147,7 +152,7 @@ func (m *fakeMember) answer(msg *message.Message) (message.Message, bool) {
 		switch at := msg.Record.Position.Seq; {
 		case m.noRoom != 0 && at > m.last.Seq+1:
 			return message.Message{}, false // it follows a refusal
-		case m.noRoom == at && msg.Record.Op == message.OpWrite:
+		case m.noRoom == at && msg.Record.Op == message.OpWrite, m.noRoomFor != message.OpInvalid && m.noRoomFor == msg.Record.Op:
 			return message.Message{Kind: message.Ack, Status: message.NoSpace, Seq: at, Accepted: m.last.Seq, Durable: m.durable}, true
 		}
 		m.log = append(m.log, msg.Record)
@@ -177,7 +182,10 @@ func (m *fakeMember) answer(msg *message.Message) (message.Message, bool) {
 
 func (w *world) transact(t step.Transaction) {
 	res := metadata.Result{Outcome: metadata.Refused, Revision: w.revision}
-	if len(t.Txn.Guards) == 0 || t.Txn.Guards[0].Revision == w.revision {
+	switch {
+	case len(t.Txn.Ops) > 0 && t.Txn.Ops[0].Key == volume.SnapshotsKey(w.config.Volume):
+		res = w.transactSnapshots(&t)
+	case len(t.Txn.Guards) == 0 || t.Txn.Guards[0].Revision == w.configAt:
 		res.Outcome = metadata.Applied
 		if len(t.Txn.Ops) > 0 {
 			w.revision++
@@ -185,13 +193,18 @@ func (w *world) transact(t step.Transaction) {
 			if err != nil {
 				w.t.Fatal(err)
 			}
-			w.config = config
+			w.config, w.configAt = config, w.revision
 		}
 		res.Revision = w.revision
 	}
 	res.Items = []metadata.Item{
 		{Key: volume.AttachmentKey(w.config.Volume), Revision: 3},
-		{Key: volume.ConfigKey(w.config.Volume), Value: w.config.Encode(), Revision: w.revision},
+		{Key: volume.ConfigKey(w.config.Volume), Value: w.config.Encode(), Revision: w.configAt},
+	}
+	if w.snapshots != nil {
+		res.Items = append(res.Items, metadata.Item{
+			Key: volume.SnapshotsKey(w.config.Volume), Value: volume.Encode(*w.snapshots), Revision: w.snapshotsAt,
+		})
 	}
 	if w.unknown > 0 {
 		w.unknown--

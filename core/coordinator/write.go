@@ -270,6 +270,10 @@ func (c *Coordinator) replaceByNop(seq block.Seq, out *step.Effects) {
 	out.Marks.Hit("coordinator: operation refused by all became a NOP")
 	e := c.window.at(seq)
 	i := e.op
+	if e.record.Op == message.OpSnap {
+		c.shapeRefused(e.record.Position)
+		c.resyncUnshaped(out)
+	}
 	c.window.bytes -= e.payload.Len()
 	e.payload.Release()
 	*e = entry{record: message.Record{Position: e.record.Position, Op: message.OpNop}, op: noOp, sentAt: c.now}

@@ -36,17 +36,17 @@ const (
 	Prepare     // Era
 	Append      // Era, Committed, Stable, Record, Payload
 	Sync        // Era, Seq, Stable: make durable up to Seq
-	Read        // Era, Request, Range (one chunk), Seq = lowest accepted that may answer
+	Read        // Era, Request, Layer, Range (one chunk), Seq = lowest accepted that may answer
 	Grant       // Era, Request, Duration, Committed, Stable: also the heartbeat
 	FetchTail   // Era, Request, Seq: records after Seq, up to Until
 	Truncate    // Era, Request, Position: drop records after Position.Seq written before Era
-	ListChanged // Era, Request, Cursor, Since, Seq: chunks changed after Since, S.stable >= Seq
-	Pull        // Era, Request, Chunk, Seq: the chunk's newest stable content
-	Push        // Era, Request, Resync, Chunk, LastSeq, Present, Zero, Checksums, Payload
+	ListChanged // Era, Request, Layer, Cursor, Since, Seq: chunks changed after Since, S.stable >= Seq
+	Pull        // Era, Request, Layer, Chunk, Seq: the chunk's newest stable content in that layer
+	Push        // Era, Request, Resync, Layer, Chunk, LastSeq, Present, Zero, Checksums, Payload
 	ResyncBegin // Era, Request, Resync, Since: a replica becomes the target of a resync
 	ResyncLive  // Era, Request, Resync, Position: the stream follows from Position.Seq+1 on
-	ResyncEnd   // Era, Request, Resync: close the resync durably; later pushes are discarded
-	Snapshot    // reserved: SNAP and DELSNAP travel as records of APPEND
+	ResyncEnd   // Era, Request, Resync: close the resync durably; later pushes are discarded; to the source: it is over
+	ListLayers  // Era, Request, Resync, Seq: the layers of the source, S.stable >= Seq; none is merged before ResyncEnd
 	Checksum    // reserved: checksums of Range, for scrub
 	Repair      // reserved: Chunk, LastSeq, Payload
 
@@ -55,13 +55,17 @@ const (
 	Data       // answers Read: Request, Range, Checksums, Payload, or Status, Present and Zero: what is damaged
 	Granted    // answers Grant: Request, Accepted, Durable
 	Tail       // one record of FetchTail's answer: Request, Record, Payload
-	Done       // ends FetchTail, answers Truncate, Push, Resync*: Request, Status
-	Changed    // answers ListChanged: Request, Changes, Cursor (0 = end), Stable
-	Pulled     // answers Pull: Request, Chunk, LastSeq, Present, Zero, Checksums, Payload
+	Done       // ends FetchTail, answers Truncate, Push, Shape, Resync*: Request, Status
+	Changed    // answers ListChanged: Request, Layer, Changes, Cursor (0 = end), Stable
+	Pulled     // answers Pull: Request, Layer, Chunk, LastSeq, Present, Zero, Checksums, Payload
 	Fenced     // Era = promised: the sender has been replaced
 	Unprepared // no PREPARE was answered on this connection
 	Rotten     // unasked: Chunk, Present and Zero: blocks that a scrub found lost
-	KindCount  // how many kinds there are, not a kind
+
+	Shape  // a request: Era, Request, Resync, Record: an OpSnap or OpDelSnap that a target does outside its stream
+	Layers // answers ListLayers: Request, Layers, or Status
+
+	KindCount // how many kinds there are, not a kind
 )
 
 // Status is the outcome a replica reports for a request.
@@ -113,6 +117,14 @@ type Change struct {
 	LastSeq block.Seq
 }
 
+// LayerInfo is one layer of a replica, of a Layers answer.
+type LayerInfo struct {
+	ID      block.LayerID // 0: the head
+	Parent  block.LayerID // the one that it stands on, 0: none
+	Closed  block.Position
+	Deleted bool // its snapshot is gone: it is there for what stands on it
+}
+
 // PromiseInfo is what a replica tells a new coordinator about itself.
 type PromiseInfo struct {
 	Incarnation    block.Incarnation
@@ -150,11 +162,13 @@ type Message struct {
 	Since     block.Seq
 	Resync    uint64
 	Cursor    uint64
-	Present   uint16 // bit i: block i of the chunk has data, in Payload at its place
-	Zero      uint16 // bit i: block i of the chunk reads as zeroes by a ZERO; if Present says so too: its data is lost
+	Layer     block.LayerID // a snapshot; 0: the head
+	Present   uint16        // bit i: block i of the chunk has data, in Payload at its place
+	Zero      uint16        // bit i: block i of the chunk reads as zeroes by a ZERO; if Present says so too: its data is lost
 	Checksums block.Checksums
 	Promise   *PromiseInfo
 	Changes   []Change
+	Layers    []LayerInfo
 	Payload   block.Buffer
 }
 

@@ -28,6 +28,7 @@ const (
 	spaceSlot  = 0
 	reopenSlot = 1
 	scrubSlot  = 2
+	cloneSlot  = 3
 )
 
 // Disk is the shard of one disk: its store, its replicas, and the connections
@@ -53,8 +54,9 @@ type Disk struct {
 	replicas map[block.ReplicaID]*replica.Replica
 	handles  map[store.Handle]*replica.Replica
 	conns    map[step.Conn]*replica.Replica
-	making   map[uint64]block.ReplicaID  // tokens of Create
-	freeing  map[uint64]*replica.Replica // tokens of Delete
+	making   map[uint64]block.ReplicaID       // tokens of Create
+	waiting  map[block.ReplicaID]step.Control // clones whose snapshot is not here yet
+	freeing  map[uint64]*replica.Replica      // tokens of Delete
 	tokens   uint64
 	reported int64 // free bytes as last reported
 	scrub    scrub
@@ -103,12 +105,12 @@ func (d *Disk) take(now step.Time, ev *step.Event, out *step.Effects) {
 	case step.EventDiskDone:
 		d.onDiskDone(now, ev, out)
 	case step.EventAccepted:
-		d.onAccepted(ev, out)
+		d.onAccepted(now, ev, out)
 	case step.EventMessage:
 		d.onMessage(now, ev, out)
 	case step.EventClosed:
 		if r := d.conns[ev.Conn]; r != nil {
-			r.Closed(ev.Conn)
+			r.Closed(now, ev.Conn, out)
 			delete(d.conns, ev.Conn)
 		}
 	case step.EventControl:
@@ -140,6 +142,8 @@ func (d *Disk) onTimer(now step.Time, ev *step.Event, out *step.Effects) {
 	case ev.Tag.Owner == d.owner():
 		d.store.Step(now, ev, out)
 	case ev.Tag.Owner != diskOwner || ev.Tag.Generation != d.epoch:
+	case ev.Tag.Slot == cloneSlot:
+		d.makeWaiting(now, out)
 	case ev.Tag.Slot == reopenSlot:
 		d.reopen(now, out)
 	case ev.Tag.Slot == scrubSlot:
@@ -171,6 +175,7 @@ func (d *Disk) reopen(now step.Time, out *step.Effects) {
 	d.handles = map[store.Handle]*replica.Replica{}
 	d.conns = map[step.Conn]*replica.Replica{}
 	d.making = map[uint64]block.ReplicaID{}
+	d.waiting = map[block.ReplicaID]step.Control{}
 	d.freeing = map[uint64]*replica.Replica{}
 	d.store.Open(now, d.params.Capacity, out)
 }
@@ -294,14 +299,14 @@ func (d *Disk) tell(c step.Control, out *step.Effects) {
 }
 
 // onAccepted takes a coordinator's connection to one of the replicas.
-func (d *Disk) onAccepted(ev *step.Event, out *step.Effects) {
+func (d *Disk) onAccepted(now step.Time, ev *step.Event, out *step.Effects) {
 	r := d.replicas[ev.Hello.Replica]
 	if r == nil || r.Volume() != ev.Hello.Volume {
 		out.Closes = append(out.Closes, ev.Conn)
 		return
 	}
 	d.conns[ev.Conn] = r
-	r.Accept(ev.Conn, &ev.Hello, out)
+	r.Accept(now, ev.Conn, &ev.Hello, out)
 }
 
 func (d *Disk) onMessage(now step.Time, ev *step.Event, out *step.Effects) {
@@ -331,6 +336,8 @@ func (d *Disk) onControl(now step.Time, c *step.Control, out *step.Effects) {
 		for _, m := range c.Config.Members {
 			if r := d.replicas[m.Replica]; r != nil {
 				r.Learn(now, c.Config, out)
+			} else if _, waits := d.waiting[m.Replica]; waits {
+				d.makeReplica(now, &step.Control{Kind: step.MakeReplica, Volume: c.Volume, Replica: m.Replica, Config: c.Config}, out)
 			}
 		}
 	default:
@@ -340,8 +347,10 @@ func (d *Disk) onControl(now step.Time, c *step.Control, out *step.Effects) {
 
 // makeReplica creates a replica that a configuration lists on this disk. It is
 // whole only if no record of the volume was ever written: one that is made
-// later has lost what it once held, and must be filled.
+// later has lost what it once held, and must be filled. That of a clone begins
+// with the snapshot that this disk has.
 func (d *Disk) makeReplica(now step.Time, c *step.Control, out *step.Effects) {
+	delete(d.waiting, c.Replica)
 	if d.replicas[c.Replica] != nil {
 		d.tell(step.Control{Kind: step.ReplicaMade, Replica: c.Replica, Volume: c.Volume}, out)
 		return
@@ -357,8 +366,22 @@ func (d *Disk) makeReplica(now step.Time, c *step.Control, out *step.Effects) {
 		KnownEpoch: c.Config.Epoch, MemberEpoch: c.Config.Epoch,
 		Complete: c.Config.Virgin() && member.State == volume.InSync,
 	}
+	var image store.Image
+	if origin := c.Config.Origin; origin != nil && meta.Complete {
+		var whole bool
+		if image, whole = d.imageOf(origin); !whole {
+			out.Marks.Hit("disk: snapshot to be cloned is not there")
+			d.makeAgain(now, c, out)
+			return
+		}
+	}
 	d.tokens++
-	_, status := d.store.Create(now, c.Replica, c.Volume, c.Config.Blocks, store.Image{}, meta, d.tokens, out)
+	_, status := d.store.Create(now, c.Replica, c.Volume, c.Config.Blocks, image, meta, d.tokens, out)
+	if status == message.BehindSeq || status == message.WrongState && image != (store.Image{}) {
+		out.Marks.Hit("disk: snapshot to be cloned is not there")
+		d.makeAgain(now, c, out)
+		return
+	}
 	if status != message.OK {
 		out.Marks.Hit("disk: no room for another replica")
 		return // its other replicas are served; DiskSpace makes the orchestrator ask again
@@ -369,6 +392,7 @@ func (d *Disk) makeReplica(now step.Time, c *step.Control, out *step.Effects) {
 // freeReplica deletes a replica once a configuration proves that it is not and
 // will not be needed. Its connections go first.
 func (d *Disk) freeReplica(now step.Time, c *step.Control, out *step.Effects) {
+	delete(d.waiting, c.Replica)
 	r := d.replicas[c.Replica]
 	if r == nil {
 		if !d.underWay(c.Replica) {

@@ -40,6 +40,7 @@ type local struct {
 	uses        *volume.Uses      // as the body told; nil: not yet of this attachment
 	passedOn    metadata.Revision // of the newest attachment record whose wish the body was told of
 	gone        []block.NodeID    // removed nodes of which the coordinator was told
+	snapshots   metadata.Revision // of the newest list of snapshots of which it was told
 }
 
 // asked is what the disk's shard was last told about a replica.
@@ -146,6 +147,12 @@ func (o *Orchestrator) reconcileCoordinator(id block.VolumeID, v *view.Volume, l
 		l.told = v.Config.Revision
 		out.Controls = append(out.Controls, step.Control{
 			Kind: step.ConfigChanged, Volume: id, Config: c, Revision: int64(v.Config.Revision),
+		})
+	}
+	if list := v.Snapshots; l.coordinator != absent && list.Value != nil && list.Revision > l.snapshots {
+		l.snapshots = list.Revision
+		out.Controls = append(out.Controls, step.Control{
+			Kind: step.SnapshotsChanged, Volume: id, Snapshots: list.Value, Revision: int64(list.Revision),
 		})
 	}
 	if l.attaching {
@@ -291,7 +298,7 @@ func (o *Orchestrator) shrinkTombstone(id block.VolumeID, v *view.Volume, l *loc
 		txn.Ops = []metadata.Op{{Key: key, Value: next.Encode()}}
 	} else {
 		out.Marks.Hit("orchestrator: last replica of a deleted volume freed")
-		for _, gone := range []string{key, volume.SpecKey(id), volume.AttachmentKey(id)} {
+		for _, gone := range []string{key, volume.SpecKey(id), volume.AttachmentKey(id), volume.SnapshotsKey(id)} {
 			txn.Ops = append(txn.Ops, metadata.Op{Key: gone, Delete: true})
 		}
 	}

@@ -59,7 +59,7 @@ type Replica struct {
 
 	links    []link // few: one stream and perhaps one bulk connection a session
 	requests requestTable
-	live     map[block.Chunk]uint16 // blocks written since the live stream began; nil when not a live target
+	live     map[layerChunk]uint16  // blocks written since the live stream began; nil when not a live target
 	rotten   map[block.Chunk]uint16 // blocks of the head that a scrub found lost, until they are overwritten
 	ackDue   bool
 }
@@ -104,6 +104,9 @@ func (r *Replica) Volume() block.VolumeID { return r.vol }
 
 // Handle returns what the store calls the replica.
 func (r *Replica) Handle() store.Handle { return r.handle }
+
+// Whole reports whether the replica lacks nothing up to its last record.
+func (r *Replica) Whole() bool { return r.meta.Complete }
 
 // Learn takes note of a newer configuration. What it says of this replica's
 // epochs is written to the disk with the next promise: only freeing the replica

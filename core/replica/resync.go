@@ -16,7 +16,7 @@ func (r *Replica) onListChanged(now step.Time, l *link, m *message.Message, out 
 		return
 	}
 	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: message.ListChanged, era: m.Era})
-	r.store.ListChanged(now, r.handle, 0, m.Since, m.Cursor, token, out)
+	r.store.ListChanged(now, r.handle, m.Layer, m.Since, m.Cursor, token, out)
 }
 
 func (r *Replica) stableFrom(seq block.Seq) bool {
@@ -44,7 +44,7 @@ func (r *Replica) onPull(now step.Time, l *link, m *message.Message, out *step.E
 		return
 	}
 	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: message.Pull, era: m.Era})
-	r.store.Pull(now, r.handle, 0, m.Chunk, token, out)
+	r.store.Pull(now, r.handle, m.Layer, m.Chunk, token, out)
 }
 
 func (r *Replica) onPullDone(res *store.Result, out *step.Effects) {
@@ -69,6 +69,7 @@ func (r *Replica) onPullDone(res *store.Result, out *step.Effects) {
 func (r *Replica) onResyncBegin(now step.Time, l *link, m *message.Message, out *step.Effects) {
 	r.meta.Complete, r.meta.Resync, r.meta.SyncTarget = false, m.Resync, block.Position{}
 	r.live, r.rotten = nil, nil
+	r.pin(l)
 	r.appended, r.accepted, r.durable = 0, 0, 0
 	r.overcome() // nothing that may have been lost is left
 	r.metaPending++
@@ -80,7 +81,7 @@ func (r *Replica) onResyncLive(now step.Time, l *link, m *message.Message, out *
 	if r.refuseOtherResync(l, m, out) {
 		return
 	}
-	r.live = map[block.Chunk]uint16{}
+	r.live = map[layerChunk]uint16{}
 	at := m.Position
 	r.appended, r.accepted, r.durable = at.Seq, at.Seq, at.Seq
 	r.metaPending++
@@ -108,7 +109,7 @@ func (r *Replica) onPush(now step.Time, l *link, m *message.Message, out *step.E
 	}
 	apply := ^uint16(0)
 	if r.live != nil {
-		apply = ^r.live[m.Chunk]
+		apply = ^r.live[layerChunk{m.Layer, m.Chunk}]
 		if apply != ^uint16(0) {
 			out.Marks.Hit("replica: push left out blocks written since")
 			if pushOverLive {
@@ -120,7 +121,7 @@ func (r *Replica) onPush(now step.Time, l *link, m *message.Message, out *step.E
 		Chunk: m.Chunk, LastSeq: m.LastSeq, Present: m.Present, Zero: m.Zero, Checksums: m.Checksums,
 	}
 	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: m.Kind, era: m.Era})
-	status := r.store.Push(now, r.handle, 0, apply, content, m.Payload, token, out)
+	status := r.store.Push(now, r.handle, m.Layer, apply, content, m.Payload, token, out)
 	if status != message.OK {
 		m.Payload.Release()
 		r.requests.take(token)
@@ -129,6 +130,7 @@ func (r *Replica) onPush(now step.Time, l *link, m *message.Message, out *step.E
 }
 
 func (r *Replica) onResyncEnd(now step.Time, l *link, m *message.Message, out *step.Effects) {
+	r.unpin(now, l, out)
 	if r.refuseOtherResync(l, m, out) {
 		return
 	}
@@ -142,14 +144,16 @@ func (r *Replica) onResyncEnd(now step.Time, l *link, m *message.Message, out *s
 }
 
 // noteLive remembers what the live stream wrote, so that pushes leave it alone.
-func (r *Replica) noteLive(rng block.Range) {
-	if r.live == nil || rng.Empty() {
+func (r *Replica) noteLive(rec *message.Record, snapshot bool) {
+	if snapshot {
+		r.noteSnapshot(rec.Layer)
 		return
 	}
+	rng := rec.Range
 	for b := rng.First; b < rng.End(); {
 		c := b.Chunk()
 		end := min(rng.End(), c.First()+block.PerChunk)
-		r.live[c] |= maskOf(b.Offset(), int(end-b))
+		r.live[layerChunk{0, c}] |= maskOf(b.Offset(), int(end-b))
 		b = end
 	}
 }

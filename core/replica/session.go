@@ -16,11 +16,12 @@ type link struct {
 	number   uint64
 	purpose  message.Purpose
 	prepared bool // a PROMISE was sent on it
+	pinned   bool // a resync over it keeps the layers as they are
 }
 
 // Accept takes a new connection. Older ones of the same session and purpose are
 // closed: what still comes out of them is late.
-func (r *Replica) Accept(conn step.Conn, h *message.Hello, out *step.Effects) {
+func (r *Replica) Accept(now step.Time, conn step.Conn, h *message.Hello, out *step.Effects) {
 	for _, l := range r.links {
 		if l.session == h.Session && l.purpose == h.Purpose && l.number > h.Number {
 			out.Closes = append(out.Closes, conn)
@@ -30,6 +31,7 @@ func (r *Replica) Accept(conn step.Conn, h *message.Hello, out *step.Effects) {
 	r.links = slices.DeleteFunc(r.links, func(l link) bool {
 		late := !lateFrames && l.session == h.Session && l.purpose == h.Purpose
 		if late {
+			r.unpin(now, &l, out)
 			out.Closes = append(out.Closes, l.conn)
 		}
 		return late
@@ -38,7 +40,10 @@ func (r *Replica) Accept(conn step.Conn, h *message.Hello, out *step.Effects) {
 }
 
 // Closed forgets a connection. What it asked for is answered to nobody.
-func (r *Replica) Closed(conn step.Conn) {
+func (r *Replica) Closed(now step.Time, conn step.Conn, out *step.Effects) {
+	if l := r.link(conn); l != nil {
+		r.unpin(now, l, out)
+	}
 	r.links = slices.DeleteFunc(r.links, func(l link) bool { return l.conn == conn })
 }
 
@@ -120,18 +125,22 @@ func (r *Replica) onPrepared(now step.Time, l *link, m *message.Message, out *st
 		r.onPull(now, l, m, out)
 	case message.Push:
 		r.onPush(now, l, m, out)
+	case message.ListLayers:
+		r.onListLayers(l, m, out)
+	case message.Shape:
+		r.onShape(now, l, m, out)
 	case message.ResyncBegin:
 		r.onResyncBegin(now, l, m, out)
 	case message.ResyncLive:
 		r.onResyncLive(now, l, m, out)
 	case message.ResyncEnd:
 		r.onResyncEnd(now, l, m, out)
-	case message.KindInvalid, message.Prepare, message.Snapshot, message.Checksum, message.Repair,
+	case message.KindInvalid, message.Prepare, message.Checksum, message.Repair,
 		message.Promise, message.Ack, message.Data, message.Granted, message.Tail, message.Done,
-		message.Changed, message.Pulled, message.Fenced, message.Unprepared, message.Rotten, message.KindCount:
+		message.Changed, message.Pulled, message.Fenced, message.Unprepared, message.Rotten, message.Layers, message.KindCount:
 		m.Payload.Release()
 		out.Closes = append(out.Closes, l.conn) // a peer that speaks out of turn
-		r.Closed(l.conn)
+		r.Closed(now, l.conn, out)
 	}
 }
 
@@ -152,6 +161,9 @@ func (r *Replica) onPrepare(now step.Time, l *link, m *message.Message, out *ste
 		return
 	}
 	r.meta.Promised, r.meta.Session = m.Era, l.session
+	for i := range r.links {
+		r.unpin(now, &r.links[i], out) // a resync goes no further in another era
+	}
 	r.setMeta(now, request{conn: l.conn, kind: message.Prepare, era: m.Era}, out)
 }
 

@@ -34,6 +34,7 @@ func (r *Replica) onAppend(now step.Time, l *link, m *message.Message, out *step
 		m.Payload.Release()
 		return
 	}
+	snapshot := r.live != nil && m.Record.Op == message.OpSnap && !r.store.HasLayer(r.handle, m.Record.Layer)
 	status := r.store.Append(now, r.handle, m.Record, m.Payload, out)
 	if status != message.OK {
 		m.Payload.Release()
@@ -41,7 +42,9 @@ func (r *Replica) onAppend(now step.Time, l *link, m *message.Message, out *step
 		return
 	}
 	r.appended = seq
-	r.noteLive(m.Record.Range)
+	if r.live != nil {
+		r.noteLive(&m.Record, snapshot)
+	}
 	r.forgetRotten(m.Record.Range)
 }
 
@@ -101,7 +104,7 @@ func (r *Replica) onRead(now step.Time, l *link, m *message.Message, out *step.E
 		return
 	}
 	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: message.Read, era: m.Era, rng: m.Range})
-	r.store.Read(now, r.handle, 0, m.Range, token, out)
+	r.store.Read(now, r.handle, m.Layer, m.Range, token, out)
 }
 
 func (r *Replica) onReadDone(res *store.Result, out *step.Effects) {

@@ -85,6 +85,7 @@ type Request struct {
 	ID      uint64 // chosen by the body, returned in the Completion
 	Kind    RequestKind
 	FUA     bool
+	Layer   block.LayerID // of a read: the snapshot that is read, 0: the volume
 	Range   block.Range
 	Payload block.Buffer
 }
@@ -98,7 +99,7 @@ const (
 	RequestNoSpace                // definitely not done: no required replica had room
 	RequestIO                     // no copy of the data could be read
 	RequestAmbiguous              // the coordinator was replaced meanwhile: done or not
-	RequestRefused                // definitely not done: the volume is detached here
+	RequestRefused                // definitely not done: the volume is detached here, or has no such snapshot
 )
 
 // EventKind says which of Event's fields mean something.

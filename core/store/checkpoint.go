@@ -111,6 +111,7 @@ func (s *Store) cutCheckpoint() {
 	s.ripen()
 	s.destage.frozen = true
 	for _, r := range s.replicas {
+		s.ripenControlShapes(r)
 		r.cut = cutState{in: r.born <= c.cut.batch, controls: r.rootedControls, meta: r.rooted, stable: r.limit, base: r.base, last: r.base, list: r.cut.list[:0]}
 		for i := range r.records {
 			rec := &r.records[i]

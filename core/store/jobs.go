@@ -319,6 +319,9 @@ func (s *Store) answerRead(i int32, status message.Status) {
 				res.Content.Zero |= bit
 			}
 		}
+		if c := &res.Content; c.LastSeq == 0 && c.Present|c.Zero != 0 {
+			c.LastSeq = 1 // all of it shows through from another volume: where it goes it must be listed
+		}
 	} else {
 		j.buffer.Release()
 	}

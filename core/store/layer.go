@@ -291,5 +291,8 @@ func (s *Store) release(i int32, l *layer) {
 	}
 }
 
+// owns reports whether l is a layer of the replica with that handle.
+func (l *layer) owns(handle uint32) bool { return l.owner != nil && l.owner.handle == handle }
+
 // fenced reports whether a Reset or Delete of l's replica is on its way.
 func (l *layer) fenced() bool { return l.owner != nil && l.owner.fenced }

@@ -9,23 +9,24 @@ import (
 
 // locate fills in a job's sources, layer by layer downwards: what is not at
 // home yet, then what is; blocks that a layer has not are its parent's. A pull
-// and a scrub ask one layer only. It reports false if a leaf must be read before, and goes
+// and a scrub ask one layer only, and a pull for the lowest of a replica's own those
+// of another volume below it. It reports false if a leaf must be read before, and goes
 // on where it was when it is called again; if a merge moved the chunk meanwhile,
 // it begins anew.
 func (s *Store) locate(i int32, out *step.Effects) bool {
 	j := s.jobs.table[i]
-	if j.layer == nil || j.moved || j.single() { // that is of one moment
+	if j.layer == nil || j.moved || j.single() && j.layer == j.top { // that is of one moment
 		s.beginLooking(j)
 	}
 	for {
 		hidden := s.fromIndex(j)
-		if j.want&^hidden != 0 || j.single() {
+		if j.want&^hidden != 0 || j.single() && j.layer == j.top {
 			ready := s.fromHome(i, hidden, out)
 			if !ready {
 				return false
 			}
 		}
-		if j.want == 0 || j.single() || j.layer.parent == nil {
+		if j.want == 0 || j.layer.parent == nil || j.single() && (j.kind != jobPull || j.layer.parent.owns(j.handle)) {
 			break
 		}
 		j.layer = j.layer.parent
@@ -69,7 +70,9 @@ func (s *Store) fromIndex(j *job) (hidden uint16) {
 		if version.Position.Seq > most {
 			continue
 		}
-		j.lastSeq = max(j.lastSeq, version.LastSeq)
+		if j.layer == j.top {
+			j.lastSeq = max(j.lastSeq, version.LastSeq)
+		}
 		mask := version.Mask & j.want &^ hidden
 		if version.Kind == index.Cleared {
 			hidden |= mask
@@ -99,7 +102,9 @@ func (s *Store) fromTree(i int32, t *tree, hidden uint16, out *step.Effects) boo
 		return false
 	}
 	d := &s.leaves.leaves[at].content[in]
-	j.lastSeq = max(j.lastSeq, d.LastSeq)
+	if j.layer == j.top {
+		j.lastSeq = max(j.lastSeq, d.LastSeq)
+	}
 	for b := range block.PerChunk {
 		bit := uint16(1) << b
 		if j.want&^hidden&bit == 0 {

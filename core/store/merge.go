@@ -57,6 +57,9 @@ func (s *Store) mayGo(l *layer) bool {
 	if l.pending > 0 || l.pushes > 0 || l.fenced() {
 		return false // the ring has records of it (rule 8)
 	}
+	if s.pinned(l) {
+		return false
+	}
 	if len(l.kids) == 0 {
 		return true
 	}
@@ -65,7 +68,7 @@ func (s *Store) mayGo(l *layer) bool {
 	}
 	k := l.kids[0]
 	return k.born && !k.fenced() && k.pushes == 0 && k.clears == 0 && l.under == nil && k.under == nil &&
-		!l.tree.lost && !k.tree.lost && !s.pinned(l)
+		!l.tree.lost && !k.tree.lost
 }
 
 // pinned reports whether someone reads the layers that l is among one by one.

@@ -210,7 +210,7 @@ func TestMergesGoOnUnderWrites(t *testing.T) {
 // as a resync does.
 func (r *rig) copyLayers(source, target Handle) {
 	r.t.Helper()
-	list := r.store.Layers(source, nil)
+	list := slices.DeleteFunc(r.store.Layers(source, nil), func(l LayerInfo) bool { return !l.Own })
 	for i, l := range list {
 		for cursor := uint64(0); ; {
 			r.store.ListChanged(r.now, source, l.ID, 0, cursor, r.next(), &r.out)
@@ -300,6 +300,55 @@ func TestResyncCopiesEverySnapshot(t *testing.T) { // rule 14
 	same(11, 0)
 	if r.store.replica(target).find(13) != nil {
 		t.Error("a layer that was dropped is still there")
+	}
+}
+
+func TestCloneIsCopiedWithWhatItStandsOn(t *testing.T) {
+	r := newRig(t, 1, small())
+	h := r.bed(func() {})
+	r.solid(h)
+	r.home()
+	clone := r.clone(3, 96, Image{From: h, Layer: 11})
+	r.write(clone, pos(1, 1), 3, 2)
+	r.snap(clone, pos(1, 2), 20, 0)
+	r.write(clone, pos(1, 3), 5, 1)
+	r.settle()
+	r.solid(clone)
+	for _, bring := range []func(){func() {}, r.home} {
+		bring()
+		target := r.create(byte(4+len(r.store.replicas)), 96)
+		r.store.Reset(r.now, target, Meta{Resync: 7}, r.next(), &r.out)
+		r.settle()
+		r.copyLayers(clone, target)
+		r.home()
+		for _, id := range []block.LayerID{20, 0} {
+			for c := range block.Chunk(6) {
+				if got, want := r.image(target, id, c), r.image(clone, id, c); got != want {
+					t.Errorf("chunk %d of layer %d: %x, want %x", c, id, got, want)
+				}
+			}
+		}
+	}
+	r.check()
+}
+
+func TestLayerIsDroppedThoughTheStreamIsNotStable(t *testing.T) { // found by seed 0x859 of the simulation
+	r := newRig(t, 1, small())
+	h := r.bed(func() {})
+	r.solid(h)
+	r.write(h, pos(1, 11), 5, 1) // accepted, and never stable here
+	r.settle()
+	if st := r.store.DropLayer(r.now, h, 11, r.next(), &r.out); st != message.OK {
+		t.Fatalf("drop a layer: status %d", st)
+	}
+	r.settle()
+	r.home()
+	if r.store.replica(h).find(11) != nil {
+		t.Error("it is not merged")
+	}
+	r.reopen()
+	if r.store.HasLayer(h, 11) {
+		t.Error("it is there again")
 	}
 }
 

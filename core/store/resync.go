@@ -23,7 +23,7 @@ type listPlan struct {
 }
 
 // ListChanged lists the chunks of one layer of h, 0 being its head, with a change
-// above since, from cursor (0 = start) on, at most a few thousand a call. Result:
+// above since, or all that Pull shows of it if since is 0, from cursor (0 = start) on, at most a few thousand a call. Result:
 // ChangesDone.
 func (s *Store) ListChanged(now step.Time, h Handle, id block.LayerID, since block.Seq, cursor, token uint64, out *step.Effects) {
 	s.now = max(s.now, now)
@@ -48,14 +48,14 @@ func (s *Store) runList(i int32, out *step.Effects) {
 		s.endJob(i)
 		return
 	}
-	pending := s.pendingLeaves(l, p.leaf)
+	shown := l.shown(j.handle, p.since)
+	var pending []uint64
+	for _, o := range shown {
+		pending = append(pending, s.pendingLeaves(o, p.leaf)...)
+	}
+	slices.Sort(pending)
 	for len(p.changes) < changesMax {
-		home, some := s.leafOf(l.tree, p.leaf)
-		if l.under != nil {
-			if lower, ok := s.leafOf(l.under, p.leaf); ok && (!some || lower < home) {
-				home, some = lower, true
-			}
-		}
+		home, some := s.firstLeaf(shown, p.leaf)
 		next := uint64(0)
 		for len(pending) > 0 && pending[0] < p.leaf {
 			pending = pending[1:]
@@ -74,7 +74,7 @@ func (s *Store) runList(i int32, out *step.Effects) {
 			break
 		}
 		p.leaf = next
-		if !s.listLeaf(i, out) {
+		if !s.listLeaf(i, len(shown) > 1, out) {
 			return
 		}
 		p.leaf++
@@ -88,9 +88,24 @@ func (s *Store) runList(i int32, out *step.Effects) {
 	s.endJob(i)
 }
 
-// listLeaf adds the changed chunks of one leaf. It reports false if it must be
-// read first.
-func (s *Store) listLeaf(i int32, out *step.Effects) bool {
+// firstLeaf returns the first leaf from from on that one of the layers has at home.
+func (s *Store) firstLeaf(layers []*layer, from uint64) (leaf uint64, some bool) {
+	for _, l := range layers {
+		for _, t := range []*tree{l.tree, l.under} {
+			if t == nil {
+				continue
+			}
+			if at, ok := s.leafOf(t, from); ok && (!some || at < leaf) {
+				leaf, some = at, true
+			}
+		}
+	}
+	return leaf, some
+}
+
+// listLeaf adds the changed chunks of one leaf, or all of them. It reports false if
+// it must be read first.
+func (s *Store) listLeaf(i int32, all bool, out *step.Effects) bool {
 	j := s.jobs.table[i]
 	p, l := &j.list, j.layer
 	if !s.pinFor(i, l.tree, p.leaf, out) {
@@ -116,7 +131,7 @@ func (s *Store) listLeaf(i int32, out *step.Effects) bool {
 				last = max(last, s.index.Version(v).LastSeq)
 			}
 		}
-		if last > p.since {
+		if last > p.since || all && s.byHandle[j.handle].has(chunk) {
 			p.changes = append(p.changes, message.Change{Chunk: chunk, LastSeq: last})
 		}
 	}

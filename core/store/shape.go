@@ -95,6 +95,17 @@ func (s *Store) ripenShape(rec *record) {
 	}
 }
 
+// ripenControlShapes lets the records of a resync that are behind unstable ones of
+// the stream shape the layers before a root is written: they are not parked.
+func (s *Store) ripenControlShapes(r *replica) {
+	for i := r.cursor; i < len(r.records); i++ {
+		rec := &r.records[i]
+		if rec.Batch <= s.destage.limit && (rec.Kind == format.Open || rec.Kind == format.Drop) {
+			s.ripenShape(rec)
+		}
+	}
+}
+
 // settleLayer makes l part of every later root.
 func (s *Store) settleLayer(l *layer) {
 	l.born = true

@@ -63,7 +63,7 @@ func (s *Store) OpenLayer(now step.Time, h Handle, id, parent block.LayerID, at 
 		return message.WrongState
 	case r.resets > 0 || r.head.opened > r.stable:
 		return message.BehindSeq
-	case !s.mayDeepen(r) || !s.fits(0, s.zeroSlack()):
+	case !s.mayRebuild(r) || !s.fits(0, s.zeroSlack()):
 		return message.NoSpace
 	}
 	r.shrinking++
@@ -71,6 +71,20 @@ func (s *Store) OpenLayer(now step.Time, h Handle, id, parent block.LayerID, at 
 	s.enqueue(r, format.Record{Kind: format.Open, Layer: id, Parent: parent, Position: at}, block.Buffer{}, token)
 	s.pump(out)
 	return message.OK
+}
+
+// mayRebuild reports whether one more layer may be below r's head. Those that its
+// source only keeps for others count as snapshots until they are dropped.
+func (s *Store) mayRebuild(r *replica) bool {
+	all, _ := r.head.depth()
+	return all+r.snaps < depthMax
+}
+
+// HasLayer reports whether id is a snapshot of h, as far as its records are
+// accepted.
+func (s *Store) HasLayer(h Handle, id block.LayerID) bool {
+	r := s.replica(h)
+	return r != nil && r.snapshot(id) != nil
 }
 
 // DropLayer deletes the snapshot id of h, which its source does not have any
@@ -88,8 +102,19 @@ func (s *Store) DropLayer(now step.Time, h Handle, id block.LayerID, token uint6
 	return message.OK
 }
 
-// Pin keeps the layers of h from being merged while a resync copies them one by
-// one; Unpin ends that. Pins are counted, and gone when the store is opened.
+// shown returns what a list of all of l has to go through: of the lowest layer of
+// a replica also those of another volume that it stands on. What they have shows
+// through, and never changes.
+func (l *layer) shown(handle uint32, since block.Seq) []*layer {
+	list := []*layer{l}
+	for p := l.parent; since == 0 && p != nil && !p.owns(handle); p = p.parent {
+		list = append(list, p)
+	}
+	return list
+}
+
+// Pin keeps the layers of h from being merged or freed while a resync copies them
+// one by one; Unpin ends that. Pins are counted, and gone when the store is opened.
 func (s *Store) Pin(h Handle) {
 	if r := s.replica(h); r != nil {
 		r.pins++
