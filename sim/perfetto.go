@@ -72,7 +72,7 @@ func (f *Film) WriteTrace(w io.Writer, r *Report) error {
 		end = max(end, shots[i].At)
 	}
 	t.bodies(shots, r.Plan.Nodes, end)
-	t.volumes(shots, len(r.Plan.Volumes), end)
+	t.volumes(shots, end)
 	t.requests(shots, end)
 	for i := range shots {
 		t.shot(&shots[i], i+1)
@@ -151,8 +151,8 @@ func (t *tracer) bodies(shots []Shot, nodes int, end int64) {
 }
 
 // volumes adds the epochs of each volume, and where it was served.
-func (t *tracer) volumes(shots []Shot, volumes int, end int64) {
-	last := make([]*Shot, volumes)
+func (t *tracer) volumes(shots []Shot, end int64) {
+	var last []*Shot
 	ends := func(v int, at int64) {
 		if s := last[v]; s != nil {
 			t.spans = append(t.spans, traceSpan{
@@ -165,6 +165,9 @@ func (t *tracer) volumes(shots []Shot, volumes int, end int64) {
 		s := &shots[i]
 		if s.Kind != shotConfig || s.Volume < 0 {
 			continue
+		}
+		for len(last) <= s.Volume { // clones come later
+			last = append(last, nil)
 		}
 		ends(s.Volume, s.At)
 		before := last[s.Volume]

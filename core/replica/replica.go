@@ -60,7 +60,7 @@ type Replica struct {
 	links    []link // few: one stream and perhaps one bulk connection a session
 	requests requestTable
 	live     map[layerChunk]uint16  // blocks written since the live stream began; nil when not a live target
-	rotten   map[block.Chunk]uint16 // blocks of the head that a scrub found lost, until they are overwritten
+	rotten   map[block.Chunk]uint16 // blocks that a scrub found lost, until they are overwritten
 	ackDue   bool
 }
 

@@ -14,17 +14,18 @@ import (
 // that the next scrub finds again.
 const rottenMax = 4096
 
-// onRotten tells the coordinator what a scrub found lost of the head, now and
-// with every promise until it is overwritten: the volume may not be attached.
+// onRotten tells the coordinator what a scrub found lost, now and with every
+// promise until it is overwritten: the volume may not be attached. What is lost of
+// a snapshot shows in the head unless that has its own: whoever is told looks.
 func (r *Replica) onRotten(res *store.Result, out *step.Effects) {
 	chunk := res.Content.Chunk
-	if _, known := r.rotten[chunk]; res.Layer != 0 || !known && len(r.rotten) >= rottenMax {
+	if _, known := r.rotten[chunk]; !known && len(r.rotten) >= rottenMax {
 		return
 	}
 	if r.rotten == nil {
 		r.rotten = make(map[block.Chunk]uint16)
 	}
-	r.rotten[chunk] = res.Bad
+	r.rotten[chunk] |= res.Bad
 	if l := r.stream(); l != nil {
 		r.tellRotten(l, chunk, out)
 	}

@@ -218,26 +218,27 @@ func (s *Store) checkChunk(i int32, out *step.Effects) (ready bool) {
 		case sourceNone, sourceZero, sourceSkip:
 		}
 	}
-	if r := s.readerOf(p.layer); j.bad != 0 && r != nil {
-		out.Marks.Hit("store: scrub found lost blocks")
-		s.result(Result{Kind: Rotten, Handle: Handle(r.handle), Layer: p.layer.id, Content: ChunkContent{Chunk: j.chunk}, Bad: j.bad})
+	if j.bad != 0 {
+		s.reportRotten(j, out)
 	}
 	p.at.At++
 	p.layer, p.trees = nil, 0
 	return true
 }
 
-// readerOf returns a replica that reads through l; nil if l is not there any more.
-func (s *Store) readerOf(l *layer) *replica {
+// reportRotten tells of what is lost of a chunk, once for every replica that reads
+// through its layer: a head shows what is below it unless it was overwritten.
+func (s *Store) reportRotten(j *job, out *step.Effects) {
+	l := j.scrub.layer
 	if s.byNumber[l.number] != l || l.doomed && l.owner == nil {
-		return nil
+		return // it is not there any more
 	}
 	for _, r := range s.replicas {
 		if !r.gone && r.sees(l) {
-			return r
+			out.Marks.Hit("store: scrub found lost blocks")
+			s.result(Result{Kind: Rotten, Handle: Handle(r.handle), Layer: l.id, Content: ChunkContent{Chunk: j.chunk}, Bad: j.bad})
 		}
 	}
-	return nil
 }
 
 // ScrubEnded reports whether a cursor is behind everything.
