@@ -282,7 +282,7 @@ func (s *Store) writeLeaves(out *step.Effects) {
 		}
 		s.dropPage(l.tree.child(l.number).Page)
 		l.tree.setChild(l.number, child)
-		l.dirty = false
+		s.leaves.clean(i)
 	}
 	s.leaves.dirty, s.leaves.listed = 0, s.leaves.listed[:0]
 }

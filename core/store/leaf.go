@@ -28,6 +28,7 @@ type leaf struct {
 }
 
 // leafCache keeps leaves in memory, the least recently used clean ones go first.
+// Only those are linked: whoever needs room does not pass thousands that must stay.
 type leafCache struct {
 	find   map[leafID]int32
 	leaves []*leaf
@@ -91,8 +92,10 @@ func (s *Store) leafFor(t *tree, number uint64, job int32, out *step.Effects) (a
 			l.waiters = append(l.waiters, job)
 			return i, false
 		}
-		c.unlink(i)
-		c.link(i)
+		if !l.dirty {
+			c.unlink(i)
+			c.link(i)
+		}
 		return i, true
 	}
 	i := s.newLeaf(t, number)
@@ -162,7 +165,7 @@ func (s *Store) newLeaf(t *tree, number uint64) int32 {
 	for i := c.oldest; i >= 0 && len(c.find) >= c.limit; {
 		l := c.leaves[i]
 		newer := l.newer
-		if l.loaded && !l.dirty && l.pins == 0 {
+		if l.loaded && l.pins == 0 {
 			c.remove(i)
 		}
 		i = newer
@@ -180,6 +183,14 @@ func (s *Store) newLeaf(t *tree, number uint64) int32 {
 	c.find[leafID{t.id, number}] = i
 	c.link(i)
 	return i
+}
+
+// clean notes that a leaf has nothing any more that is not on the disk.
+func (c *leafCache) clean(i int32) {
+	if l := c.leaves[i]; l.dirty {
+		l.dirty = false
+		c.link(i)
+	}
 }
 
 func (c *leafCache) remove(i int32) {
@@ -256,6 +267,7 @@ func (s *Store) changed(i int32, c block.Chunk) {
 func (s *Store) dirtied(i int32) {
 	l := s.leaves.leaves[i]
 	if !l.dirty {
+		s.leaves.unlink(i)
 		l.dirty = true
 		s.leaves.dirty++
 		s.leaves.listed = append(s.leaves.listed, i)

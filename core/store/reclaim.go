@@ -83,7 +83,7 @@ func (s *Store) undirty(at int32) {
 			break
 		}
 	}
-	c.leaves[at].dirty = false
+	c.clean(at)
 	if c.leaves[at].pins == 0 {
 		c.remove(at)
 	}
