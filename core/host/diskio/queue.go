@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/lagan-storage/lagan/core/host/uring"
 	"github.com/lagan-storage/lagan/core/step"
 )
 
@@ -15,9 +14,8 @@ const (
 	// blockingWorkers is how many operations are under way without rings: calls on
 	// that many threads were measured to be as fast as fio's asynchronous ones.
 	blockingWorkers = 32
-	// ringWorkers is how many goroutines wait for rings. One that waits takes
-	// nothing new until something of its own has ended, so one is too few.
-	ringWorkers = 4
+	// ringWorkers is how many goroutines have a ring: see crew.
+	ringWorkers = 2
 	// syncWorkers perform syncs beside rings: a ring would need a thread of the
 	// kernel's for each. A store has one under way at a time.
 	syncWorkers = 1
@@ -49,6 +47,7 @@ type Queue struct {
 	stopped bool
 	jobs    chan step.DiskOp // reads and writes
 	syncs   chan step.DiskOp // the same queue without rings
+	crew    crew             // the workers of jobs, with rings
 }
 
 // Start begins to perform operations. The queue owns the file from now on.
@@ -66,28 +65,29 @@ func (f *File) Start(p Params) *Queue {
 	}
 	q.syncs = make(chan step.DiskOp, queueMax)
 	q.block(syncWorkers)
-	for _, r := range rings {
-		q.workers.Go(newRingWorker(q, r).run)
+	q.crew.size = len(rings)
+	for _, w := range rings {
+		q.workers.Go(w.run)
 	}
 	return q
 }
 
 // openRings makes all rings or none.
-func (q *Queue) openRings() (rings []*uring.Ring) {
+func (q *Queue) openRings() (workers []*ringWorker) {
 	if q.params.Blocking {
 		return nil
 	}
 	for range ringWorkers {
-		r, err := uring.New(ringDepth)
+		w, err := newRingWorker(q)
 		if err != nil { // then it is done without
-			for _, made := range rings {
-				_ = made.Close() // nothing was asked of it
+			for _, made := range workers {
+				made.close() // nothing was asked of it
 			}
 			return nil
 		}
-		rings = append(rings, r)
+		workers = append(workers, w)
 	}
-	return rings
+	return workers
 }
 
 func (q *Queue) block(workers int) {
@@ -116,12 +116,17 @@ func (q *Queue) Submit(ops []step.DiskOp) {
 	if q.stopped {
 		return
 	}
+	work := false
 	for i := range ops {
 		if ops[i].Kind == step.DiskSync {
 			q.syncs <- ops[i]
 		} else {
 			q.jobs <- ops[i]
+			work = true
 		}
+	}
+	if work && q.rings {
+		q.crew.call()
 	}
 }
 
@@ -132,6 +137,7 @@ func (q *Queue) Stop() error {
 	close(q.jobs)
 	if q.rings {
 		close(q.syncs)
+		q.crew.dismiss()
 	}
 	q.mu.Unlock()
 	q.workers.Wait()

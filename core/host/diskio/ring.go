@@ -1,6 +1,8 @@
 package diskio
 
 import (
+	"errors"
+	"runtime"
 	"syscall"
 	"time"
 	"unsafe"
@@ -14,11 +16,18 @@ import (
 // ringDepth is how many operations one ring has under way.
 const ringDepth = 64
 
+// eventsMax is how many completions the machine is told of at a time: what it asks
+// for then is with the kernel before the next are looked at, so that the disk does
+// not run dry meanwhile.
+const eventsMax = 6
+
 // ringWorker performs reads and writes by a ring, as many at once as there are.
 type ringWorker struct {
 	queue    *Queue
 	ring     *uring.Ring
-	blocking blockingWorker // for a sync that nothing else waits beside
+	bell     bell
+	woken    chan struct{}  // of capacity 1: it is called while idle
+	blocking blockingWorker // for an operation that is alone
 	slots    [ringDepth]ringSlot
 	free     []uint64
 	events   []step.Event
@@ -34,21 +43,31 @@ type ringSlot struct {
 	memory []unix.Iovec // under pieces
 }
 
-func newRingWorker(q *Queue, r *uring.Ring) *ringWorker {
-	w := &ringWorker{queue: q, ring: r, blocking: blockingWorker{queue: q}}
+func newRingWorker(q *Queue) (*ringWorker, error) {
+	r, err := uring.New(ringDepth + 1) // and the bell
+	if err != nil {
+		return nil, err
+	}
+	w := &ringWorker{queue: q, ring: r, woken: make(chan struct{}, 1), blocking: blockingWorker{queue: q}}
 	for i := range w.slots {
 		w.free = append(w.free, uint64(i))
 	}
-	return w
+	if err := w.bell.open(); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return w, nil
+}
+
+func (w *ringWorker) close() {
+	_ = w.ring.Close() // nothing is under way
+	w.bell.close()
 }
 
 // run performs operations until the queue is closed and what was begun has ended.
 func (w *ringWorker) run() {
 	for w.begin() {
-		if w.busy() && len(w.events) == 0 {
-			if err := w.ring.Wait(); err != nil {
-				panic("diskio: " + err.Error()) // nobody knows what was done, and no argument of ours can be wrong
-			}
+		if len(w.events) == 0 {
+			w.wait()
 		}
 		w.collect()
 		clear(w.next)
@@ -56,59 +75,79 @@ func (w *ringWorker) run() {
 		if len(w.events) > 0 {
 			w.next = w.queue.params.Deliver(w.events, w.next)
 			w.events = w.events[:0]
+			if w.busy() {
+				runtime.Gosched() // whom that woke asks for more, which then goes along
+			}
 		}
 	}
-	_ = w.ring.Close() // nothing is under way
+	w.close()
 }
 
 func (w *ringWorker) busy() bool { return len(w.free) < ringDepth }
+
+// wait waits for an operation to end, or to be called.
+func (w *ringWorker) wait() {
+	c := &w.queue.crew
+	called := len(w.free) == 0 // it takes nothing more
+	if !called {
+		c.enter(&c.waiting, w)
+		if len(w.queue.jobs) > 0 && c.leave(&c.waiting, w) {
+			return
+		}
+		w.bell.arm(w.ring)
+	}
+	if err := w.ring.Wait(); err != nil {
+		panic("diskio: " + err.Error()) // nobody knows what was done, and no argument of ours can be wrong
+	}
+	if !called {
+		c.leave(&c.waiting, w)
+	}
+}
+
+// rest waits to be called, with nothing under way.
+func (w *ringWorker) rest() {
+	c := &w.queue.crew
+	c.enter(&c.idle, w)
+	if (len(w.queue.jobs) > 0 || !w.queue.Running()) && c.leave(&c.idle, w) {
+		return
+	}
+	<-w.woken
+}
 
 // begin starts what follows from the last completions and what is queued. With
 // nothing else to do it waits for that, and reports false at the end.
 func (w *ringWorker) begin() bool {
 	w.follow()
 	for len(w.events) == 0 && len(w.free) > 0 {
-		if w.busy() {
-			if !w.more() {
+		if !w.busy() && len(w.queue.jobs) > 0 && w.queue.crew.pass(w) {
+			<-w.woken
+		}
+		select {
+		case op, open := <-w.queue.jobs:
+			if !open {
+				return w.busy()
+			}
+			if !w.block(&op) {
+				w.start(&op)
+			}
+		default:
+			if w.busy() {
 				return true
 			}
-			continue
-		}
-		op, open := <-w.queue.jobs
-		switch {
-		case !open:
-			return false
-		case len(w.queue.jobs) == 0:
-			w.block(&op)
-		default:
-			w.start(&op)
+			w.rest()
 		}
 	}
 	return true
 }
 
-// more starts the next operation that is queued, if there is one.
-func (w *ringWorker) more() bool {
-	select {
-	case op, open := <-w.queue.jobs:
-		if open {
-			w.start(&op)
-		}
-		return open
-	default:
-		return false
-	}
-}
-
-// follow starts what the machine asked for last. A sync is performed here only
-// if nothing waits for it to end.
+// follow starts what the machine asked for last.
 func (w *ringWorker) follow() {
-	if len(w.next) == 1 && !w.busy() && (w.next[0].Kind == step.DiskSync || len(w.queue.jobs) == 0) {
-		w.block(&w.next[0])
+	if len(w.next) == 1 && w.block(&w.next[0]) {
 		return
 	}
+	alone := !w.busy() // another may have something under way
 	for i := range w.next {
-		if w.next[i].Kind == step.DiskSync || len(w.free) == 0 {
+		if alone || w.next[i].Kind == step.DiskSync || len(w.free) == 0 {
 			w.queue.Submit(w.next[i : i+1])
 		} else {
 			w.start(&w.next[i])
@@ -117,9 +156,18 @@ func (w *ringWorker) follow() {
 }
 
 // block performs an operation that is alone by a blocking call, which costs less
-// than a ring's way there and back.
-func (w *ringWorker) block(op *step.DiskOp) {
+// than a ring's way there and back. It reports false if it is not alone.
+func (w *ringWorker) block(op *step.DiskOp) bool {
+	c := &w.queue.crew
+	if w.busy() || len(w.queue.jobs) > 0 || !c.block() {
+		return false
+	}
+	defer c.unblock()
+	if len(w.queue.jobs) > 0 { // whoever put it there took this worker for one at work
+		return false
+	}
 	w.events = append(w.events, w.queue.done(op, w.blocking.perform(op)))
+	return true
 }
 
 // start prepares one read or write.
@@ -156,10 +204,14 @@ func (w *ringWorker) transfer(i uint64) {
 
 // collect turns what has ended into events. What was cut short goes on.
 func (w *ringWorker) collect() {
-	for {
+	for len(w.events) < eventsMax {
 		i, result, ok := w.ring.Next()
 		if !ok {
 			return
+		}
+		if i == bellSlot {
+			w.bell.armed = false
+			continue
 		}
 		s := &w.slots[i]
 		switch errno := syscall.Errno(-result); {
