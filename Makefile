@@ -29,7 +29,7 @@ has = $(wildcard $(1)/*.go)
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: check
 check: lint layers generated ## format, lint, layers and unit tests of what changed: about a minute
@@ -132,6 +132,12 @@ fuzz: ## fuzz every decoder for T=30s
 bench: build ## measure, next to the raw disk in the same run; rows go to bench/out
 	.ci/install fio:fio
 	$(GO) run -tags=$(TAGS) ./cmd/bench $(if $(BENCH_SHORT),-short) $(if $(ONLY),-only '$(ONLY)')
+
+# Six minutes; BENCH_SHORT=1 as above.
+.PHONY: bench-store
+bench-store: ## measure one store on a file next to the bare file; rows go to bench/out
+	.ci/install fio:fio
+	$(GO) run -tags=$(TAGS) ./cmd/bench -only 'store-*' $(if $(BENCH_SHORT),-short)
 
 # It needs no other machine and no disk: CPU time is what it measures.
 .PHONY: bench-sim

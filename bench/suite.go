@@ -54,6 +54,7 @@ type scale struct {
 	cache     int           // bytes of one store's leaves
 	recent    int           // bytes of the journal that one store keeps in memory
 	verified  int           // blocks written and read back before the first figure
+	stored    int64         // bytes of the store's volume
 	seeds     int           // of a round of the simulation
 	swarm     int           // seeds whose composition is looked at
 }
@@ -62,12 +63,12 @@ func (p *Params) scale() scale {
 	if p.Short {
 		return scale{
 			rounds: 5, warmUp: 30 * time.Millisecond, span: 100 * time.Millisecond, sustained: 2 * time.Second, // settle 0: no time for it
-			disk: 3 << 29, journal: 96 << 20, volume: 256 << 20, cache: 16 << 20, recent: 32 << 20, verified: 500, seeds: 8, swarm: 100,
+			disk: 3 << 29, journal: 96 << 20, volume: 256 << 20, cache: 16 << 20, recent: 32 << 20, verified: 500, stored: 512 << 20, seeds: 8, swarm: 100,
 		}
 	}
 	return scale{
 		rounds: 5, warmUp: 200 * time.Millisecond, span: time.Second, sustained: time.Minute,
-		settle: 2 * time.Second, disk: 13 << 29, journal: 1 << 30, volume: 1 << 30, cache: 64 << 20, recent: 128 << 20, verified: 5000, seeds: 60, swarm: 400,
+		settle: 2 * time.Second, disk: 13 << 29, journal: 1 << 30, volume: 1 << 30, cache: 64 << 20, recent: 128 << 20, verified: 5000, stored: 4 << 30, seeds: 60, swarm: 400,
 	}
 }
 
@@ -109,7 +110,7 @@ func Run(ctx context.Context, p Params) (held bool, err error) {
 func (s *suite) measure(ctx context.Context) error {
 	s.printMachine()
 	for _, part := range []func(context.Context) error{
-		s.measureWithReferences, s.measureDaemons, s.measureManagement, s.measurePlan, s.measureSimulation,
+		s.measureWithReferences, s.measureStore, s.measureDaemons, s.measureManagement, s.measurePlan, s.measureSimulation,
 	} {
 		if err := part(ctx); err != nil {
 			return err

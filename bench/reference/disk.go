@@ -36,11 +36,41 @@ type Disk struct {
 type Pattern struct {
 	Write  bool
 	Random bool // otherwise one operation follows the other, round and round
+	Hot    bool // of Random: four of five operations go to every fifth place, as in a database
 	Sync   bool // an fdatasync after each write
 	Length int  // bytes of one operation
 	Depth  int
 	WarmUp time.Duration
 	Span   time.Duration
+}
+
+// Cursor goes through size bytes as a pattern says.
+type Cursor struct {
+	pattern Pattern
+	random  load.Random
+	count   int64
+	next    int64
+}
+
+// Cursor returns the cursor of one of the pattern's operations under way.
+func (p *Pattern) Cursor(slot int, size int64, seed uint64) Cursor {
+	count := size / int64(p.Length)
+	return Cursor{*p, load.Random(seed), count, count * int64(slot) / int64(p.Depth)}
+}
+
+// hotEvery is one of how many places are hot.
+const hotEvery = 5
+
+// Next returns the offset of the next operation.
+func (c *Cursor) Next() int64 {
+	c.next = (c.next + 1) % c.count
+	if c.pattern.Random {
+		c.next = c.random.Below(c.count)
+	}
+	if c.pattern.Hot && c.random.Below(100) < 75 { // with those that hit one anyway, 80
+		c.next -= c.next % hotEvery
+	}
+	return c.next * int64(c.pattern.Length)
 }
 
 // OpenDisk makes a file of size bytes at path and fills it.
@@ -81,29 +111,18 @@ func (d *Disk) Close() error { return errors.Join(d.file.Close(), os.Remove(d.Pa
 func (d *Disk) Run(ctx context.Context, pool block.Pool, p Pattern) (load.Figures, error) {
 	type slot struct {
 		buffer block.Buffer
-		random load.Random
-		next   int64
+		cursor Cursor
 	}
 	slots := make([]slot, p.Depth)
-	count := d.size / int64(p.Length)
 	for i := range slots {
-		slots[i] = slot{
-			buffer: Noise(pool, p.Length, uint64(i)),
-			random: load.Random(i),
-			next:   count * int64(i) / int64(p.Depth),
-		}
+		slots[i] = slot{Noise(pool, p.Length, uint64(i)), p.Cursor(i, d.size, uint64(i))}
 		defer slots[i].buffer.Release()
 	}
 	fd := int(d.file.Fd())
 	s, err := load.Run(ctx, &load.Job{
 		Clock: d.clock, Depth: p.Depth, WarmUp: p.WarmUp, Span: p.Span, Bytes: p.Length,
 		One: func(i int) error {
-			s := &slots[i]
-			s.next = (s.next + 1) % count
-			if p.Random {
-				s.next = s.random.Below(count)
-			}
-			return transfer(fd, s.buffer.Bytes(), s.next*int64(p.Length), &p)
+			return transfer(fd, slots[i].buffer.Bytes(), slots[i].cursor.Next(), &p)
 		},
 	})
 	if err != nil {
