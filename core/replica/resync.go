@@ -55,10 +55,20 @@ func (r *Replica) onPullDone(res *store.Result, out *step.Effects) {
 	}
 	out.Send(q.conn, message.Message{
 		Kind: message.Pulled, Era: q.era, Request: q.request, Status: res.Status,
-		Chunk: res.Content.Chunk, LastSeq: res.Content.LastSeq,
+		Chunk: res.Content.Chunk, LastSeq: r.ownSeq(res.Content.LastSeq),
 		Present: res.Content.Present, Zero: res.Content.Zero,
 		Checksums: res.Content.Checksums, Payload: res.Payload,
 	})
+}
+
+// ownSeq returns the seq under which a chunk that was last changed at seq is handed
+// on. What a merge left in a clone may have one of its origin's stream, above all
+// of this volume's; what is handed out is stable.
+func (r *Replica) ownSeq(seq block.Seq) block.Seq {
+	if info, known := r.store.Info(r.handle); known && seq > info.Stable {
+		return max(1, info.Stable)
+	}
+	return seq
 }
 
 // Target side.

@@ -319,21 +319,12 @@ func (s *Store) answerRead(i int32, status message.Status) {
 				res.Content.Zero |= bit
 			}
 		}
-		res.Content.LastSeq = s.ownSeq(j.handle, &res.Content)
+		if c := &res.Content; c.LastSeq == 0 && c.Present|c.Zero != 0 {
+			c.LastSeq = 1 // all of it shows through from another volume: where it goes it must be listed
+		}
 	} else {
 		j.buffer.Release()
 	}
 	s.result(res)
 	s.endJob(i)
-}
-
-// ownSeq returns the seq under which a copy hands a chunk on. What came from
-// another volume, because it shows through or was merged, has none of this one's
-// stream: it takes one that is stable, so that it is listed where it goes.
-func (s *Store) ownSeq(h uint32, c *ChunkContent) block.Seq {
-	r := s.byHandle[h]
-	if r == nil || c.Present|c.Zero == 0 {
-		return c.LastSeq
-	}
-	return max(1, min(c.LastSeq, r.stable))
 }
