@@ -143,15 +143,18 @@ func (s *Store) writeAnew(p *pageCheck, out *step.Effects) {
 	}
 }
 
-// rewriteMaps has the next checkpoint write all pages that are no leaves.
+// rewriteMaps has the next checkpoint write all pages that are no leaves. A tree of
+// which a page was lost stays as it is on the disk: what is in memory lacks that
+// part, and written anew it would read as empty and not as lost.
 func (s *Store) rewriteMaps() {
 	for g := range s.slots.Groups() {
 		s.slots.Touch(g)
 	}
 	for _, l := range s.layers {
-		l.tree.root.rewrite()
-		if l.under != nil {
-			l.under.root.rewrite()
+		for _, t := range [...]*tree{l.tree, l.under} {
+			if t != nil && !t.lost {
+				t.root.rewrite()
+			}
 		}
 	}
 	s.bitmap.root.rewrite()
