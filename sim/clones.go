@@ -74,7 +74,8 @@ func (w *World) clone(v *volumeState, layer block.LayerID) *volumeState {
 		Format: volume.Format, Volume: n.id, Name: n.name, Size: size, Replicas: len(config.Members), Filesystem: "none", Created: "2026-01-01T00:00:00Z",
 	}
 	list := v.snapshots.Clone()
-	list.Find(layer).Clones++
+	from := list.Find(layer)
+	from.Cloning = append(from.Cloning, n.id)
 	w.metadata.put(append(ops,
 		metadata.Op{Key: volume.NameKey(n.name), Value: []byte(n.id.String())},
 		metadata.Op{Key: volume.SpecKey(n.id), Value: volume.Encode(spec)},

@@ -136,6 +136,9 @@ var unwantedMarks = map[step.Mark]string{
 	"orchestrator: command given up":                               rare,
 	"orchestrator: command refused because too many are under way": crowds,
 	"orchestrator: write of reconciliation put off":                crowds,
+	"orchestrator: snapshot that failed asked for again":           upkeep,
+	"orchestrator: upkeep of a node that died given up":            upkeep,
+	"orchestrator: volume attached for its upkeep":                 upkeep,
 	"orchestrator: outcome learnt from the watch":                  "answers overtake the watch: the tests of core/orchestrator",
 	"replica: frame of another resync refused":                     "a connection that was replaced is closed: the scenario of late frames",
 	"store: batch header of two pages":                             rare,
@@ -156,6 +159,7 @@ const (
 	fullCopies = "a copy that lacks anything is filled from nothing, so none is cut: waits for the resync of what changed"
 	crowds     = "no plan has hundreds of commands at once: the tests of core/orchestrator have"
 	layers     = "one run of thousands: the random traces of sim/storetest"
+	upkeep     = "no plan has an operator who asks for snapshots: the tests of core/orchestrator have"
 	rare       = "one run of hundreds, or none: the tests of its package"
 )
 

@@ -210,7 +210,8 @@ func commandText(c *volume.Command) string {
 		return "attach"
 	case volume.RemoveNode:
 		return "remove node"
-	case volume.MarkFormatted, volume.FindVolume, volume.CordonDisk, volume.RemoveDisk:
+	case volume.MarkFormatted, volume.FindVolume, volume.SetVolume, volume.CreateSnapshot, volume.DeleteSnapshot, volume.RestoreSnapshot,
+		volume.CordonDisk, volume.RemoveDisk:
 	}
 	return "other"
 }

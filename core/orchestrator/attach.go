@@ -57,6 +57,13 @@ func (o *Orchestrator) attach(op *operation, out *step.Effects) decision {
 	case op.volume == id && o.applied(op):
 		out.Marks.Hit("orchestrator: refused attachment turned out to be applied")
 		return succeed(id)
+	case l != nil && l.attaching: // for its upkeep
+		return o.await(op, id)
+	case v.Snapshots.Value.Restoring() != nil: // who attaches it must find it restored
+		return o.await(op, id)
+	case a != nil && a.Upkeep && a.Node == o.p.Node.ID:
+		o.endUpkeep(id, o.local(id), out)
+		return o.await(op, id)
 	case o.attachedHere(&v, l) && l.coordinator != stopping:
 		return succeed(id)
 	case a != nil && a.Node != o.p.Node.ID && !op.command.Force && o.view.Node(a.Node).Alive.Revision != 0:
@@ -72,8 +79,12 @@ func (o *Orchestrator) attach(op *operation, out *step.Effects) decision {
 	name := volume.NameKey(v.Spec.Value.Name)
 	key := volume.AttachmentKey(id)
 	return write(metadata.Txn{
-		Guards: []metadata.Guard{{Key: key, Revision: v.Attachment.Revision}, {Key: name, Revision: o.view.Name(v.Spec.Value.Name).Revision}},
-		Ops:    []metadata.Op{{Key: key, Value: volume.Encode(next)}},
+		Guards: []metadata.Guard{
+			{Key: key, Revision: v.Attachment.Revision},
+			{Key: name, Revision: o.view.Name(v.Spec.Value.Name).Revision},
+			{Key: volume.SnapshotsKey(id), Revision: v.Snapshots.Revision}, // none is being restored
+		},
+		Ops: []metadata.Op{{Key: key, Value: volume.Encode(next)}},
 	})
 }
 

@@ -246,6 +246,20 @@ func (c *cluster) config(id block.VolumeID) *volume.Config {
 	return config
 }
 
+// snapshots returns the recorded list of a volume's snapshots, nil if there is none.
+func (c *cluster) snapshots(id block.VolumeID) *volume.Snapshots {
+	c.t.Helper()
+	item, found := c.items[volume.SnapshotsKey(id)]
+	if !found {
+		return nil
+	}
+	list, err := volume.Parse[volume.Snapshots](item.Value)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return &list
+}
+
 // attachedTo returns the index of the node that a volume is attached to, or -1.
 func (c *cluster) attachedTo(id block.VolumeID) int {
 	c.t.Helper()

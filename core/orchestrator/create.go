@@ -14,23 +14,43 @@ import (
 // create makes a volume in one transaction: nobody has taken the name, and the
 // chosen disks are as they were when they were chosen.
 func (o *Orchestrator) create(op *operation, out *step.Effects) decision {
-	spec := op.command.Spec.WithDefaults()
+	asked := op.command.Spec
+	spec := asked.WithDefaults()
+	if asked.Parent != "" {
+		spec = asked // what it inherits is no default
+	}
 	if err := spec.Check(o.p.BlockSize); err != nil {
 		return refuse(fmt.Errorf("cannot create volume %q: %w", spec.Name, err))
 	}
-	name := volume.NameKey(spec.Name)
-	switch named := o.view.Name(spec.Name); {
+	name := volume.NameKey(asked.Name)
+	switch named := o.view.Name(asked.Name); {
 	case named.Problem != nil:
-		return refuse(unreadable("create", spec.Name, named.Problem), name)
+		return refuse(unreadable("create", asked.Name, named.Problem), name)
 	case named.Value != nil:
 		return o.createExisting(op, *named.Value, out)
+	}
+	from, missing := o.originOf(op)
+	if missing != nil {
+		return *missing
+	}
+	if from != nil {
+		if err := from.inherit(&asked, o.p.BlockSize); err != nil {
+			return refuse(fmt.Errorf("cannot create volume %q: %w", asked.Name, err))
+		}
+		spec = asked.WithDefaults()
 	}
 	if id, isID := volume.ParseVolumeID(spec.Name); isID && o.view.Volume(id).Config.Revision != 0 {
 		return refuse(nameIsIdentity(spec.Name), volume.ConfigKey(id))
 	}
-	plan := placement.Place(&spec, o.placeable())
-	op.reasons, op.warnings = plan.Reasons, plan.Warnings
 	everything := []string{name, volume.NodesPrefix, volume.AlivePrefix, volume.DisksPrefix}
+	nodes, lacking := o.placeable(), []string(nil)
+	if from != nil {
+		nodes, lacking = from.placeable(nodes)
+		everything = append(everything, volume.ConfigKey(from.id), volume.SnapshotsKey(from.id))
+	}
+	plan := placement.Place(&spec, nodes)
+	plan.Reasons = append(plan.Reasons, lacking...)
+	op.reasons, op.warnings = plan.Reasons, plan.Warnings
 	if len(plan.Disks) == 0 {
 		return refuse(noPlacement(&spec, &plan), everything...)
 	}
@@ -40,8 +60,15 @@ func (o *Orchestrator) create(op *operation, out *step.Effects) decision {
 	if op.volume == (block.VolumeID{}) {
 		op.volume = block.VolumeID(o.random.id())
 	}
-	spec.Volume, spec.Replicas, spec.Formatted = op.volume, plan.Replicas, false
-	return write(o.creation(&spec, plan.Disks))
+	spec.Volume, spec.Replicas, spec.Formatted = op.volume, plan.Replicas, from != nil && from.snapshot.Formatted
+	switch spec.Schedule {
+	case volume.NoSchedule:
+		spec.Schedule = ""
+	case "":
+	default:
+		spec.Scheduled = spec.Created
+	}
+	return write(o.creation(&spec, plan.Disks, from))
 }
 
 // createExisting answers when the name is taken: by this very operation, by a
@@ -65,8 +92,8 @@ func (o *Orchestrator) createExisting(op *operation, id block.VolumeID, out *ste
 	return succeed(id, restsOn...)
 }
 
-// creation is the transaction that makes a volume.
-func (o *Orchestrator) creation(spec *volume.Spec, disks []volume.Disk) metadata.Txn {
+// creation is the transaction that makes a volume, as a clone if from is not nil.
+func (o *Orchestrator) creation(spec *volume.Spec, disks []volume.Disk, from *origin) metadata.Txn {
 	config := volume.Config{
 		Format: volume.Format, Volume: spec.Volume, Blocks: uint64(spec.Size) / uint64(o.p.BlockSize),
 		Epoch: 1, Change: o.random.next(), CleanAt: &block.Position{}, MinWritable: 1, Recovery: "wait",
@@ -82,6 +109,10 @@ func (o *Orchestrator) creation(spec *volume.Spec, disks []volume.Disk) metadata
 	}
 	if other, isID := volume.ParseVolumeID(spec.Name); isID { // or that volume could not be named any more
 		txn.Guards = append(txn.Guards, metadata.Guard{Key: volume.ConfigKey(other)})
+	}
+	if from != nil {
+		config.Origin = &volume.Origin{Volume: from.id, Layer: from.snapshot.Layer}
+		o.cloned(from, spec.Volume, &txn)
 	}
 	for _, d := range disks {
 		config.Members = append(config.Members, volume.Member{

@@ -1,16 +1,18 @@
 package orchestrator
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/lagan-storage/lagan/core/metadata"
+	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/volume"
 )
 
 // delete marks a volume that is not attached as deleted: its name is free, no
 // coordinator may claim it, and every node frees its replicas (see
 // shrinkTombstone).
-func (o *Orchestrator) delete(op *operation) decision {
+func (o *Orchestrator) delete(op *operation, out *step.Effects) decision {
 	if o.applied(op) {
 		return succeed(op.volume) // by this operation, or by another one meanwhile
 	}
@@ -23,8 +25,18 @@ func (o *Orchestrator) delete(op *operation) decision {
 	switch {
 	case config == nil:
 		return refuse(unreadable("delete", name, v.Config.Problem), volume.ConfigKey(id))
-	case v.Attachment.Value != nil:
-		return refuse(o.attached(name, v.Attachment.Value.Node), volume.AttachmentKey(id))
+	case v.Snapshots.Value != nil && len(v.Snapshots.Value.List) > 0 && !op.command.Snapshots:
+		return refuse(hasSnapshots(name, len(v.Snapshots.Value.List)), volume.SnapshotsKey(id))
+	}
+	if v.Snapshots.Value != nil {
+		for i := range v.Snapshots.Value.List {
+			if d := o.unclaimed(op, fmt.Sprintf("delete volume %q", name), &v.Snapshots.Value.List[i]); d != nil {
+				return *d
+			}
+		}
+	}
+	if d := o.clear(op, id, &v, out); d != nil {
+		return *d
 	}
 	next := config.Clone()
 	next.Epoch, next.Change = config.Epoch+1, o.random.next()
@@ -32,13 +44,17 @@ func (o *Orchestrator) delete(op *operation) decision {
 	txn := metadata.Txn{
 		Guards: []metadata.Guard{
 			{Key: volume.ConfigKey(id), Revision: v.Config.Revision},
-			{Key: volume.AttachmentKey(id)},
+			{Key: volume.AttachmentKey(id), Revision: v.Attachment.Revision},
+			{Key: volume.SnapshotsKey(id), Revision: v.Snapshots.Revision},
 			{Key: volume.NameKey(name), Revision: o.view.Name(name).Revision},
 		},
 		Ops: []metadata.Op{
 			{Key: volume.ConfigKey(id), Value: next.Encode()},
 			{Key: volume.NameKey(name), Delete: true},
 		},
+	}
+	if v.Attachment.Value != nil { // of a node that died over the volume's upkeep
+		txn.Ops = append(txn.Ops, metadata.Op{Key: volume.AttachmentKey(id), Delete: true})
 	}
 	for _, m := range config.Members {
 		removed := o.view.Removed(m.Node).Revision

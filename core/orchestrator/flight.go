@@ -15,6 +15,7 @@ type flight struct {
 	txn       metadata.Txn
 	tries     uint32
 	operation *operation     // whose, or nil for one of reconciliation
+	upkeep    bool           // of reconciliation: it attaches the volume for that
 	onward    bool           // of an operation that goes on when it was applied
 	volume    block.VolumeID // to be reconciled again when it has landed
 	key       string         // of reconciliation: what it writes; one at a time
@@ -35,10 +36,11 @@ func (o *Orchestrator) launch(f *flight, out *step.Effects) {
 }
 
 // write launches a transaction of reconciliation unless one for the same key is
-// under way. A volume for which there are too many comes to its turn later.
-func (o *Orchestrator) write(key string, id block.VolumeID, txn metadata.Txn, out *step.Effects) {
+// under way. A volume for which there are too many comes to its turn later. It
+// reports whether it was launched.
+func (o *Orchestrator) write(key string, id block.VolumeID, txn metadata.Txn, out *step.Effects) (launched bool) {
 	if o.writing[key] {
-		return
+		return false
 	}
 	if len(o.writing) >= writesMax && id != (block.VolumeID{}) {
 		out.Marks.Hit("orchestrator: write of reconciliation put off")
@@ -46,10 +48,11 @@ func (o *Orchestrator) write(key string, id block.VolumeID, txn metadata.Txn, ou
 			o.waiting[id] = true
 			o.postponed = append(o.postponed, id)
 		}
-		return
+		return false
 	}
 	o.writing[key] = true
 	o.launch(&flight{txn: txn, volume: id, key: key}, out)
+	return true
 }
 
 // resume has as many volumes reconciled again as there is room for their writes.
@@ -88,6 +91,9 @@ func (o *Orchestrator) onTransaction(tag step.Tag, res *metadata.Result, out *st
 		return
 	}
 	delete(o.writing, f.key)
+	if l := o.volumes[f.volume]; l != nil && f.upkeep {
+		l.attaching = false
+	}
 	if res.Outcome == metadata.Refused {
 		out.Marks.Hit("orchestrator: write of reconciliation refused")
 	}

@@ -36,11 +36,15 @@ type local struct {
 	status      string // why requests wait, or how the coordinator ended
 	replicas    map[block.ReplicaID]*replica
 	detaching   []*operation      // wait for the attachment to be gone
-	wanting     []*operation      // wait for another node to let it go
+	awaiting    []*operation      // wait for news of it: for another node to let it go, for a snapshot
 	uses        *volume.Uses      // as the body told; nil: not yet of this attachment
 	passedOn    metadata.Revision // of the newest attachment record whose wish the body was told of
 	gone        []block.NodeID    // removed nodes of which the coordinator was told
 	snapshots   metadata.Revision // of the newest list of snapshots of which it was told
+
+	owedSince step.Time // when this node first saw work that is its upkeep, 0: there is none
+	retryAt   step.Time // when it may be attached for that again
+	endsBy    step.Time // when an attachment for it that is to end is ended by force
 }
 
 // asked is what the disk's shard was last told about a replica.
@@ -75,6 +79,7 @@ func (o *Orchestrator) reconcileDirty(out *step.Effects) {
 			l = o.local(id)
 		}
 		o.reconcileCoordinator(id, &v, l, out)
+		o.reconcileUpkeep(id, &v, l, out)
 		o.reconcileUses(id, &v, l, out)
 		o.clearRemoved(id, &v, l, out)
 		o.reconcileReplicas(id, &v, l, out)
@@ -82,7 +87,7 @@ func (o *Orchestrator) reconcileDirty(out *step.Effects) {
 		for _, op := range l.detaching {
 			o.wake(op)
 		}
-		for _, op := range l.wanting {
+		for _, op := range l.awaiting {
 			o.wake(op)
 		}
 		if l.idle() && !o.concerns(&v) {
@@ -102,7 +107,7 @@ func (o *Orchestrator) local(id block.VolumeID) *local {
 
 // concerns reports whether the records name this node.
 func (o *Orchestrator) concerns(v *view.Volume) bool {
-	if a := v.Attachment.Value; a != nil && a.Node == o.p.Node.ID {
+	if a := v.Attachment.Value; a != nil && (a.Node == o.p.Node.ID || a.Upkeep) || o.owed(v) {
 		return true
 	}
 	c := v.Config.Value
@@ -110,7 +115,7 @@ func (o *Orchestrator) concerns(v *view.Volume) bool {
 }
 
 func (l *local) idle() bool {
-	return l.mine == 0 && l.coordinator == absent && len(l.detaching) == 0 && len(l.wanting) == 0 && len(l.replicas) == 0
+	return l.mine == 0 && l.coordinator == absent && len(l.detaching) == 0 && len(l.awaiting) == 0 && len(l.replicas) == 0
 }
 
 // attachedHere reports whether v is attached to this node by this process and
@@ -137,7 +142,8 @@ func (o *Orchestrator) reconcileCoordinator(id block.VolumeID, v *view.Volume, l
 	case l.coordinator == absent && here && c != nil && !c.Tombstone:
 		*l = local{
 			mine: l.mine, attaching: l.attaching, started: a.Number, coordinator: running,
-			told: v.Config.Revision, replicas: l.replicas, detaching: l.detaching, wanting: l.wanting,
+			told: v.Config.Revision, replicas: l.replicas, detaching: l.detaching, awaiting: l.awaiting,
+			owedSince: l.owedSince, retryAt: l.retryAt,
 		}
 		out.Controls = append(out.Controls, step.Control{
 			Kind: step.StartCoordinator, Volume: id, Config: c,

@@ -33,6 +33,8 @@ type machine struct {
 	keeps   bool                           // lets go of nothing
 	full    bool                           // no replica can be made
 	stuck   bool                           // coordinators do not end in order
+	idle    bool                           // coordinators do nothing about snapshots
+	failing string                         // why they make none
 	answers map[uint64]volume.Answer
 	last    uint64
 	born    uint64 // the last command before this life
@@ -156,19 +158,58 @@ func (m *machine) obey(c step.Control) {
 			m.c.t.Fatalf("node %s: a second coordinator of one volume was started", m.record.Name)
 		}
 		m.serving[c.Volume] = c
+		m.tend(c.Volume)
 	case step.StopCoordinator:
 		if _, found := m.serving[c.Volume]; found && (c.Force || !m.stuck) {
 			m.end(c.Volume, step.VolumeDetached)
 		}
+	case step.SnapshotsChanged:
+		m.tend(c.Volume)
 	case step.VolumeWanted:
 		if _, found := m.serving[c.Volume]; found && m.uses[c.Volume].Lingering && !m.keeps {
 			m.ask(volume.Command{Kind: volume.DetachVolume, Name: c.Volume.String()})
 		}
 	case step.ControlInvalid, step.ConfigChanged, step.DiskReady, step.DiskUnusable, step.DiskSpace, step.DiskAiling,
 		step.ReplicaMade, step.ReplicaFreed, step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed,
-		step.NodesRemoved, step.NodeEnded, step.VolumeDamaged, step.DiskScrubbed, step.ScrubDisk, step.SnapshotsChanged:
+		step.NodesRemoved, step.NodeEnded, step.VolumeDamaged, step.DiskScrubbed, step.ScrubDisk:
 		// nothing here depends on it
 	}
+}
+
+// tend is what a session does about its volume's snapshots, one after the other;
+// and its first claim makes a clone independent.
+func (m *machine) tend(id block.VolumeID) {
+	m.slow = append(m.slow, func() {
+		started, found := m.serving[id]
+		if !found || m.idle {
+			return
+		}
+		if c := m.c.config(id); c != nil && c.Origin != nil && c.Virgin() {
+			c.Epoch, c.CleanAt = c.Epoch+1, nil
+			m.c.apply(m.index, metadata.Txn{Ops: []metadata.Op{configOp(c)}})
+		}
+		list := m.c.snapshots(id)
+		if list == nil {
+			return
+		}
+		i := slices.IndexFunc(list.List, func(s volume.Snapshot) bool { return s.Pending() })
+		if i < 0 {
+			return
+		}
+		switch s := &list.List[i]; {
+		case s.State == volume.SnapshotDeleting:
+			list.List = slices.Delete(list.List, i, i+1)
+		case m.failing != "":
+			s.State, s.Error = volume.SnapshotFailed, m.failing
+		default:
+			s.State, s.At = volume.SnapshotReady, block.Position{Seq: block.Seq(len(m.c.changes))}
+		}
+		if s := m.c.attachment(id); s == nil || s.Number == 0 || started.Attached == 0 {
+			m.c.t.Fatalf("node %s serves a volume without an attachment", m.record.Name)
+		}
+		m.c.apply(m.index, metadata.Txn{Ops: []metadata.Op{{Key: volume.SnapshotsKey(id), Value: volume.Encode(*list)}}})
+		m.tend(id)
+	})
 }
 
 // use makes a volume serve, if it does not yet, and has it used by containers;

@@ -29,6 +29,8 @@ type operation struct {
 
 	volume   block.VolumeID // that it is about, once known; of a creation: drawn
 	number   uint64         // of an attachment
+	layer    block.LayerID  // of the snapshot that it is about, once known
+	wishes   bool           // it writes that another node is to let the volume go
 	asked    bool           // the holder of a lingering volume was asked to let it go
 	until    step.Time      // and is waited for that long
 	reasons  []string       // of a placement
@@ -70,11 +72,13 @@ func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 	op.command.Spec = c.Spec.Clone()
 	switch c.Kind {
 	case volume.CreateVolume, volume.DeleteVolume, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk:
-	case volume.AttachVolume, volume.DetachVolume, volume.MarkFormatted, volume.FindVolume:
+	case volume.AttachVolume, volume.DetachVolume, volume.MarkFormatted, volume.FindVolume, volume.SetVolume:
 		op.lane = c.Name
+	case volume.CreateSnapshot, volume.DeleteSnapshot, volume.RestoreSnapshot:
+		op.lane = c.Name + "/snapshots" // no attachment waits for them
 	}
-	if err := volume.CheckName(nameOf(op)); err != nil && !ofMachine(c.Kind) {
-		err = fmt.Errorf("cannot %s the volume: %w", verbOf(op), err)
+	if err := checkNames(c); err != nil {
+		err = fmt.Errorf("cannot %s %s: %w", verbOf(op), objectOf(op), err)
 		out.Answers = append(out.Answers, volume.Answer{ID: c.ID, Err: err})
 		return
 	}
@@ -91,6 +95,28 @@ func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 	if o.lanes[op.lane][0] == op {
 		o.wake(op)
 	}
+}
+
+// checkNames refuses what nothing can be called.
+func checkNames(c *volume.Command) error {
+	switch c.Kind {
+	case volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk:
+		return nil
+	case volume.CreateVolume:
+		return volume.CheckName(c.Spec.Name)
+	case volume.CreateSnapshot, volume.DeleteSnapshot, volume.RestoreSnapshot:
+		if err := volume.CheckName(c.Name); err != nil {
+			return err
+		}
+		if c.Kind == volume.RestoreSnapshot {
+			if err := volume.CheckSnapshotName(c.As); err != nil {
+				return err
+			}
+		}
+		return volume.CheckSnapshotName(c.Snapshot)
+	case volume.AttachVolume, volume.DetachVolume, volume.DeleteVolume, volume.MarkFormatted, volume.FindVolume, volume.SetVolume:
+	}
+	return volume.CheckName(c.Name)
 }
 
 // wake has an operation looked at again.
@@ -153,9 +179,17 @@ func (o *Orchestrator) decide(op *operation, out *step.Effects) decision {
 	case volume.DetachVolume:
 		return o.detach(op, out)
 	case volume.DeleteVolume:
-		return o.delete(op)
+		return o.delete(op, out)
 	case volume.MarkFormatted:
 		return o.markFormatted(op)
+	case volume.SetVolume:
+		return o.setVolume(op)
+	case volume.CreateSnapshot:
+		return o.createSnapshot(op, out)
+	case volume.DeleteSnapshot:
+		return o.deleteSnapshot(op)
+	case volume.RestoreSnapshot:
+		return o.restoreSnapshot(op, out)
 	case volume.FindVolume:
 		return o.lookUp(op)
 	case volume.RemoveNode:
@@ -184,12 +218,15 @@ func (o *Orchestrator) landed(f *flight, res *metadata.Result, out *step.Effects
 		op.confirmed[key] = true
 	}
 	if len(f.txn.Ops) > 0 {
-		if l := o.volumes[op.volume]; l != nil {
+		if l := o.volumes[op.volume]; l != nil && (op.command.Kind == volume.AttachVolume || op.command.Kind == volume.RestoreSnapshot) {
 			l.attaching = false
 		}
 		o.dirty[op.volume] = true
 		if res.Outcome == metadata.Applied && f.onward {
-			o.wanted(op)
+			if op.wishes {
+				o.wanted(op)
+			}
+			o.wake(op)
 			return
 		}
 		if res.Outcome == metadata.Applied {
@@ -216,8 +253,11 @@ func (o *Orchestrator) finish(op *operation, a *answer, out *step.Effects) {
 		o.giveUpAttachment(op)
 	}
 	if l := o.volumes[op.volume]; l != nil {
+		if op.command.Kind == volume.RestoreSnapshot && l.attaching && l.mine == op.number {
+			o.giveUpAttachment(op)
+		}
 		l.detaching = slices.DeleteFunc(l.detaching, func(other *operation) bool { return other == op })
-		l.wanting = slices.DeleteFunc(l.wanting, func(other *operation) bool { return other == op })
+		l.awaiting = slices.DeleteFunc(l.awaiting, func(other *operation) bool { return other == op })
 		o.dirty[op.volume] = true
 	}
 	out.Answers = append(out.Answers, volume.Answer{ID: op.command.ID, Volume: a.volumeID, Reasons: a.reasons, Warnings: a.warnings, Err: a.err})
@@ -275,13 +315,21 @@ func (o *Orchestrator) applied(op *operation) bool {
 		return named != nil && *named == op.volume
 	case volume.AttachVolume:
 		a := v.Attachment.Value
-		return a != nil && a.Node == o.p.Node.ID && a.Number == op.number
+		return a != nil && a.Node == o.p.Node.ID && a.Number == op.number && !a.Upkeep
 	case volume.DetachVolume:
 		return v.Attachment.Revision == 0
 	case volume.DeleteVolume:
 		return v.Config.Revision == 0 || v.Config.Value != nil && v.Config.Value.Tombstone
 	case volume.MarkFormatted:
 		return v.Spec.Value != nil && v.Spec.Value.Formatted
+	case volume.SetVolume:
+		return v.Spec.Value != nil && v.Spec.Value.Scheduled == op.command.Time
+	case volume.CreateSnapshot, volume.RestoreSnapshot:
+		s := v.Snapshots.Value
+		return s != nil && op.layer != 0 && s.Find(op.layer) != nil && s.Find(op.layer).State == volume.SnapshotReady
+	case volume.DeleteSnapshot:
+		s := v.Snapshots.Value
+		return op.layer != 0 && (s == nil || s.Find(op.layer) == nil)
 	case volume.FindVolume, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk: // it writes nothing, it is not about a volume
 	}
 	return false

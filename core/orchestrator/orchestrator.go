@@ -73,6 +73,7 @@ type Orchestrator struct {
 	machines   bool // the records of this node and its disks are to be compared
 	witness    witness
 	orphans    map[block.VolumeID]bool // a removed node would have to do something for them
+	kept       map[block.VolumeID]bool // there is upkeep for them, or it is under way
 	ended      bool                    // this node was removed, and the body told
 }
 
@@ -96,6 +97,7 @@ func New(p Params) *Orchestrator {
 		dirty:   map[block.VolumeID]bool{},
 		witness: newWitness(),
 		orphans: map[block.VolumeID]bool{},
+		kept:    map[block.VolumeID]bool{},
 	}
 	o.life = strconv.FormatUint(o.random.next(), 16)
 	return o
@@ -140,6 +142,9 @@ func (o *Orchestrator) onTimer(tag step.Tag, out *step.Effects) {
 	o.wakeWanting()
 	o.machines = true
 	for id := range o.orphans { // any order: they are looked at in theirs
+		o.dirty[id] = true
+	}
+	for id := range o.kept { // any order: likewise
 		o.dirty[id] = true
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/orchestrator/placement"
 	"github.com/lagan-storage/lagan/core/volume"
 )
@@ -64,23 +63,32 @@ func (o *Orchestrator) attachedElsewhere(verb, name string, a *volume.Attachment
 	default:
 		e.Causes = []string{fmt.Sprintf("node %s: not heard from", o.nodeName(node))}
 	}
+	if users := usersOf(a); users != "" {
+		e.Causes = append(e.Causes, "in use there: "+users)
+	}
+	return e
+}
+
+func (o *Orchestrator) attached(verb, name string, a *volume.Attachment) error {
+	e := &volume.Error{
+		Kind: volume.ErrAttached,
+		What: fmt.Sprintf("cannot %s volume %q: it is attached to node %s", verb, name, o.nodeName(a.Node)),
+		Fix:  fmt.Sprintf("detach it first, on node %s:  lagan volume detach %s", o.nodeName(a.Node), name),
+	}
+	if users := usersOf(a); users != "" {
+		e.Causes = append(e.Causes, "in use there: "+users)
+	}
+	return e
+}
+
+// usersOf names who uses an attached volume.
+func usersOf(a *volume.Attachment) string {
 	var users []string
 	for i := range a.Users {
 		users = append(users, a.Users[i].String())
 	}
 	slices.Sort(users)
-	if users = slices.Compact(users); len(users) > 0 {
-		e.Causes = append(e.Causes, "in use there: "+strings.Join(users, ", "))
-	}
-	return e
-}
-
-func (o *Orchestrator) attached(name string, node block.NodeID) error {
-	return &volume.Error{
-		Kind: volume.ErrAttached,
-		What: fmt.Sprintf("cannot delete volume %q: it is attached to node %s", name, o.nodeName(node)),
-		Fix:  fmt.Sprintf("detach it first, on node %s:  lagan volume detach %s", o.nodeName(node), name),
-	}
+	return strings.Join(slices.Compact(users), ", ")
 }
 
 func nameTaken(name, field string, existing, asked *volume.Spec) error {
@@ -164,6 +172,9 @@ func (o *Orchestrator) late(op *operation) error {
 		}
 		return e
 	}
+	if l := o.volumes[op.volume]; l != nil && slices.Contains(l.awaiting, op) {
+		return o.pending(op, l)
+	}
 	return &volume.Error{
 		Kind: volume.ErrOutcomeUnknown,
 		What: fmt.Sprintf("cannot tell whether %s was %s: the metadata store has not answered for %d s",
@@ -211,9 +222,19 @@ func subjectOf(op *operation) string {
 		return "node " + op.command.Name
 	case volume.CordonDisk, volume.RemoveDisk:
 		return "disk " + op.command.Name
+	case volume.CreateSnapshot, volume.DeleteSnapshot:
+		return fmt.Sprintf("snapshot %q of volume %q", op.command.Snapshot, op.command.Name)
 	default:
 	}
 	return fmt.Sprintf("volume %q", nameOf(op))
+}
+
+// objectOf is what a command is about while its names make no sense.
+func objectOf(op *operation) string {
+	if op.lane == op.command.Name+"/snapshots" && op.command.Kind != volume.RestoreSnapshot {
+		return "the snapshot"
+	}
+	return "the volume"
 }
 
 func nameOf(op *operation) string {
@@ -241,6 +262,14 @@ func verbOf(op *operation) string {
 		return "remove"
 	case volume.CordonDisk:
 		return "cordon"
+	case volume.SetVolume:
+		return "change"
+	case volume.CreateSnapshot:
+		return "take a snapshot of"
+	case volume.DeleteSnapshot:
+		return "delete a snapshot of"
+	case volume.RestoreSnapshot:
+		return "restore"
 	}
 	return "use"
 }
@@ -263,6 +292,14 @@ func participleOf(op *operation) string {
 		return "removed"
 	case volume.CordonDisk:
 		return "cordoned"
+	case volume.SetVolume:
+		return "changed"
+	case volume.CreateSnapshot:
+		return "taken"
+	case volume.DeleteSnapshot:
+		return "deleted"
+	case volume.RestoreSnapshot:
+		return "restored"
 	}
 	return "used"
 }

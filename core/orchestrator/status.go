@@ -20,7 +20,8 @@ type VolumeStatus struct {
 	Spec       volume.Spec
 	Config     *volume.Config     // nil while it has not arrived
 	Attachment *volume.Attachment // nil: not attached
-	AttachedTo string             // name of the node
+	AttachedTo string             // name of the node; "" while that only does the volume's upkeep
+	Snapshots  *volume.Snapshots  // nil: it never had one
 	Gone       []block.NodeID     // nodes with a copy that were removed
 	Revision   metadata.Revision  // of the newest record of the volume
 	Deleting   bool               // replicas are being freed
@@ -68,8 +69,9 @@ func (o *Orchestrator) Volume(name string) (VolumeStatus, bool) {
 }
 
 func (o *Orchestrator) status(id block.VolumeID, held *view.Volume) VolumeStatus {
-	s := VolumeStatus{Volume: id, Revision: max(held.Spec.Revision, held.Config.Revision, held.Attachment.Revision)}
-	s.Problem = cmp.Or(held.Spec.Problem, held.Config.Problem, held.Attachment.Problem)
+	s := VolumeStatus{Volume: id, Revision: max(held.Spec.Revision, held.Config.Revision, held.Attachment.Revision, held.Snapshots.Revision)}
+	s.Problem = cmp.Or(held.Spec.Problem, held.Config.Problem, held.Attachment.Problem, held.Snapshots.Problem)
+	s.Snapshots = held.Snapshots.Value
 	if held.Spec.Value != nil {
 		s.Spec = *held.Spec.Value
 	}
@@ -77,10 +79,10 @@ func (o *Orchestrator) status(id block.VolumeID, held *view.Volume) VolumeStatus
 		s.Deleting = s.Config.Tombstone
 		s.Gone = o.goneNodes(s.Config)
 	}
-	if s.Attachment = held.Attachment.Value; s.Attachment != nil {
+	if s.Attachment = held.Attachment.Value; s.Attachment != nil && !s.Attachment.Upkeep {
 		s.AttachedTo = o.nodeName(s.Attachment.Node)
 	}
-	if l := o.volumes[id]; l != nil {
+	if l := o.volumes[id]; l != nil && !upkept(held) {
 		s.Here = Service{
 			Started: l.coordinator != absent, Stopping: l.coordinator == stopping,
 			Serving: l.serving, Lossless: l.lossless, Lost: l.lost, Text: l.status,
@@ -89,17 +91,20 @@ func (o *Orchestrator) status(id block.VolumeID, held *view.Volume) VolumeStatus
 	return s
 }
 
+// upkept reports whether the volume is attached for its upkeep alone.
+func upkept(v *view.Volume) bool { return v.Attachment.Value != nil && v.Attachment.Value.Upkeep }
+
 // Tally counts volumes by how they are doing. It copies none of them: it may be
 // asked for often.
 func (o *Orchestrator) Tally() map[volume.Health]int {
 	return o.view.Tally(func(id block.VolumeID, v *view.Volume) volume.Health {
 		l := o.volumes[id]
 		switch {
-		case v.Spec.Problem != nil || v.Config.Problem != nil || v.Attachment.Problem != nil:
+		case v.Spec.Problem != nil || v.Config.Problem != nil || v.Attachment.Problem != nil || v.Snapshots.Problem != nil:
 			return volume.Unreadable
 		case v.Config.Value != nil && v.Config.Value.Tombstone:
 			return volume.Deleting
-		case l != nil && l.coordinator != absent && !l.serving:
+		case l != nil && l.coordinator != absent && !l.serving && !upkept(v):
 			return volume.Stalled
 		case v.Config.Value == nil || v.Spec.Value == nil || o.missing(v) > 0:
 			return volume.Degraded

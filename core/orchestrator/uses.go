@@ -79,32 +79,25 @@ func (o *Orchestrator) want(op *operation, id block.VolumeID, v *view.Volume, ou
 	switch {
 	case op.asked && o.now >= op.until:
 		out.Marks.Hit("orchestrator: waited in vain for a lingering volume")
-		return refuse(o.notLetGo(op.command.Name, a.Node), key)
+		return refuse(o.notLetGo(op, a.Node), key)
 	case op.asked && a.Wanted != nil: // by this node or a third one: it goes for either
-		l := o.local(id)
-		if !slices.Contains(l.wanting, op) {
-			l.wanting = append(l.wanting, op)
-		}
-		return decision{waiting: true}
+		return o.await(op, id)
 	}
 	out.Marks.Hit("orchestrator: lingering volume is asked for")
-	op.volume = id
+	op.volume, op.wishes = id, true
 	next := *a
 	next.Wanted = &o.p.Node.ID
-	d := write(metadata.Txn{
+	return onward(metadata.Txn{
 		Guards: []metadata.Guard{{Key: key, Revision: v.Attachment.Revision}},
 		Ops:    []metadata.Op{{Key: key, Value: volume.Encode(next)}},
 	})
-	d.onward = true
-	return d
 }
 
 // wanted begins the wait of an operation whose wish is recorded.
 func (o *Orchestrator) wanted(op *operation) {
-	if !op.asked {
+	if op.wishes = false; !op.asked {
 		op.asked, op.until = true, o.now.Add(handOverWithin)
 	}
-	o.wake(op)
 }
 
 // wakeWanting has the operations looked at again whose time may be over.
@@ -116,11 +109,16 @@ func (o *Orchestrator) wakeWanting() {
 	}
 }
 
-func (o *Orchestrator) notLetGo(name string, node block.NodeID) error {
-	return &volume.Error{
+func (o *Orchestrator) notLetGo(op *operation, node block.NodeID) error {
+	name := nameOf(op)
+	e := &volume.Error{
 		Kind:   volume.ErrAttachedElsewhere,
-		What:   fmt.Sprintf("cannot attach volume %q: it is attached to node %s", name, o.nodeName(node)),
+		What:   fmt.Sprintf("cannot %s volume %q: it is attached to node %s", verbOf(op), name, o.nodeName(node)),
 		Causes: []string{fmt.Sprintf("nobody uses it there, but node %s has not let it go within %d s", o.nodeName(node), handOverWithin/time.Second)},
-		Fix:    fmt.Sprintf("try again, or take it from that node:  lagan volume attach %s --force", name),
+		Fix:    "try again in a moment",
 	}
+	if op.command.Kind == volume.AttachVolume {
+		e.Fix = fmt.Sprintf("try again, or take it from that node:  lagan volume attach %s --force", name)
+	}
+	return e
 }

@@ -181,7 +181,7 @@ func (o *Orchestrator) tellVolume(id block.VolumeID, out *step.Effects) {
 		return
 	}
 	now := volumeTold{name: v.Spec.Value.Name, missing: o.missing(&v)}
-	if a := v.Attachment.Value; a != nil {
+	if a := v.Attachment.Value; a != nil && !a.Upkeep {
 		now.node, now.number, now.holder = a.Node, a.Number, o.nodeName(a.Node)
 	}
 	o.witness.volumes[id] = now

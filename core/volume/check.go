@@ -1,11 +1,14 @@
 package volume
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/lagan-storage/lagan/core/block"
 )
@@ -50,6 +53,33 @@ func CheckName(name string) error {
 	}
 }
 
+// CheckSnapshotName returns an error unless name can be the name of a snapshot:
+// what holds for a volume's name holds for it.
+func CheckSnapshotName(name string) error {
+	err := CheckName(name)
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	told := *e
+	told.What = fmt.Sprintf("%q cannot be the name of a snapshot", name)
+	if name == "" {
+		told.What = "the snapshot has no name"
+	}
+	return &told
+}
+
+// SplitParent takes VOLUME or VOLUME@SNAPSHOT apart.
+func SplitParent(text string) (name, snapshot string) {
+	name, snapshot, _ = strings.Cut(text, "@")
+	return name, snapshot
+}
+
+func isParent(text string) bool {
+	name, snapshot, named := strings.Cut(text, "@")
+	return CheckName(name) == nil && (!named || CheckName(snapshot) == nil)
+}
+
 // Check returns an error naming the first field of s that no volume can have.
 // A field that is not set is fine. blockSize is that of the cluster.
 func (s *Spec) Check(blockSize int) error {
@@ -68,6 +98,8 @@ func (s *Spec) checkOptions(blockSize int) error {
 		return invalidReplicas(strconv.Itoa(s.Replicas))
 	case !slices.Contains([]string{"", "ext4", "xfs", "none"}, s.Filesystem):
 		return invalidOption("fs", s.Filesystem, "ext4, xfs or none")
+	case s.Parent != "" && !isParent(s.Parent):
+		return invalidOption("parent", s.Parent, "a volume, or one of its snapshots as in db@monday")
 	case s.MountOptions != "" && (len(s.MountOptions) > optionMax || !mountsForm.MatchString(s.MountOptions)):
 		return invalidOption("mount_options", s.MountOptions, "options of mount, as in noatime")
 	}
@@ -186,6 +218,10 @@ func (s *Spec) Difference(asked *Spec) string {
 		return "mount_options"
 	case asked.Preempt && !s.Preempt:
 		return "preempt"
+	case asked.Parent != "" && asked.Parent != s.Parent:
+		return "parent"
+	case asked.Schedule != "" && asked.Schedule != cmp.Or(s.Schedule, NoSchedule):
+		return "snapshot_schedule"
 	}
 	return ""
 }

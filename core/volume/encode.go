@@ -68,5 +68,6 @@ func (s *Spec) Equal(o *Spec) bool {
 	return s.Format == o.Format && s.Volume == o.Volume && s.Name == o.Name && s.Size == o.Size && s.Replicas == o.Replicas &&
 		s.Filesystem == o.Filesystem && s.MountOptions == o.MountOptions && s.Preempt == o.Preempt &&
 		s.Formatted == o.Formatted && s.Created == o.Created &&
+		s.Parent == o.Parent && s.Schedule == o.Schedule && s.Scheduled == o.Scheduled &&
 		slices.Equal(s.Nodes, o.Nodes) && slices.Equal(s.Zones, o.Zones) && maps.Equal(s.Labels, o.Labels)
 }

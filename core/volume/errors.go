@@ -19,6 +19,15 @@ var (
 	ErrNoPlacement       = errors.New("no-placement")
 	ErrVolumeNotFound    = errors.New("volume-not-found")
 	ErrVolumeDeleted     = errors.New("volume-deleted")
+	ErrSnapshotNotFound  = errors.New("snapshot-not-found")
+	ErrSnapshotDeleted   = errors.New("snapshot-deleted")
+	ErrSnapshotNotReady  = errors.New("snapshot-not-ready")
+	ErrSnapshotLimit     = errors.New("snapshot-limit")
+	ErrSnapshotPending   = errors.New("snapshot-pending")
+	ErrHasSnapshots      = errors.New("has-snapshots")
+	ErrBeingCloned       = errors.New("being-cloned")
+	ErrOperationNotFound = errors.New("operation-not-found")
+	ErrNotCancellable    = errors.New("not-cancellable")
 	ErrAttached          = errors.New("attached")
 	ErrAttachedElsewhere = errors.New("attached-elsewhere")
 	ErrNewerFormat       = errors.New("newer-format")
@@ -62,16 +71,25 @@ type Explanation struct {
 // sentinels. The documentation of the API and of the commands is made from it.
 func Catalogue() []Explanation {
 	return []Explanation{
-		{ErrInvalidName, "the name of a volume is not of the form that names have", "use letters, digits, '.', '_' and '-', 128 at most, starting with a letter or digit"},
+		{ErrInvalidName, "the name of a volume or snapshot is not of the form that names have", "use letters, digits, '.', '_' and '-', 128 at most, starting with a letter or digit"},
 		{ErrInvalidSize, "the size cannot be read, is too small for its file system, or is no multiple of 64 KiB", "give a whole number and a unit, as in 10GiB"},
 		{ErrInvalidOption, "the value of an option is not one that it can have", "correct the value that the message names"},
 		{ErrUnknownOption, "there is no option of that name", "use the name that the message suggests, or leave it out"},
 		{ErrUnsupportedOption, "the option belongs to something that this version cannot do", "leave it out, or upgrade"},
-		{ErrNameTaken, "a volume of that name exists and differs from the one asked for", "choose another name, or ask for what the volume is"},
+		{ErrNameTaken, "a volume or snapshot of that name exists and differs from the one asked for", "choose another name, or ask for what is there"},
 		{ErrNoPlacement, "fewer nodes can take a copy than copies were asked for", "ask for less, widen nodes, zones or labels, or add a disk: the message has the reason for every node"},
 		{ErrVolumeNotFound, "no volume has that name or identity", "look at: lagan volume ls"},
 		{ErrVolumeDeleted, "the volume is being deleted", "create it again under the same name, or choose another volume"},
-		{ErrAttached, "the volume is in use, so it cannot be deleted", "detach it first, on the node that the message names"},
+		{ErrSnapshotNotFound, "the volume has no snapshot of that name", "look at: lagan snapshot ls"},
+		{ErrSnapshotDeleted, "the snapshot is being deleted", "choose another one, or another name"},
+		{ErrSnapshotNotReady, "the snapshot is not on all copies yet, or was never made", "look at its state: lagan snapshot ls"},
+		{ErrSnapshotLimit, "the volume has as many snapshots as it can have", "delete some of them: lagan snapshot rm VOLUME SNAPSHOT"},
+		{ErrSnapshotPending, "the work on a snapshot has begun, but is not done on all copies yet", "wait and look at it: lagan operation ls; it goes on by itself, and the same command may be given again"},
+		{ErrHasSnapshots, "the volume has snapshots, so it is not deleted", "delete them with it: lagan volume rm NAME --snapshots"},
+		{ErrBeingCloned, "a volume is being cloned from the snapshot, so it must stay", "wait until the clone was used once, or delete the clone"},
+		{ErrOperationNotFound, "no operation has that identity: it is done, or never was", "look at: lagan operation ls"},
+		{ErrNotCancellable, "the operation cannot be broken off", "wait until it is done"},
+		{ErrAttached, "the volume is in use, so it cannot be deleted or restored", "detach it first, on the node that the message names"},
 		{ErrAttachedElsewhere, "another node uses the volume", "detach it there, or take it over with --force: what that node has not flushed is lost"},
 		{ErrNewerFormat, "a record was written by a newer version of Lagan", "upgrade this node"},
 		{ErrBrokenRecord, "a record of the metadata store is missing or cannot be read", "restore the metadata store from a backup, or delete the record by hand"},

@@ -35,6 +35,8 @@ func options() []option {
 		{"labels", readLabels, writeLabels},
 		{"mount_options", readMountOptions, func(s *Spec) string { return strings.ReplaceAll(s.MountOptions, ",", listSeparator) }},
 		{"preempt", readPreempt, writePreempt},
+		{"parent", readParent, func(s *Spec) string { return s.Parent }},
+		{"snapshot_schedule", readSchedule, func(s *Spec) string { return s.Schedule }},
 	}
 }
 
@@ -43,7 +45,7 @@ func aliases() map[string]string { return map[string]string{"repl": "replicas"} 
 
 // reserved are the keys of what is planned: refused as such, never ignored.
 func reserved() []string {
-	return []string{"gid", "min_writable", "mode", "parent", "recovery", "snapshot_schedule", "uid"}
+	return []string{"gid", "min_writable", "mode", "recovery", "uid"}
 }
 
 // ParseSpec reads options as written in one line, size=10GiB,replicas=2,name=db.
@@ -243,6 +245,20 @@ func writePreempt(s *Spec) string {
 		return "" // as if it were not set
 	}
 	return "true"
+}
+
+func readParent(s *Spec, value string) error {
+	s.Parent = value
+	return nil
+}
+
+func readSchedule(s *Spec, value string) error {
+	if s.Schedule = value; value == NoSchedule {
+		return nil
+	}
+	schedule, err := ParseSchedule(value)
+	s.Schedule = schedule.String()
+	return err
 }
 
 func givenTwice(key string) error {

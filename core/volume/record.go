@@ -20,8 +20,11 @@ type Spec struct {
 	Labels       map[string]string `json:"labels,omitempty"`
 	MountOptions string            `json:"mountOptions,omitempty"`
 	Preempt      bool              `json:"preempt,omitempty"` // a container engine takes it from the node that has it
-	Formatted    bool              `json:"formatted"`         // a file system was made: never make one again
-	Created      string            `json:"created"`           // RFC 3339, given by the body
+	Parent       string            `json:"parent,omitempty"`  // the volume, or VOLUME@SNAPSHOT, that it was cloned from
+	Schedule     string            `json:"snapshotSchedule,omitempty"`
+	Scheduled    string            `json:"scheduled,omitempty"` // RFC 3339: since when Schedule holds, given by the body
+	Formatted    bool              `json:"formatted"`           // a file system was made: never make one again
+	Created      string            `json:"created"`             // RFC 3339, given by the body
 }
 
 // Attachment names the node that is to serve a volume. Who uses it there is what
@@ -34,6 +37,9 @@ type Attachment struct {
 	// Lingering says that nobody uses the volume and the node gives it up when
 	// another one asks for it.
 	Lingering bool `json:"lingering,omitempty"`
+	// Upkeep says that nobody attached the volume: its node does work on its
+	// snapshots, and gives it up as one that lingers.
+	Upkeep bool `json:"upkeep,omitempty"`
 	// Wanted names the node that asks for a volume that lingers.
 	Wanted *block.NodeID `json:"wanted,omitempty"`
 }
@@ -129,15 +135,19 @@ type CommandKind uint8
 
 // The commands.
 const (
-	CreateVolume  CommandKind = iota // Spec; DryRun: only the placement and its reasons
-	AttachVolume                     // Name, to this node; Force: take it from a node that holds it
-	DetachVolume                     // Name, from this node; Force: without waiting for the device's writes
-	DeleteVolume                     // Name
-	MarkFormatted                    // Name: Spec.Formatted is set
-	FindVolume                       // Name: nothing is changed; refused when there is certainly none
-	RemoveNode                       // Node, and Name for people: it is not heard from and never comes back
-	CordonDisk                       // Disk, and Name for people; Force: the contrary
-	RemoveDisk                       // Disk, a cordoned one of this node, and Name for people: it has no copies
+	CreateVolume    CommandKind = iota // Spec; Snapshot: of Spec.Parent, where that names none; DryRun: only the placement and its reasons
+	AttachVolume                       // Name, to this node; Force: take it from a node that holds it
+	DetachVolume                       // Name, from this node; Force: without waiting for the device's writes
+	DeleteVolume                       // Name; Snapshots: those of the volume too
+	MarkFormatted                      // Name: Spec.Formatted is set
+	FindVolume                         // Name: nothing is changed; refused when there is certainly none
+	SetVolume                          // Name, Spec: what can be changed becomes what is set there
+	CreateSnapshot                     // Name, Snapshot, Rule: answered when it is durable on all copies
+	DeleteSnapshot                     // Name, Snapshot: answered when it is gone
+	RestoreSnapshot                    // Name, Snapshot; As: what the state before it is kept as
+	RemoveNode                         // Node, and Name for people: it is not heard from and never comes back
+	CordonDisk                         // Disk, and Name for people; Force: the contrary
+	RemoveDisk                         // Disk, a cordoned one of this node, and Name for people: it has no copies
 )
 
 // Command is one thing a user wants done, through the node that got it.
@@ -150,6 +160,13 @@ type Command struct {
 	Spec   Spec
 	Force  bool
 	DryRun bool
+
+	Snapshot  string
+	As        string
+	Rule      string // name of the rule of the volume's schedule that asks
+	Snapshots bool
+	Freeze    bool   // the file system is frozen meanwhile, where it is mounted
+	Time      string // RFC 3339, when the command was given
 }
 
 // Answer ends a Command. Err is nil, or one of the package's errors with what

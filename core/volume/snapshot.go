@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -32,6 +33,9 @@ type Snapshots struct {
 	Format int            `json:"format"`
 	Volume block.VolumeID `json:"volume"`
 	List   []Snapshot     `json:"list"` // oldest first
+	// Taken says when a snapshot of each rule of the schedule was taken last,
+	// RFC 3339, by the rule's name: it outlives the snapshot.
+	Taken map[string]string `json:"taken,omitempty"`
 }
 
 // Snapshot is one snapshot of a volume.
@@ -47,9 +51,33 @@ type Snapshot struct {
 	// Restores is an older snapshot of the volume: with this one the volume goes
 	// back to it.
 	Restores block.LayerID `json:"restores,omitempty,string"`
-	// Clones counts the volumes that were made from it: a deletion that does not
-	// know of the newest one is refused.
-	Clones int `json:"clones,omitempty"`
+	// Cloning names the volumes that are being made from it: it must stay until
+	// each was served once. Those that were are left out when the next is added.
+	Cloning []block.VolumeID `json:"cloning,omitempty"`
+	// Formatted says that the volume had a file system then.
+	Formatted bool `json:"formatted,omitempty"`
+	// Freeze asks the node that has the volume mounted to freeze its file system
+	// meanwhile.
+	Freeze bool `json:"freeze,omitempty"`
+}
+
+// Pending reports whether there is work for the session that serves the volume.
+func (s *Snapshot) Pending() bool {
+	return s.State == SnapshotCreating || s.State == SnapshotDeleting
+}
+
+// Pending reports whether a snapshot of the list is. s may be nil.
+func (s *Snapshots) Pending() bool {
+	return s != nil && s.find((*Snapshot).Pending) != nil
+}
+
+// Restoring returns the snapshot with which the volume is going back to an older
+// one, or nil. s may be nil.
+func (s *Snapshots) Restoring() *Snapshot {
+	if s == nil {
+		return nil
+	}
+	return s.find(func(o *Snapshot) bool { return o.State == SnapshotCreating && o.Restores != 0 })
 }
 
 // Origin is the snapshot from which a volume was cloned.
@@ -61,7 +89,10 @@ type Origin struct {
 // Clone returns a deep copy of s.
 func (s *Snapshots) Clone() *Snapshots {
 	d := *s
-	d.List = slices.Clone(s.List)
+	d.List, d.Taken = slices.Clone(s.List), maps.Clone(s.Taken)
+	for i := range d.List {
+		d.List[i].Cloning = slices.Clone(d.List[i].Cloning)
+	}
 	return &d
 }
 

@@ -73,6 +73,13 @@ func (v *View) Tally(judge func(id block.VolumeID, held *Volume) volume.Health) 
 // OnDisk returns the volumes with a member on one of the node's own disks.
 func (v *View) OnDisk(id block.DiskID) []block.VolumeID { return sortedIDs(v.onDisk[id]) }
 
+// EachSchedule calls f for every volume with a schedule of snapshots, in no order.
+func (v *View) EachSchedule(f func(id block.VolumeID, held *Volume, schedule volume.Schedule)) {
+	for id, schedule := range v.scheduled { // any order: f is told so
+		f(id, v.volumes[id], schedule)
+	}
+}
+
 // Nodes returns all nodes, by identity.
 func (v *View) Nodes() []block.NodeID { return sortedIDs(v.nodes) }
 

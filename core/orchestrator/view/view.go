@@ -66,6 +66,8 @@ type View struct {
 	ahead   map[string]metadata.Revision             // keys read at a revision that the watch has not reached
 	changed map[block.VolumeID]bool
 
+	scheduled map[block.VolumeID]volume.Schedule // of snapshots, of those that have one
+
 	nodesChanged map[block.NodeID]bool
 	disksChanged map[block.DiskID]bool
 }
@@ -82,6 +84,8 @@ func New(self block.NodeID) *View {
 		onDisk:  map[block.DiskID]map[block.VolumeID]bool{},
 		ahead:   map[string]metadata.Revision{},
 		changed: map[block.VolumeID]bool{},
+
+		scheduled: map[block.VolumeID]volume.Schedule{},
 
 		nodesChanged: map[block.NodeID]bool{},
 		disksChanged: map[block.DiskID]bool{},
@@ -229,6 +233,7 @@ func (v *View) applyVolume(id block.VolumeID, part string, c *metadata.Change) {
 	switch part {
 	case "spec":
 		changed = update(&held.Spec, c, volume.Parse[volume.Spec])
+		v.indexSchedule(id, held.Spec.Value)
 	case "config":
 		v.indexMembers(id, held.Config.Value, false)
 		changed = update(&held.Config, c, parseConfig)
@@ -264,6 +269,18 @@ func (v *View) indexMembers(id block.VolumeID, config *volume.Config, listed boo
 			}
 			v.onDisk[m.Disk][id] = true
 		}
+	}
+}
+
+// indexSchedule keeps the schedule of a volume at hand. One that a newer version
+// wrote, and this one cannot read, is for nodes of that version.
+func (v *View) indexSchedule(id block.VolumeID, spec *volume.Spec) {
+	delete(v.scheduled, id)
+	if spec == nil || spec.Schedule == "" {
+		return
+	}
+	if schedule, err := volume.ParseSchedule(spec.Schedule); err == nil {
+		v.scheduled[id] = schedule
 	}
 }
 
