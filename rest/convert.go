@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/rest/api"
 )
@@ -22,10 +23,11 @@ func volumeOf(r *volume.Report) api.Volume {
 		Spec: api.VolumeSpec{
 			Size: r.Spec.Size, Replicas: r.Spec.Replicas, FS: r.Spec.Filesystem, Nodes: r.Spec.Nodes,
 			Zones: r.Spec.Zones, Labels: r.Spec.Labels, MountOptions: r.Spec.MountOptions, Preempt: r.Spec.Preempt,
+			Parent: r.Spec.Parent, SnapshotSchedule: r.Spec.Schedule,
 		},
 		Status: api.VolumeStatus{
 			Health: string(r.Health), Reason: r.Reason, Created: r.Spec.Created, Formatted: r.Spec.Formatted,
-			Epoch: uint64(r.Epoch), Revision: r.Revision,
+			Epoch: uint64(r.Epoch), Revision: r.Revision, Snapshots: r.Snapshots,
 		},
 	}
 	if r.Attached != "" {
@@ -45,6 +47,24 @@ func volumeOf(r *volume.Report) api.Volume {
 		})
 	}
 	return v
+}
+
+func snapshotOf(r *volume.SnapshotReport) api.Snapshot {
+	return api.Snapshot{
+		Name: r.Name, Volume: r.Of, ID: fmt.Sprintf("%016x", uint64(r.Layer)), State: string(r.State), Problem: r.Error,
+		Created: r.Created, Size: int64(r.Blocks) * block.Size, Rule: r.Rule, Restores: r.RestoredTo, Cloning: r.CloningTo,
+	}
+}
+
+func operationOf(r *volume.Operation) api.Operation {
+	state := "running"
+	if r.Failed {
+		state = "failed"
+	}
+	return api.Operation{
+		ID: r.ID, Kind: string(r.Kind), Volume: r.Volume, Snapshot: r.Snapshot, Node: r.Node, State: state, Reason: r.Reason,
+		Since: r.Since, Done: r.Done, Total: r.Total, Cancellable: r.Cancellable,
+	}
 }
 
 func nodeOf(r *volume.NodeReport) api.Node {

@@ -34,7 +34,26 @@ func (n *counted) Create(_ context.Context, s volume.Spec, dryRun bool) (volume.
 	return volume.Report{Spec: s}, nil, nil
 }
 
-func (n *counted) Delete(context.Context, string) error { n.changes++; return nil }
+func (n *counted) Delete(context.Context, string, bool) error { n.changes++; return nil }
+
+func (n *counted) Set(context.Context, string, volume.Spec) (volume.Report, error) {
+	n.changes++
+	return volume.Report{}, nil
+}
+
+func (n *counted) TakeSnapshot(context.Context, string, string, bool) (volume.SnapshotReport, error) {
+	n.changes++
+	return volume.SnapshotReport{}, nil
+}
+
+func (n *counted) DeleteSnapshot(context.Context, string, string) error { n.changes++; return nil }
+
+func (n *counted) Restore(context.Context, string, string, bool) (string, error) {
+	n.changes++
+	return "", nil
+}
+
+func (n *counted) Cancel(context.Context, string) error { n.changes++; return nil }
 
 func (n *counted) Attach(context.Context, string, volume.AttachOptions) (volume.Report, error) {
 	n.changes++
@@ -93,7 +112,7 @@ func (n *counted) RemoveToken(context.Context, string) error { n.changes++; retu
 
 func (n *counted) handler() http.Handler {
 	return rest.New(rest.Params{
-		Volumes: n, Blocks: n, Machines: n, Admissions: n, Events: &past{total: 3}, Node: "a", Log: slog.New(slog.DiscardHandler),
+		Volumes: n, Snapshots: n, Operations: n, Blocks: n, Machines: n, Admissions: n, Events: &past{total: 3}, Node: "a", Log: slog.New(slog.DiscardHandler),
 		Stop: func() { n.changes++ },
 	})
 }

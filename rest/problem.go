@@ -70,16 +70,17 @@ func statuses() map[int][]error {
 			volume.ErrUnsupportedOption, volume.ErrInvalidRange, volume.ErrInvalidRequest,
 		},
 		http.StatusForbidden: {volume.ErrTokenRefused},
-		http.StatusNotFound:  {volume.ErrVolumeNotFound, volume.ErrNodeNotFound, volume.ErrTokenNotFound, volume.ErrDiskNotFound},
-		http.StatusGone:      {volume.ErrVolumeDeleted, volume.ErrEventsGone, volume.ErrNodeRemoved},
+		http.StatusNotFound:  {volume.ErrVolumeNotFound, volume.ErrSnapshotNotFound, volume.ErrOperationNotFound, volume.ErrNodeNotFound, volume.ErrTokenNotFound, volume.ErrDiskNotFound},
+		http.StatusGone:      {volume.ErrVolumeDeleted, volume.ErrSnapshotDeleted, volume.ErrEventsGone, volume.ErrNodeRemoved},
 		http.StatusConflict: {
 			volume.ErrNameTaken, volume.ErrNoPlacement, volume.ErrAttached, volume.ErrAttachedElsewhere,
 			volume.ErrNotAttached, volume.ErrInUse, volume.ErrForeignData, volume.ErrNodeNameTaken, volume.ErrNoAuthority,
-			volume.ErrNodeAlive, volume.ErrLastCopy, volume.ErrDiskNotBlank, volume.ErrDiskRefused, volume.ErrDiskHoldsCopies,
+			volume.ErrNodeAlive, volume.ErrLastCopy, volume.ErrSnapshotNotReady, volume.ErrSnapshotLimit, volume.ErrHasSnapshots,
+			volume.ErrBeingCloned, volume.ErrNotCancellable, volume.ErrDiskNotBlank, volume.ErrDiskRefused, volume.ErrDiskHoldsCopies,
 		},
 		http.StatusInternalServerError: {volume.ErrNewerFormat, volume.ErrBrokenRecord, volume.ErrDamaged, volume.ErrInternal},
 		http.StatusServiceUnavailable:  {volume.ErrBusy, volume.ErrNotServed, volume.ErrNotReady},
-		http.StatusGatewayTimeout:      {volume.ErrOutcomeUnknown, volume.ErrDetachPending},
+		http.StatusGatewayTimeout:      {volume.ErrOutcomeUnknown, volume.ErrDetachPending, volume.ErrSnapshotPending},
 		http.StatusInsufficientStorage: {volume.ErrNoSpace},
 	}
 }

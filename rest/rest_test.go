@@ -36,6 +36,8 @@ type node struct {
 	breakAt  int // reading fails after so many bytes, if above 0
 	written  []byte
 	notReady error
+	whole    bool // snapshots are deleted too, the state before is discarded
+	freeze   bool
 }
 
 func (n *node) Volumes(context.Context) ([]volume.Report, error) {
@@ -55,7 +57,53 @@ func (n *node) Create(_ context.Context, s volume.Spec, dryRun bool) (volume.Rep
 	return volume.Report{Spec: s}, []string{"node a: chosen"}, n.err
 }
 
-func (n *node) Delete(_ context.Context, name string) error { n.name = name; return n.err }
+func (n *node) Set(_ context.Context, name string, s volume.Spec) (volume.Report, error) {
+	n.name, n.created = name, s
+	return volume.Report{Spec: s}, n.err
+}
+
+func (n *node) Delete(_ context.Context, name string, snapshots bool) error {
+	n.name, n.whole = name, snapshots
+	return n.err
+}
+
+func (n *node) Snapshots(_ context.Context, name string) ([]volume.SnapshotReport, error) {
+	s, err := n.Snapshot(context.Background(), name, "monday") //nolint:usetesting // it uses none
+	return []volume.SnapshotReport{s}, err
+}
+
+func (n *node) Snapshot(_ context.Context, name, snapshot string) (volume.SnapshotReport, error) {
+	if snapshot == "new" && n.target != "new" {
+		return volume.SnapshotReport{}, &volume.Error{Kind: volume.ErrSnapshotNotFound, What: "there is no snapshot"}
+	}
+	s := volume.Snapshot{Name: snapshot, Layer: 0x1f, State: volume.SnapshotReady, Blocks: 16, Rule: "daily=12:00"}
+	return volume.SnapshotReport{Snapshot: s, Of: name, RestoredTo: "older", CloningTo: []string{"copy"}}, n.err
+}
+
+func (n *node) TakeSnapshot(ctx context.Context, name, snapshot string, freeze bool) (volume.SnapshotReport, error) {
+	n.name, n.target, n.freeze = name, snapshot, freeze
+	return n.Snapshot(ctx, name, snapshot)
+}
+
+func (n *node) DeleteSnapshot(_ context.Context, name, snapshot string) error {
+	n.name, n.target = name, snapshot
+	return n.err
+}
+
+func (n *node) Restore(_ context.Context, name, snapshot string, discard bool) (string, error) {
+	n.name, n.target, n.whole = name, snapshot, discard
+	return "before", n.err
+}
+
+func (n *node) Operations(context.Context) ([]volume.Operation, error) {
+	return []volume.Operation{{ID: "snapshot-1f", Kind: volume.SnapshotOperation, Volume: "db", Done: 4096, Cancellable: true}}, n.err
+}
+
+func (n *node) Operation(_ context.Context, id string) (volume.Operation, error) {
+	return volume.Operation{ID: id, Failed: true, Reason: "no room"}, n.err
+}
+
+func (n *node) Cancel(_ context.Context, id string) error { n.name = id; return n.err }
 
 func (n *node) Attach(_ context.Context, name string, o volume.AttachOptions) (volume.Report, error) {
 	n.name, n.attached = name, o
@@ -134,7 +182,7 @@ func (n *node) Ready() error { return n.notReady }
 
 func handler(n *node) http.Handler {
 	return rest.New(rest.Params{
-		Volumes: n, Blocks: n, Machines: n, Node: "a", Version: "1", Log: slog.New(slog.DiscardHandler),
+		Volumes: n, Snapshots: n, Operations: n, Blocks: n, Machines: n, Node: "a", Version: "1", Log: slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -248,6 +296,14 @@ func TestBadRequestsAreRefusedWholeAndNameWhatIsWrong(t *testing.T) {
 		{http.MethodPut, "/v1/volumes/new?dry_rum=1", `{}`, "dry_rum"},
 		{http.MethodPut, "/v1/volumes/new?dry_run=1;x", `{}`, "parameters"},
 		{http.MethodPut, "/v1/volumes/new", `[]`, "object"},
+		{http.MethodPut, "/v1/volumes/new", `{"spec":{"parent":"db@"}}`, "db@monday"},
+		{http.MethodPut, "/v1/volumes/new", `{"spec":{"snapshot_schedule":"daily"}}`, "daily=12:00/7"},
+		{http.MethodPatch, "/v1/volumes/db", `{"spec":{"sise":1}}`, "size"},
+		{http.MethodPatch, "/v1/volumes/db", ``, "body"},
+		{http.MethodDelete, "/v1/volumes/db?snapshot=1", "", "snapshot"},
+		{http.MethodPut, "/v1/volumes/db/snapshots/monday", `{"freeze":"yes"}`, "freeze"},
+		{http.MethodPost, "/v1/volumes/db/restore", `{}`, "snapshot"},
+		{http.MethodPost, "/v1/volumes/db/restore", `{"snapshot":"monday","keep":false}`, "keep"},
 		{http.MethodPut, "/v1/volumes/new", `null`, "object"},
 		{http.MethodPut, "/v1/volumes/new", `{"spec":[]}`, "spec"},
 		{http.MethodPut, "/v1/volumes//attachment", `{}`, "name"},
@@ -329,11 +385,55 @@ func TestClientAsksForWhatItWasTold(t *testing.T) {
 	if err := c.RemoveDisk(ctx, "0022"); err != nil || n.name != "0022" {
 		t.Errorf("remove disk: %v; asked for %q", err, n.name)
 	}
+	if v, err := c.Set(ctx, "db", map[string]string{"snapshot_schedule": "every=60m/3"}); err != nil || v.Spec.SnapshotSchedule != "every=1h/3" {
+		t.Errorf("set: %+v, %v", v, err)
+	}
+	if err := c.DeleteAll(ctx, "db"); err != nil || !n.whole {
+		t.Errorf("delete with snapshots: %v; asked for %v", err, n.whole)
+	}
+	if err := c.Delete(ctx, "db"); err != nil || n.whole {
+		t.Errorf("delete: %v; with snapshots: %v", err, n.whole)
+	}
 	if all, err := c.Alerts(ctx); err != nil || len(all) != 1 || all[0].Subject != "db" {
 		t.Errorf("alerts: %+v, %v", all, err)
 	}
 	if s, err := c.Status(ctx); err != nil || !s.Ready || len(s.Alerts) != 1 || len(s.Nodes) != 1 || len(s.Disks) != 1 || len(s.Volumes) != 1 {
 		t.Errorf("status: %+v, %v", s, err)
+	}
+}
+
+func TestClientAsksForSnapshotsAndOperations(t *testing.T) {
+	n := &node{}
+	c := serve(t, n)
+	ctx := t.Context()
+	if s, taken, err := c.TakeSnapshot(ctx, "db", "new", false); err != nil || !taken || n.freeze || n.name != "db" || n.target != "new" {
+		t.Errorf("take: %+v, %v, %v; asked for %+v", s, taken, err, n)
+	}
+	s, taken, err := c.TakeSnapshot(ctx, "db", "monday", true)
+	want := api.Snapshot{Name: "monday", Volume: "db", ID: "000000000000001f", State: "ready", Size: 65536, Rule: "daily=12:00", Restores: "older", Cloning: []string{"copy"}}
+	if err != nil || taken || !n.freeze || fmt.Sprint(s) != fmt.Sprint(want) {
+		t.Errorf("take: %+v, %v, %v", s, taken, err)
+	}
+	if all, err := c.Snapshots(ctx, "db"); err != nil || len(all) != 1 || all[0].Name != "monday" {
+		t.Errorf("list: %+v, %v", all, err)
+	}
+	if r, err := c.Restore(ctx, "db", "monday", true); err != nil || !n.whole || r.Kept != "before" {
+		t.Errorf("restore: %+v, %v", r, err)
+	}
+	if err := c.DeleteSnapshot(ctx, "db", "a b"); err != nil || n.target != "a b" {
+		t.Errorf("delete: %v; asked for %q", err, n.target)
+	}
+	if all, err := c.Operations(ctx); err != nil || len(all) != 1 || all[0].State != "running" || all[0].Done != 4096 || !all[0].Cancellable {
+		t.Errorf("operations: %+v, %v", all, err)
+	}
+	if err := c.Cancel(ctx, "snapshot-1f"); err != nil || n.name != "snapshot-1f" {
+		t.Errorf("cancel: %v", err)
+	}
+	if w := request(t, n, http.MethodGet, "/v1/operations/x", ""); w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"state":"failed"`) {
+		t.Errorf("operation: %d %s", w.Code, w.Body)
+	}
+	if w := request(t, n, http.MethodPut, "/v1/volumes/db/snapshots/monday", ""); w.Code != http.StatusOK || !n.freeze {
+		t.Errorf("without a body: %d %s, freezes: %v", w.Code, w.Body, n.freeze)
 	}
 }
 
@@ -354,6 +454,7 @@ func TestNoNameMakesAnotherAddress(t *testing.T) {
 		for i, err := range []error{
 			volumeErr, createErr, attachErr, writeErr, nodeErr, diskErr, cordonErr, c.RemoveDisk(ctx, name), c.Delete(ctx, name), c.Detach(ctx, name, false), c.Unmount(ctx, name, ""),
 			c.ReadBlocks(ctx, name, 0, 4096, io.Discard), c.RemoveNode(ctx, name), c.RemoveToken(ctx, name),
+			c.DeleteSnapshot(ctx, name, "x"), c.DeleteSnapshot(ctx, "x", name), c.Cancel(ctx, name), c.DeleteAll(ctx, name),
 		} {
 			if !errors.Is(err, volume.ErrInvalidRequest) {
 				t.Errorf("call %d with the name %q: %v", i, name, err)

@@ -37,10 +37,30 @@ type Volumes interface {
 	Volumes(ctx context.Context) ([]volume.Report, error)
 	Volume(ctx context.Context, name string) (volume.Report, error)
 	Create(ctx context.Context, spec volume.Spec, dryRun bool) (report volume.Report, placement []string, err error)
-	Delete(ctx context.Context, name string) error
+	// Set changes what can be changed of a volume.
+	Set(ctx context.Context, name string, changes volume.Spec) (volume.Report, error)
+	Delete(ctx context.Context, name string, snapshots bool) error
 	Attach(ctx context.Context, name string, o volume.AttachOptions) (volume.Report, error)
 	Detach(ctx context.Context, name string, o volume.DetachOptions) error
 	Unmount(ctx context.Context, name, target string) error
+}
+
+// Snapshots are the use cases about what volumes were.
+type Snapshots interface {
+	// Snapshots returns those of a volume, oldest first.
+	Snapshots(ctx context.Context, name string) ([]volume.SnapshotReport, error)
+	Snapshot(ctx context.Context, name, snapshot string) (volume.SnapshotReport, error)
+	TakeSnapshot(ctx context.Context, name, snapshot string, freeze bool) (volume.SnapshotReport, error)
+	DeleteSnapshot(ctx context.Context, name, snapshot string) error
+	// Restore has a volume go back to a snapshot, and names the one that it kept.
+	Restore(ctx context.Context, name, snapshot string, discard bool) (kept string, err error)
+}
+
+// Operations are the use cases about what takes a while.
+type Operations interface {
+	Operations(ctx context.Context) ([]volume.Operation, error)
+	Operation(ctx context.Context, id string) (volume.Operation, error)
+	Cancel(ctx context.Context, id string) error
 }
 
 // Blocks are the use cases about the content of volumes attached to this node.
@@ -77,9 +97,11 @@ type Events interface {
 
 // Params is what the API is made from.
 type Params struct {
-	Volumes  Volumes
-	Blocks   Blocks
-	Machines Machines
+	Volumes    Volumes
+	Snapshots  Snapshots
+	Operations Operations
+	Blocks     Blocks
+	Machines   Machines
 	// Admissions let nodes join.
 	Admissions Admissions
 	// Events is nil on a node that records none.

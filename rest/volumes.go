@@ -49,18 +49,28 @@ func (s *server) PutVolume(ctx context.Context, r api.PutVolumeRequestObject) (a
 // specOf reads the options of a volume. The specification's one parser judges
 // them, so that they mean the same on every face.
 func specOf(name string, given api.VolumeOptions) (volume.Spec, error) {
-	options := map[string]string{"name": name}
+	options, err := optionsOf(given)
+	if err != nil {
+		return volume.Spec{}, err
+	}
+	if text, twice := options["name"]; twice && text != name {
+		return volume.Spec{}, invalidRequest("spec.name is %q, but the address says %q", text, name)
+	}
+	options["name"] = name
+	return volume.ParseOptions(options)
+}
+
+// optionsOf writes options as on a command line.
+func optionsOf(given api.VolumeOptions) (map[string]string, error) {
+	options := map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(given)) {
 		text, err := optionText(given[key])
 		if err != nil {
-			return volume.Spec{}, invalidRequest("spec.%s: %s", key, err)
-		}
-		if key == "name" && text != name {
-			return volume.Spec{}, invalidRequest("spec.name is %q, but the address says %q", text, name)
+			return nil, invalidRequest("spec.%s: %s", key, err)
 		}
 		options[key] = text
 	}
-	return volume.ParseOptions(options)
+	return options, nil
 }
 
 // optionText writes a JSON value as an option on a command line: numbers as they
@@ -91,9 +101,23 @@ func optionText(raw json.RawMessage) (string, error) {
 	return strings.Join(list, ","), nil
 }
 
+// PatchVolume implements api.StrictServerInterface.
+func (s *server) PatchVolume(ctx context.Context, r api.PatchVolumeRequestObject) (api.PatchVolumeResponseObject, error) {
+	changes, err := optionsOf(r.Body.Spec)
+	if err != nil {
+		return nil, err
+	}
+	spec, err := volume.ParseOptions(changes)
+	if err != nil {
+		return nil, err
+	}
+	report, err := s.Volumes.Set(requestOf(ctx).Context(), r.Name, spec)
+	return api.PatchVolume200JSONResponse(volumeOf(&report)), err
+}
+
 // DeleteVolume implements api.StrictServerInterface.
 func (s *server) DeleteVolume(ctx context.Context, r api.DeleteVolumeRequestObject) (api.DeleteVolumeResponseObject, error) {
-	return api.DeleteVolume204Response{}, s.Volumes.Delete(requestOf(ctx).Context(), r.Name)
+	return api.DeleteVolume204Response{}, s.Volumes.Delete(requestOf(ctx).Context(), r.Name, r.Params.Snapshots)
 }
 
 // PutAttachment implements api.StrictServerInterface.

@@ -10,17 +10,6 @@ import (
 	"github.com/lagan-storage/lagan/core/volume"
 )
 
-// ofMachine reports whether a command is about a node or a disk, and not about a
-// volume.
-func ofMachine(kind volume.CommandKind) bool {
-	switch kind {
-	case volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk:
-		return true
-	case volume.CreateVolume, volume.AttachVolume, volume.DetachVolume, volume.DeleteVolume, volume.MarkFormatted, volume.FindVolume:
-	}
-	return false
-}
-
 // cordonDisk keeps new copies away from a disk, or lets them come again. Who
 // places a volume guards the records of its disks: what was planned before is
 // planned anew.

@@ -101,7 +101,7 @@ func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 func checkNames(c *volume.Command) error {
 	switch c.Kind {
 	case volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk:
-		return nil
+		return nil // it is not about a volume
 	case volume.CreateVolume:
 		return volume.CheckName(c.Spec.Name)
 	case volume.CreateSnapshot, volume.DeleteSnapshot, volume.RestoreSnapshot:

@@ -32,6 +32,43 @@ type Report struct {
 	Lingers  bool   // nobody uses it there, and the node gives it up on request
 	Here     *Use   // how this node uses it, nil if it does not
 	Copies   []Copy
+	// Snapshots is how many it has.
+	Snapshots int
+}
+
+// SnapshotReport is a snapshot as people see it.
+type SnapshotReport struct {
+	Snapshot
+	Of         string   // name of the volume
+	RestoredTo string   // name of the snapshot that the volume went back to, if it is still there
+	CloningTo  []string // names of the volumes that are being made from it
+}
+
+// OperationKind says what takes a while.
+type OperationKind string
+
+// The kinds.
+const (
+	SnapshotOperation         OperationKind = "snapshot"          // one is being taken, or was not
+	SnapshotDeletionOperation OperationKind = "snapshot-deletion" // one goes from all copies
+	RestorationOperation      OperationKind = "restoration"       // a volume goes back to a snapshot
+	DeletionOperation         OperationKind = "volume-deletion"   // the space of copies is being freed
+	ResyncOperation           OperationKind = "resync"            // a copy is being filled
+)
+
+// Operation is something that takes a while, whoever asked for it. What is done
+// is not one any more.
+type Operation struct {
+	ID          string
+	Kind        OperationKind
+	Volume      string // name, or identity of one that has no name any more
+	Snapshot    string // name, if it is about one
+	Node        string // name of the one that does it, "" if none does
+	Failed      bool
+	Reason      string // what it waits for, or why it failed
+	Since       string // RFC 3339, "" if that is not known
+	Done, Total int64  // bytes; 0: not counted, or not known here
+	Cancellable bool
 }
 
 // Use is a volume attached to the node that reports.

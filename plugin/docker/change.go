@@ -47,7 +47,7 @@ func (p *Plugin) remove(ctx context.Context, r *plugin.RemoveRequest) error {
 		if err := p.releaseNow(ctx, name); err != nil {
 			return err
 		}
-		err := p.p.Volumes.Delete(ctx, name)
+		err := p.p.Volumes.Delete(ctx, name, false)
 		gone := err == nil || errors.Is(err, volume.ErrVolumeNotFound) || errors.Is(err, volume.ErrVolumeDeleted)
 		if !gone {
 			return err

@@ -22,7 +22,10 @@ func TestInlineSpecAndOptionsAreReadStrictly(t *testing.T) {
 
 		{name: "db", options: `{"sise":"10G"}`, says: "did you mean size?"},
 		{name: "db", options: `{"size":"oops"}`, says: `"oops"`},
-		{name: "db", options: `{"snapshot_schedule":"daily"}`, says: "cannot do that yet"},
+		{name: "db", options: `{"snapshot_schedule":"daily"}`, says: "a rule as in"},
+		{name: "db", options: `{"uid":"5"}`, says: "cannot do that yet"},
+		{name: "db-test", options: `{"parent":"db@monday"}`, did: "create name=db-test,parent=db@monday"},
+		{name: "name=db-test,parent=db", options: `{"snapshot_schedule":"every=60m/24+daily=12:00/7"}`, did: "create name=db-test,parent=db,snapshot_schedule=every=1h/24+daily=12:00/7"},
 		{name: "block_size=64,name=db", options: `{}`, says: `there is no option "block_size"`},
 		{name: "size=10G", options: `{}`, says: "no name"},
 		{name: "_db", options: `{}`, says: "cannot be the name"},

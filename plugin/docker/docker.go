@@ -54,7 +54,7 @@ type Volumes interface {
 	Volumes(ctx context.Context) ([]volume.Report, error)
 	Volume(ctx context.Context, name string) (volume.Report, error)
 	Create(ctx context.Context, spec volume.Spec, dryRun bool) (report volume.Report, placement []string, err error)
-	Delete(ctx context.Context, name string) error
+	Delete(ctx context.Context, name string, snapshots bool) error
 	Attach(ctx context.Context, name string, o volume.AttachOptions) (volume.Report, error)
 	Users
 }

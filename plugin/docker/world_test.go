@@ -90,7 +90,7 @@ func (c *cluster) Create(_ context.Context, spec volume.Spec, _ bool) (volume.Re
 	return r, nil, nil
 }
 
-func (c *cluster) Delete(_ context.Context, name string) error {
+func (c *cluster) Delete(_ context.Context, name string, _ bool) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r, found := c.volumes[name]

@@ -295,6 +295,48 @@ type NodeList struct {
 	Items []Node `json:"items"`
 }
 
+// Operation Something that takes a while.
+type Operation struct {
+	// Cancellable Whether it can be broken off.
+	Cancellable bool `json:"cancellable"`
+
+	// Done Bytes that are done, if it is counted and known here.
+	Done int64 `json:"done,omitempty"`
+
+	// ID Its identity.
+	ID string `json:"id"`
+
+	// Kind snapshot: one is being taken; snapshot-deletion; restoration: a volume goes back to a snapshot;
+	// volume-deletion: space is being freed; resync: a copy is being filled.
+	Kind string `json:"kind"`
+
+	// Node The name of the node that does it, if one does.
+	Node string `json:"node,omitempty"`
+
+	// Reason What it waits for, or why it failed.
+	Reason string `json:"reason,omitempty"`
+
+	// Since When it began, RFC 3339, if that is known.
+	Since string `json:"since,omitempty"`
+
+	// Snapshot The name of the snapshot, if it is about one.
+	Snapshot string `json:"snapshot,omitempty"`
+
+	// State Whether it goes on, or has failed.
+	State string `json:"state"`
+
+	// Total Bytes that there are to be done, if that is known.
+	Total int64 `json:"total,omitempty"`
+
+	// Volume The name of the volume, or its identity once it has no name any more.
+	Volume string `json:"volume"`
+}
+
+// OperationList All operations, by volume.
+type OperationList struct {
+	Items []Operation `json:"items"`
+}
+
 // Problem An answer that is an error (RFC 9457).
 type Problem struct {
 	// Cause Why, a line each.
@@ -337,6 +379,71 @@ type Replica struct {
 	// State in-sync: holds every acknowledged write; syncing: is being filled; out: lacks acknowledged writes;
 	// leaving: is being removed.
 	State string `json:"state"`
+}
+
+// Restore What a volume is to go back to.
+type Restore struct {
+	// Discard Do not keep what the volume is now.
+	Discard bool `json:"discard,omitempty"`
+
+	// Snapshot The name of one of its snapshots.
+	Snapshot string `json:"snapshot"`
+}
+
+// Restored What became of a volume that went back to a snapshot.
+type Restored struct {
+	// Kept The name of the snapshot that is what the volume was before.
+	Kept string `json:"kept,omitempty"`
+}
+
+// Snapshot What a volume was at one moment.
+type Snapshot struct {
+	// Cloning Volumes that are being made from it, so that it must stay.
+	Cloning []string `json:"cloning,omitempty"`
+
+	// Created When it was asked for, RFC 3339.
+	Created string `json:"created"`
+
+	// ID Its identity, which no other snapshot ever has.
+	ID string `json:"id,omitempty"`
+
+	// Name Its name, unlike any other of the volume.
+	//
+	// Examples: monday
+	Name string `json:"name"`
+
+	// Problem Why it failed.
+	Problem string `json:"problem,omitempty"`
+
+	// Restores The name of the older snapshot that the volume went back to then.
+	Restores string `json:"restores,omitempty"`
+
+	// Rule The rule of the volume's schedule that asked for it; nothing, if somebody did.
+	//
+	// Examples: daily=12:00
+	Rule string `json:"rule,omitempty"`
+
+	// Size Bytes of the volume then.
+	Size int64 `json:"size"`
+
+	// State creating: it is not on all copies yet; ready; deleting: it is not gone from all copies yet; failed: it was
+	// not taken.
+	State string `json:"state"`
+
+	// Volume The name of the volume.
+	Volume string `json:"volume"`
+}
+
+// SnapshotList The snapshots of a volume, oldest first.
+type SnapshotList struct {
+	Items []Snapshot `json:"items"`
+}
+
+// SnapshotRequest How a snapshot is to be taken.
+type SnapshotRequest struct {
+	// Freeze Whether the file system is frozen meanwhile, a few seconds at most, where the volume is mounted: it is clean in
+	// the snapshot then, and needs no recovery. The default is true.
+	Freeze *bool `json:"freeze,omitempty"`
 }
 
 // Status Everything that one screen shows.
@@ -450,6 +557,11 @@ type VolumeSpec struct {
 	// Nodes The nodes that may have copies; all, if none is named.
 	Nodes []string `json:"nodes,omitempty"`
 
+	// Parent What it was cloned from, a volume or VOLUME@SNAPSHOT.
+	//
+	// Examples: db@monday
+	Parent string `json:"parent,omitempty"`
+
 	// Preempt Whether a container engine that mounts it takes it from a living node that has it.
 	Preempt bool `json:"preempt,omitempty"`
 
@@ -458,6 +570,11 @@ type VolumeSpec struct {
 
 	// Size Bytes, a multiple of 64 KiB.
 	Size int64 `json:"size"`
+
+	// SnapshotSchedule When snapshots of it are taken, and how many are kept.
+	//
+	// Examples: every=1h/24+daily=12:00/7
+	SnapshotSchedule string `json:"snapshot_schedule,omitempty"`
 
 	// Zones The zones that may have copies; all, if none is named.
 	Zones []string `json:"zones,omitempty"`
@@ -489,6 +606,9 @@ type VolumeStatus struct {
 
 	// Revision Rises with every change of one of its records.
 	Revision int64 `json:"revision"`
+
+	// Snapshots How many snapshots it has.
+	Snapshots int `json:"snapshots,omitempty"`
 }
 
 // Written How much was written.
@@ -496,6 +616,9 @@ type Written struct {
 	// Bytes All of them durable.
 	Bytes int64 `json:"bytes"`
 }
+
+// SnapshotName Examples: monday
+type SnapshotName = string
 
 // VolumeName Examples: db
 type VolumeName = string
@@ -513,6 +636,12 @@ type ListEventsParams struct {
 
 	// LastEventID The number of the last event that was received. It counts instead of `after`.
 	LastEventID *uint64 `json:"Last-Event-ID,omitempty"`
+}
+
+// DeleteVolumeParams defines parameters for DeleteVolume.
+type DeleteVolumeParams struct {
+	// Snapshots Delete its snapshots, too. What was cloned from them stays.
+	Snapshots bool `form:"snapshots,omitempty" json:"snapshots,omitempty"`
 }
 
 // PutVolumeParams defines parameters for PutVolume.
@@ -563,11 +692,20 @@ type JoinJSONRequestBody = Join
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = NewToken
 
+// PatchVolumeJSONRequestBody defines body for PatchVolume for application/json ContentType.
+type PatchVolumeJSONRequestBody = VolumeRequest
+
 // PutVolumeJSONRequestBody defines body for PutVolume for application/json ContentType.
 type PutVolumeJSONRequestBody = VolumeRequest
 
 // PutAttachmentJSONRequestBody defines body for PutAttachment for application/json ContentType.
 type PutAttachmentJSONRequestBody = Attach
+
+// RestoreVolumeJSONRequestBody defines body for RestoreVolume for application/json ContentType.
+type RestoreVolumeJSONRequestBody = Restore
+
+// PutSnapshotJSONRequestBody defines body for PutSnapshot for application/json ContentType.
+type PutSnapshotJSONRequestBody = SnapshotRequest
 
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
@@ -808,6 +946,34 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/openapi.yaml (the `GetDocument` operationId).
 	GetDocument(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListOperations What is under way
+	//
+	// What takes a while, as far as it is recorded: snapshots that are being taken, deleted or gone back to, and those
+	// that failed; copies that are being filled; deleted volumes whose space is not free yet. Every node knows the
+	// same, but how far a copy is filled is known to the node that serves its volume. What is done is not listed any
+	// more. All of it goes on whichever node dies.
+	//
+	// Corresponds with GET /v1/operations (the `ListOperations` operationId).
+	ListOperations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CancelOperation Break off an operation
+	//
+	// A snapshot that is being taken is given up, one that failed is forgotten. Everything else goes on to its end.
+	//
+	// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`.
+	//
+	// Corresponds with DELETE /v1/operations/{id} (the `CancelOperation` operationId).
+	CancelOperation(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOperation One operation
+	//
+	// One that is done is not there any more.
+	//
+	// Problems: `operation-not-found`.
+	//
+	// Corresponds with GET /v1/operations/{id} (the `GetOperation` operationId).
+	GetOperation(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetStatus The cluster on one screen
 	//
 	// Everything that one screen shows, as far as this node knows it. It is answered before the node is ready as
@@ -867,12 +1033,14 @@ type ClientInterface interface {
 
 	// DeleteVolume Delete a volume and its data
 	//
-	// The name is free at once; the copies are freed as their nodes hear of it.
+	// The name is free at once; the copies are freed as their nodes hear of it. A volume that has snapshots stays,
+	// unless they are to be deleted with it.
 	//
-	// Problems: `volume-not-found`, `volume-deleted`, `attached`.
+	// Problems: `volume-not-found`, `volume-deleted`, `attached`, `attached-elsewhere`, `has-snapshots`,
+	// `being-cloned`, `snapshot-pending`.
 	//
 	// Corresponds with DELETE /v1/volumes/{name} (the `DeleteVolume` operationId).
-	DeleteVolume(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*http.Response, error)
+	DeleteVolume(ctx context.Context, name VolumeName, params *DeleteVolumeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetVolume One volume
 	//
@@ -881,6 +1049,28 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/volumes/{name} (the `GetVolume` operationId).
 	GetVolume(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// PatchVolumeWithBody Change a volume
+	//
+	// What is given is changed, the rest stays. Of the options, only `snapshot_schedule` can be changed.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /v1/volumes/{name} (the `PatchVolume` operationId).
+	PatchVolumeWithBody(ctx context.Context, name VolumeName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PatchVolume Change a volume
+	//
+	// What is given is changed, the rest stays. Of the options, only `snapshot_schedule` can be changed.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /v1/volumes/{name} (the `PatchVolume` operationId).
+	PatchVolume(ctx context.Context, name VolumeName, body PatchVolumeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// PutVolumeWithBody Create a volume, or take the one that is as asked for
 	//
 	// The client chooses the name, so that the request can be repeated: a volume that already is what was asked for
@@ -888,8 +1078,13 @@ type ClientInterface interface {
 	// not compared. With `dry_run` nothing is created and `placement` says, for every node, whether it would get a
 	// copy and why.
 	//
+	// With the option `parent` it becomes a clone: its first content is what that snapshot is, or what the volume
+	// named there is now, of which a snapshot is taken for it. Nothing is copied, and its copies are on the disks that
+	// have the parent's.
+	//
 	// Problems: `invalid-name`, `invalid-size`, `invalid-option`, `unknown-option`, `unsupported-option`,
-	// `name-taken`, `no-placement`, `no-space`.
+	// `name-taken`, `no-placement`, `no-space`, `volume-not-found`, `volume-deleted`, `snapshot-not-found`,
+	// `snapshot-not-ready`, `snapshot-limit`, `snapshot-pending`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -903,8 +1098,13 @@ type ClientInterface interface {
 	// not compared. With `dry_run` nothing is created and `placement` says, for every node, whether it would get a
 	// copy and why.
 	//
+	// With the option `parent` it becomes a clone: its first content is what that snapshot is, or what the volume
+	// named there is now, of which a snapshot is taken for it. Nothing is copied, and its copies are on the disks that
+	// have the parent's.
+	//
 	// Problems: `invalid-name`, `invalid-size`, `invalid-option`, `unknown-option`, `unsupported-option`,
-	// `name-taken`, `no-placement`, `no-space`.
+	// `name-taken`, `no-placement`, `no-space`, `volume-not-found`, `volume-deleted`, `snapshot-not-found`,
+	// `snapshot-not-ready`, `snapshot-limit`, `snapshot-pending`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -981,6 +1181,86 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /v1/volumes/{name}/mount (the `DeleteMount` operationId).
 	DeleteMount(ctx context.Context, name VolumeName, params *DeleteMountParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RestoreVolumeWithBody Have a volume go back to a snapshot
+	//
+	// Only while nobody uses the volume. What it was before is kept as another snapshot. To have the snapshot as
+	// another volume, create one with the option `parent`.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`, `snapshot-not-ready`, `attached`,
+	// `attached-elsewhere`, `snapshot-limit`, `snapshot-pending`, `no-space`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/volumes/{name}/restore (the `RestoreVolume` operationId).
+	RestoreVolumeWithBody(ctx context.Context, name VolumeName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RestoreVolume Have a volume go back to a snapshot
+	//
+	// Only while nobody uses the volume. What it was before is kept as another snapshot. To have the snapshot as
+	// another volume, create one with the option `parent`.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`, `snapshot-not-ready`, `attached`,
+	// `attached-elsewhere`, `snapshot-limit`, `snapshot-pending`, `no-space`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/volumes/{name}/restore (the `RestoreVolume` operationId).
+	RestoreVolume(ctx context.Context, name VolumeName, body RestoreVolumeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSnapshots All snapshots of a volume
+	//
+	// Problems: `volume-not-found`, `volume-deleted`.
+	//
+	// Corresponds with GET /v1/volumes/{name}/snapshots (the `ListSnapshots` operationId).
+	ListSnapshots(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteSnapshot Delete a snapshot
+	//
+	// The answer comes when it is gone from all copies; the space that it alone had is freed after that. One that is
+	// still being taken is given up.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`, `being-cloned`, `snapshot-pending`.
+	//
+	// Corresponds with DELETE /v1/volumes/{name}/snapshots/{snapshot} (the `DeleteSnapshot` operationId).
+	DeleteSnapshot(ctx context.Context, name VolumeName, snapshot SnapshotName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSnapshot One snapshot
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`.
+	//
+	// Corresponds with GET /v1/volumes/{name}/snapshots/{snapshot} (the `GetSnapshot` operationId).
+	GetSnapshot(ctx context.Context, name VolumeName, snapshot SnapshotName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutSnapshotWithBody Take a snapshot, or take the one that is there
+	//
+	// It is what the volume is at one moment between request and answer, which comes when it is durable on all copies.
+	// A snapshot of that name which is there already is the answer, whatever the volume has become: `created` says
+	// since when. If it takes longer than 30 s the problem is `snapshot-pending`; it goes on, and the request may be
+	// repeated.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `invalid-name`, `name-taken`, `snapshot-limit`,
+	// `snapshot-deleted`, `snapshot-pending`, `no-space`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /v1/volumes/{name}/snapshots/{snapshot} (the `PutSnapshot` operationId).
+	PutSnapshotWithBody(ctx context.Context, name VolumeName, snapshot SnapshotName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutSnapshot Take a snapshot, or take the one that is there
+	//
+	// It is what the volume is at one moment between request and answer, which comes when it is durable on all copies.
+	// A snapshot of that name which is there already is the answer, whatever the volume has become: `created` says
+	// since when. If it takes longer than 30 s the problem is `snapshot-pending`; it goes on, and the request may be
+	// repeated.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `invalid-name`, `name-taken`, `snapshot-limit`,
+	// `snapshot-deleted`, `snapshot-pending`, `no-space`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /v1/volumes/{name}/snapshots/{snapshot} (the `PutSnapshot` operationId).
+	PutSnapshot(ctx context.Context, name VolumeName, snapshot SnapshotName, body PutSnapshotJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // GetHealth Say that the process lives
@@ -1328,6 +1608,64 @@ func (c *Client) GetDocument(ctx context.Context, reqEditors ...RequestEditorFn)
 	return c.Client.Do(req)
 }
 
+// ListOperations What is under way
+//
+// What takes a while, as far as it is recorded: snapshots that are being taken, deleted or gone back to, and those
+// that failed; copies that are being filled; deleted volumes whose space is not free yet. Every node knows the
+// same, but how far a copy is filled is known to the node that serves its volume. What is done is not listed any
+// more. All of it goes on whichever node dies.
+//
+// Corresponds with GET /v1/operations (the `ListOperations` operationId).
+func (c *Client) ListOperations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOperationsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CancelOperation Break off an operation
+//
+// A snapshot that is being taken is given up, one that failed is forgotten. Everything else goes on to its end.
+//
+// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`.
+//
+// Corresponds with DELETE /v1/operations/{id} (the `CancelOperation` operationId).
+func (c *Client) CancelOperation(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCancelOperationRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOperation One operation
+//
+// One that is done is not there any more.
+//
+// Problems: `operation-not-found`.
+//
+// Corresponds with GET /v1/operations/{id} (the `GetOperation` operationId).
+func (c *Client) GetOperation(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOperationRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetStatus The cluster on one screen
 //
 // Everything that one screen shows, as far as this node knows it. It is answered before the node is ready as
@@ -1457,13 +1795,15 @@ func (c *Client) ListVolumes(ctx context.Context, reqEditors ...RequestEditorFn)
 
 // DeleteVolume Delete a volume and its data
 //
-// The name is free at once; the copies are freed as their nodes hear of it.
+// The name is free at once; the copies are freed as their nodes hear of it. A volume that has snapshots stays,
+// unless they are to be deleted with it.
 //
-// Problems: `volume-not-found`, `volume-deleted`, `attached`.
+// Problems: `volume-not-found`, `volume-deleted`, `attached`, `attached-elsewhere`, `has-snapshots`,
+// `being-cloned`, `snapshot-pending`.
 //
 // Corresponds with DELETE /v1/volumes/{name} (the `DeleteVolume` operationId).
-func (c *Client) DeleteVolume(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewDeleteVolumeRequest(c.Server, name)
+func (c *Client) DeleteVolume(ctx context.Context, name VolumeName, params *DeleteVolumeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteVolumeRequest(c.Server, name, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1491,6 +1831,48 @@ func (c *Client) GetVolume(ctx context.Context, name VolumeName, reqEditors ...R
 	return c.Client.Do(req)
 }
 
+// PatchVolumeWithBody Change a volume
+//
+// What is given is changed, the rest stays. Of the options, only `snapshot_schedule` can be changed.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /v1/volumes/{name} (the `PatchVolume` operationId).
+func (c *Client) PatchVolumeWithBody(ctx context.Context, name VolumeName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchVolumeRequestWithBody(c.Server, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PatchVolume Change a volume
+//
+// What is given is changed, the rest stays. Of the options, only `snapshot_schedule` can be changed.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /v1/volumes/{name} (the `PatchVolume` operationId).
+func (c *Client) PatchVolume(ctx context.Context, name VolumeName, body PatchVolumeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPatchVolumeRequest(c.Server, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // PutVolumeWithBody Create a volume, or take the one that is as asked for
 //
 // The client chooses the name, so that the request can be repeated: a volume that already is what was asked for
@@ -1498,8 +1880,13 @@ func (c *Client) GetVolume(ctx context.Context, name VolumeName, reqEditors ...R
 // not compared. With `dry_run` nothing is created and `placement` says, for every node, whether it would get a
 // copy and why.
 //
+// With the option `parent` it becomes a clone: its first content is what that snapshot is, or what the volume
+// named there is now, of which a snapshot is taken for it. Nothing is copied, and its copies are on the disks that
+// have the parent's.
+//
 // Problems: `invalid-name`, `invalid-size`, `invalid-option`, `unknown-option`, `unsupported-option`,
-// `name-taken`, `no-placement`, `no-space`.
+// `name-taken`, `no-placement`, `no-space`, `volume-not-found`, `volume-deleted`, `snapshot-not-found`,
+// `snapshot-not-ready`, `snapshot-limit`, `snapshot-pending`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1523,8 +1910,13 @@ func (c *Client) PutVolumeWithBody(ctx context.Context, name VolumeName, params 
 // not compared. With `dry_run` nothing is created and `placement` says, for every node, whether it would get a
 // copy and why.
 //
+// With the option `parent` it becomes a clone: its first content is what that snapshot is, or what the volume
+// named there is now, of which a snapshot is taken for it. Nothing is copied, and its copies are on the disks that
+// have the parent's.
+//
 // Problems: `invalid-name`, `invalid-size`, `invalid-option`, `unknown-option`, `unsupported-option`,
-// `name-taken`, `no-placement`, `no-space`.
+// `name-taken`, `no-placement`, `no-space`, `volume-not-found`, `volume-deleted`, `snapshot-not-found`,
+// `snapshot-not-ready`, `snapshot-limit`, `snapshot-pending`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1662,6 +2054,156 @@ func (c *Client) WriteBlocksWithBody(ctx context.Context, name VolumeName, param
 // Corresponds with DELETE /v1/volumes/{name}/mount (the `DeleteMount` operationId).
 func (c *Client) DeleteMount(ctx context.Context, name VolumeName, params *DeleteMountParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteMountRequest(c.Server, name, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RestoreVolumeWithBody Have a volume go back to a snapshot
+//
+// Only while nobody uses the volume. What it was before is kept as another snapshot. To have the snapshot as
+// another volume, create one with the option `parent`.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`, `snapshot-not-ready`, `attached`,
+// `attached-elsewhere`, `snapshot-limit`, `snapshot-pending`, `no-space`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/volumes/{name}/restore (the `RestoreVolume` operationId).
+func (c *Client) RestoreVolumeWithBody(ctx context.Context, name VolumeName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRestoreVolumeRequestWithBody(c.Server, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RestoreVolume Have a volume go back to a snapshot
+//
+// Only while nobody uses the volume. What it was before is kept as another snapshot. To have the snapshot as
+// another volume, create one with the option `parent`.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`, `snapshot-not-ready`, `attached`,
+// `attached-elsewhere`, `snapshot-limit`, `snapshot-pending`, `no-space`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/volumes/{name}/restore (the `RestoreVolume` operationId).
+func (c *Client) RestoreVolume(ctx context.Context, name VolumeName, body RestoreVolumeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRestoreVolumeRequest(c.Server, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSnapshots All snapshots of a volume
+//
+// Problems: `volume-not-found`, `volume-deleted`.
+//
+// Corresponds with GET /v1/volumes/{name}/snapshots (the `ListSnapshots` operationId).
+func (c *Client) ListSnapshots(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSnapshotsRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteSnapshot Delete a snapshot
+//
+// The answer comes when it is gone from all copies; the space that it alone had is freed after that. One that is
+// still being taken is given up.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`, `being-cloned`, `snapshot-pending`.
+//
+// Corresponds with DELETE /v1/volumes/{name}/snapshots/{snapshot} (the `DeleteSnapshot` operationId).
+func (c *Client) DeleteSnapshot(ctx context.Context, name VolumeName, snapshot SnapshotName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteSnapshotRequest(c.Server, name, snapshot)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSnapshot One snapshot
+//
+// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`.
+//
+// Corresponds with GET /v1/volumes/{name}/snapshots/{snapshot} (the `GetSnapshot` operationId).
+func (c *Client) GetSnapshot(ctx context.Context, name VolumeName, snapshot SnapshotName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSnapshotRequest(c.Server, name, snapshot)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutSnapshotWithBody Take a snapshot, or take the one that is there
+//
+// It is what the volume is at one moment between request and answer, which comes when it is durable on all copies.
+// A snapshot of that name which is there already is the answer, whatever the volume has become: `created` says
+// since when. If it takes longer than 30 s the problem is `snapshot-pending`; it goes on, and the request may be
+// repeated.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `invalid-name`, `name-taken`, `snapshot-limit`,
+// `snapshot-deleted`, `snapshot-pending`, `no-space`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /v1/volumes/{name}/snapshots/{snapshot} (the `PutSnapshot` operationId).
+func (c *Client) PutSnapshotWithBody(ctx context.Context, name VolumeName, snapshot SnapshotName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutSnapshotRequestWithBody(c.Server, name, snapshot, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutSnapshot Take a snapshot, or take the one that is there
+//
+// It is what the volume is at one moment between request and answer, which comes when it is durable on all copies.
+// A snapshot of that name which is there already is the answer, whatever the volume has become: `created` says
+// since when. If it takes longer than 30 s the problem is `snapshot-pending`; it goes on, and the request may be
+// repeated.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `invalid-name`, `name-taken`, `snapshot-limit`,
+// `snapshot-deleted`, `snapshot-pending`, `no-space`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /v1/volumes/{name}/snapshots/{snapshot} (the `PutSnapshot` operationId).
+func (c *Client) PutSnapshot(ctx context.Context, name VolumeName, snapshot SnapshotName, body PutSnapshotJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutSnapshotRequest(c.Server, name, snapshot, body)
 	if err != nil {
 		return nil, err
 	}
@@ -2209,6 +2751,101 @@ func NewGetDocumentRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListOperationsRequest constructs an http.Request for the ListOperations method
+func NewListOperationsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCancelOperationRequest constructs an http.Request for the CancelOperation method
+func NewCancelOperationRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetOperationRequest constructs an http.Request for the GetOperation method
+func NewGetOperationRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/operations/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetStatusRequest constructs an http.Request for the GetStatus method
 func NewGetStatusRequest(server string) (*http.Request, error) {
 	var err error
@@ -2392,7 +3029,7 @@ func NewListVolumesRequest(server string) (*http.Request, error) {
 }
 
 // NewDeleteVolumeRequest constructs an http.Request for the DeleteVolume method
-func NewDeleteVolumeRequest(server string, name VolumeName) (*http.Request, error) {
+func NewDeleteVolumeRequest(server string, name VolumeName, params *DeleteVolumeParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -2415,6 +3052,29 @@ func NewDeleteVolumeRequest(server string, name VolumeName) (*http.Request, erro
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "snapshots", params.Snapshots, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
@@ -2455,6 +3115,53 @@ func NewGetVolumeRequest(server string, name VolumeName) (*http.Request, error) 
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewPatchVolumeRequest calls the generic PatchVolume builder with application/json body
+func NewPatchVolumeRequest(server string, name VolumeName, body PatchVolumeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPatchVolumeRequestWithBody(server, name, "application/json", bodyReader)
+}
+
+// NewPatchVolumeRequestWithBody constructs an http.Request for the PatchVolume method, with any body, and a specified content type
+func NewPatchVolumeRequestWithBody(server string, name VolumeName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/volumes/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -2838,6 +3545,223 @@ func NewDeleteMountRequest(server string, name VolumeName, params *DeleteMountPa
 	return req, nil
 }
 
+// NewRestoreVolumeRequest calls the generic RestoreVolume builder with application/json body
+func NewRestoreVolumeRequest(server string, name VolumeName, body RestoreVolumeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRestoreVolumeRequestWithBody(server, name, "application/json", bodyReader)
+}
+
+// NewRestoreVolumeRequestWithBody constructs an http.Request for the RestoreVolume method, with any body, and a specified content type
+func NewRestoreVolumeRequestWithBody(server string, name VolumeName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/volumes/%s/restore", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewListSnapshotsRequest constructs an http.Request for the ListSnapshots method
+func NewListSnapshotsRequest(server string, name VolumeName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/volumes/%s/snapshots", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewDeleteSnapshotRequest constructs an http.Request for the DeleteSnapshot method
+func NewDeleteSnapshotRequest(server string, name VolumeName, snapshot SnapshotName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "snapshot", snapshot, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/volumes/%s/snapshots/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewGetSnapshotRequest constructs an http.Request for the GetSnapshot method
+func NewGetSnapshotRequest(server string, name VolumeName, snapshot SnapshotName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "snapshot", snapshot, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/volumes/%s/snapshots/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutSnapshotRequest calls the generic PutSnapshot builder with application/json body
+func NewPutSnapshotRequest(server string, name VolumeName, snapshot SnapshotName, body PutSnapshotJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPutSnapshotRequestWithBody(server, name, snapshot, "application/json", bodyReader)
+}
+
+// NewPutSnapshotRequestWithBody constructs an http.Request for the PutSnapshot method, with any body, and a specified content type
+func NewPutSnapshotRequestWithBody(server string, name VolumeName, snapshot SnapshotName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "snapshot", snapshot, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/volumes/%s/snapshots/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -3071,6 +3995,40 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/openapi.yaml (the `GetDocument` operationId).
 	GetDocumentWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetDocumentResponse, error)
 
+	// ListOperationsWithResponse What is under way
+	//
+	// What takes a while, as far as it is recorded: snapshots that are being taken, deleted or gone back to, and those
+	// that failed; copies that are being filled; deleted volumes whose space is not free yet. Every node knows the
+	// same, but how far a copy is filled is known to the node that serves its volume. What is done is not listed any
+	// more. All of it goes on whichever node dies.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operations (the `ListOperations` operationId).
+	ListOperationsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOperationsResponse, error)
+
+	// CancelOperationWithResponse Break off an operation
+	//
+	// A snapshot that is being taken is given up, one that failed is forgotten. Everything else goes on to its end.
+	//
+	// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/operations/{id} (the `CancelOperation` operationId).
+	CancelOperationWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*CancelOperationResponse, error)
+
+	// GetOperationWithResponse One operation
+	//
+	// One that is done is not there any more.
+	//
+	// Problems: `operation-not-found`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/operations/{id} (the `GetOperation` operationId).
+	GetOperationWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetOperationResponse, error)
+
 	// GetStatusWithResponse The cluster on one screen
 	//
 	// Everything that one screen shows, as far as this node knows it. It is answered before the node is ready as
@@ -3140,14 +4098,16 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteVolumeWithResponse Delete a volume and its data
 	//
-	// The name is free at once; the copies are freed as their nodes hear of it.
+	// The name is free at once; the copies are freed as their nodes hear of it. A volume that has snapshots stays,
+	// unless they are to be deleted with it.
 	//
-	// Problems: `volume-not-found`, `volume-deleted`, `attached`.
+	// Problems: `volume-not-found`, `volume-deleted`, `attached`, `attached-elsewhere`, `has-snapshots`,
+	// `being-cloned`, `snapshot-pending`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with DELETE /v1/volumes/{name} (the `DeleteVolume` operationId).
-	DeleteVolumeWithResponse(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*DeleteVolumeResponse, error)
+	DeleteVolumeWithResponse(ctx context.Context, name VolumeName, params *DeleteVolumeParams, reqEditors ...RequestEditorFn) (*DeleteVolumeResponse, error)
 
 	// GetVolumeWithResponse One volume
 	//
@@ -3158,6 +4118,28 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/volumes/{name} (the `GetVolume` operationId).
 	GetVolumeWithResponse(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*GetVolumeResponse, error)
 
+	// PatchVolumeWithBodyWithResponse Change a volume
+	//
+	// What is given is changed, the rest stays. Of the options, only `snapshot_schedule` can be changed.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/volumes/{name} (the `PatchVolume` operationId).
+	PatchVolumeWithBodyWithResponse(ctx context.Context, name VolumeName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchVolumeResponse, error)
+
+	// PatchVolumeWithResponse Change a volume
+	//
+	// What is given is changed, the rest stays. Of the options, only `snapshot_schedule` can be changed.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/volumes/{name} (the `PatchVolume` operationId).
+	PatchVolumeWithResponse(ctx context.Context, name VolumeName, body PatchVolumeJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchVolumeResponse, error)
+
 	// PutVolumeWithBodyWithResponse Create a volume, or take the one that is as asked for
 	//
 	// The client chooses the name, so that the request can be repeated: a volume that already is what was asked for
@@ -3165,8 +4147,13 @@ type ClientWithResponsesInterface interface {
 	// not compared. With `dry_run` nothing is created and `placement` says, for every node, whether it would get a
 	// copy and why.
 	//
+	// With the option `parent` it becomes a clone: its first content is what that snapshot is, or what the volume
+	// named there is now, of which a snapshot is taken for it. Nothing is copied, and its copies are on the disks that
+	// have the parent's.
+	//
 	// Problems: `invalid-name`, `invalid-size`, `invalid-option`, `unknown-option`, `unsupported-option`,
-	// `name-taken`, `no-placement`, `no-space`.
+	// `name-taken`, `no-placement`, `no-space`, `volume-not-found`, `volume-deleted`, `snapshot-not-found`,
+	// `snapshot-not-ready`, `snapshot-limit`, `snapshot-pending`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3180,8 +4167,13 @@ type ClientWithResponsesInterface interface {
 	// not compared. With `dry_run` nothing is created and `placement` says, for every node, whether it would get a
 	// copy and why.
 	//
+	// With the option `parent` it becomes a clone: its first content is what that snapshot is, or what the volume
+	// named there is now, of which a snapshot is taken for it. Nothing is copied, and its copies are on the disks that
+	// have the parent's.
+	//
 	// Problems: `invalid-name`, `invalid-size`, `invalid-option`, `unknown-option`, `unsupported-option`,
-	// `name-taken`, `no-placement`, `no-space`.
+	// `name-taken`, `no-placement`, `no-space`, `volume-not-found`, `volume-deleted`, `snapshot-not-found`,
+	// `snapshot-not-ready`, `snapshot-limit`, `snapshot-pending`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3264,6 +4256,92 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /v1/volumes/{name}/mount (the `DeleteMount` operationId).
 	DeleteMountWithResponse(ctx context.Context, name VolumeName, params *DeleteMountParams, reqEditors ...RequestEditorFn) (*DeleteMountResponse, error)
+
+	// RestoreVolumeWithBodyWithResponse Have a volume go back to a snapshot
+	//
+	// Only while nobody uses the volume. What it was before is kept as another snapshot. To have the snapshot as
+	// another volume, create one with the option `parent`.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`, `snapshot-not-ready`, `attached`,
+	// `attached-elsewhere`, `snapshot-limit`, `snapshot-pending`, `no-space`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/volumes/{name}/restore (the `RestoreVolume` operationId).
+	RestoreVolumeWithBodyWithResponse(ctx context.Context, name VolumeName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RestoreVolumeResponse, error)
+
+	// RestoreVolumeWithResponse Have a volume go back to a snapshot
+	//
+	// Only while nobody uses the volume. What it was before is kept as another snapshot. To have the snapshot as
+	// another volume, create one with the option `parent`.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`, `snapshot-not-ready`, `attached`,
+	// `attached-elsewhere`, `snapshot-limit`, `snapshot-pending`, `no-space`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/volumes/{name}/restore (the `RestoreVolume` operationId).
+	RestoreVolumeWithResponse(ctx context.Context, name VolumeName, body RestoreVolumeJSONRequestBody, reqEditors ...RequestEditorFn) (*RestoreVolumeResponse, error)
+
+	// ListSnapshotsWithResponse All snapshots of a volume
+	//
+	// Problems: `volume-not-found`, `volume-deleted`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/volumes/{name}/snapshots (the `ListSnapshots` operationId).
+	ListSnapshotsWithResponse(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*ListSnapshotsResponse, error)
+
+	// DeleteSnapshotWithResponse Delete a snapshot
+	//
+	// The answer comes when it is gone from all copies; the space that it alone had is freed after that. One that is
+	// still being taken is given up.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`, `being-cloned`, `snapshot-pending`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/volumes/{name}/snapshots/{snapshot} (the `DeleteSnapshot` operationId).
+	DeleteSnapshotWithResponse(ctx context.Context, name VolumeName, snapshot SnapshotName, reqEditors ...RequestEditorFn) (*DeleteSnapshotResponse, error)
+
+	// GetSnapshotWithResponse One snapshot
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/volumes/{name}/snapshots/{snapshot} (the `GetSnapshot` operationId).
+	GetSnapshotWithResponse(ctx context.Context, name VolumeName, snapshot SnapshotName, reqEditors ...RequestEditorFn) (*GetSnapshotResponse, error)
+
+	// PutSnapshotWithBodyWithResponse Take a snapshot, or take the one that is there
+	//
+	// It is what the volume is at one moment between request and answer, which comes when it is durable on all copies.
+	// A snapshot of that name which is there already is the answer, whatever the volume has become: `created` says
+	// since when. If it takes longer than 30 s the problem is `snapshot-pending`; it goes on, and the request may be
+	// repeated.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `invalid-name`, `name-taken`, `snapshot-limit`,
+	// `snapshot-deleted`, `snapshot-pending`, `no-space`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/volumes/{name}/snapshots/{snapshot} (the `PutSnapshot` operationId).
+	PutSnapshotWithBodyWithResponse(ctx context.Context, name VolumeName, snapshot SnapshotName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutSnapshotResponse, error)
+
+	// PutSnapshotWithResponse Take a snapshot, or take the one that is there
+	//
+	// It is what the volume is at one moment between request and answer, which comes when it is durable on all copies.
+	// A snapshot of that name which is there already is the answer, whatever the volume has become: `created` says
+	// since when. If it takes longer than 30 s the problem is `snapshot-pending`; it goes on, and the request may be
+	// repeated.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `invalid-name`, `name-taken`, `snapshot-limit`,
+	// `snapshot-deleted`, `snapshot-pending`, `no-space`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/volumes/{name}/snapshots/{snapshot} (the `PutSnapshot` operationId).
+	PutSnapshotWithResponse(ctx context.Context, name VolumeName, snapshot SnapshotName, body PutSnapshotJSONRequestBody, reqEditors ...RequestEditorFn) (*PutSnapshotResponse, error)
 }
 
 type GetHealthResponse struct {
@@ -3629,6 +4707,79 @@ func (r GetDocumentResponse) StatusCode() int {
 	return 0
 }
 
+type ListOperationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperationList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOperationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOperationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type CancelOperationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r CancelOperationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CancelOperationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetOperationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Operation
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOperationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOperationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type GetStatusResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3825,6 +4976,31 @@ func (r GetVolumeResponse) StatusCode() int {
 	return 0
 }
 
+type PatchVolumeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Volume
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r PatchVolumeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PatchVolumeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type PutVolumeResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3965,6 +5141,131 @@ func (r DeleteMountResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r DeleteMountResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RestoreVolumeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Restored
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r RestoreVolumeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RestoreVolumeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ListSnapshotsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SnapshotList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSnapshotsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSnapshotsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type DeleteSnapshotResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteSnapshotResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteSnapshotResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetSnapshotResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Snapshot
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSnapshotResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSnapshotResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type PutSnapshotResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Snapshot
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Snapshot
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r PutSnapshotResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutSnapshotResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -4268,6 +5569,58 @@ func (c *ClientWithResponses) GetDocumentWithResponse(ctx context.Context, reqEd
 	return ParseGetDocumentResponse(rsp)
 }
 
+// ListOperationsWithResponse What is under way
+//
+// What takes a while, as far as it is recorded: snapshots that are being taken, deleted or gone back to, and those
+// that failed; copies that are being filled; deleted volumes whose space is not free yet. Every node knows the
+// same, but how far a copy is filled is known to the node that serves its volume. What is done is not listed any
+// more. All of it goes on whichever node dies.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operations (the `ListOperations` operationId).
+func (c *ClientWithResponses) ListOperationsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListOperationsResponse, error) {
+	rsp, err := c.ListOperations(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOperationsResponse(rsp)
+}
+
+// CancelOperationWithResponse Break off an operation
+//
+// A snapshot that is being taken is given up, one that failed is forgotten. Everything else goes on to its end.
+//
+// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/operations/{id} (the `CancelOperation` operationId).
+func (c *ClientWithResponses) CancelOperationWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*CancelOperationResponse, error) {
+	rsp, err := c.CancelOperation(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCancelOperationResponse(rsp)
+}
+
+// GetOperationWithResponse One operation
+//
+// One that is done is not there any more.
+//
+// Problems: `operation-not-found`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/operations/{id} (the `GetOperation` operationId).
+func (c *ClientWithResponses) GetOperationWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetOperationResponse, error) {
+	rsp, err := c.GetOperation(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOperationResponse(rsp)
+}
+
 // GetStatusWithResponse The cluster on one screen
 //
 // Everything that one screen shows, as far as this node knows it. It is answered before the node is ready as
@@ -4379,15 +5732,17 @@ func (c *ClientWithResponses) ListVolumesWithResponse(ctx context.Context, reqEd
 
 // DeleteVolumeWithResponse Delete a volume and its data
 //
-// The name is free at once; the copies are freed as their nodes hear of it.
+// The name is free at once; the copies are freed as their nodes hear of it. A volume that has snapshots stays,
+// unless they are to be deleted with it.
 //
-// Problems: `volume-not-found`, `volume-deleted`, `attached`.
+// Problems: `volume-not-found`, `volume-deleted`, `attached`, `attached-elsewhere`, `has-snapshots`,
+// `being-cloned`, `snapshot-pending`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with DELETE /v1/volumes/{name} (the `DeleteVolume` operationId).
-func (c *ClientWithResponses) DeleteVolumeWithResponse(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*DeleteVolumeResponse, error) {
-	rsp, err := c.DeleteVolume(ctx, name, reqEditors...)
+func (c *ClientWithResponses) DeleteVolumeWithResponse(ctx context.Context, name VolumeName, params *DeleteVolumeParams, reqEditors ...RequestEditorFn) (*DeleteVolumeResponse, error) {
+	rsp, err := c.DeleteVolume(ctx, name, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -4409,6 +5764,40 @@ func (c *ClientWithResponses) GetVolumeWithResponse(ctx context.Context, name Vo
 	return ParseGetVolumeResponse(rsp)
 }
 
+// PatchVolumeWithBodyWithResponse Change a volume
+//
+// What is given is changed, the rest stays. Of the options, only `snapshot_schedule` can be changed.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/volumes/{name} (the `PatchVolume` operationId).
+func (c *ClientWithResponses) PatchVolumeWithBodyWithResponse(ctx context.Context, name VolumeName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PatchVolumeResponse, error) {
+	rsp, err := c.PatchVolumeWithBody(ctx, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePatchVolumeResponse(rsp)
+}
+
+// PatchVolumeWithResponse Change a volume
+//
+// What is given is changed, the rest stays. Of the options, only `snapshot_schedule` can be changed.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/volumes/{name} (the `PatchVolume` operationId).
+func (c *ClientWithResponses) PatchVolumeWithResponse(ctx context.Context, name VolumeName, body PatchVolumeJSONRequestBody, reqEditors ...RequestEditorFn) (*PatchVolumeResponse, error) {
+	rsp, err := c.PatchVolume(ctx, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePatchVolumeResponse(rsp)
+}
+
 // PutVolumeWithBodyWithResponse Create a volume, or take the one that is as asked for
 //
 // The client chooses the name, so that the request can be repeated: a volume that already is what was asked for
@@ -4416,8 +5805,13 @@ func (c *ClientWithResponses) GetVolumeWithResponse(ctx context.Context, name Vo
 // not compared. With `dry_run` nothing is created and `placement` says, for every node, whether it would get a
 // copy and why.
 //
+// With the option `parent` it becomes a clone: its first content is what that snapshot is, or what the volume
+// named there is now, of which a snapshot is taken for it. Nothing is copied, and its copies are on the disks that
+// have the parent's.
+//
 // Problems: `invalid-name`, `invalid-size`, `invalid-option`, `unknown-option`, `unsupported-option`,
-// `name-taken`, `no-placement`, `no-space`.
+// `name-taken`, `no-placement`, `no-space`, `volume-not-found`, `volume-deleted`, `snapshot-not-found`,
+// `snapshot-not-ready`, `snapshot-limit`, `snapshot-pending`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4437,8 +5831,13 @@ func (c *ClientWithResponses) PutVolumeWithBodyWithResponse(ctx context.Context,
 // not compared. With `dry_run` nothing is created and `placement` says, for every node, whether it would get a
 // copy and why.
 //
+// With the option `parent` it becomes a clone: its first content is what that snapshot is, or what the volume
+// named there is now, of which a snapshot is taken for it. Nothing is copied, and its copies are on the disks that
+// have the parent's.
+//
 // Problems: `invalid-name`, `invalid-size`, `invalid-option`, `unknown-option`, `unsupported-option`,
-// `name-taken`, `no-placement`, `no-space`.
+// `name-taken`, `no-placement`, `no-space`, `volume-not-found`, `volume-deleted`, `snapshot-not-found`,
+// `snapshot-not-ready`, `snapshot-limit`, `snapshot-pending`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -4562,6 +5961,134 @@ func (c *ClientWithResponses) DeleteMountWithResponse(ctx context.Context, name 
 		return nil, err
 	}
 	return ParseDeleteMountResponse(rsp)
+}
+
+// RestoreVolumeWithBodyWithResponse Have a volume go back to a snapshot
+//
+// Only while nobody uses the volume. What it was before is kept as another snapshot. To have the snapshot as
+// another volume, create one with the option `parent`.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`, `snapshot-not-ready`, `attached`,
+// `attached-elsewhere`, `snapshot-limit`, `snapshot-pending`, `no-space`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/volumes/{name}/restore (the `RestoreVolume` operationId).
+func (c *ClientWithResponses) RestoreVolumeWithBodyWithResponse(ctx context.Context, name VolumeName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RestoreVolumeResponse, error) {
+	rsp, err := c.RestoreVolumeWithBody(ctx, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRestoreVolumeResponse(rsp)
+}
+
+// RestoreVolumeWithResponse Have a volume go back to a snapshot
+//
+// Only while nobody uses the volume. What it was before is kept as another snapshot. To have the snapshot as
+// another volume, create one with the option `parent`.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`, `snapshot-not-ready`, `attached`,
+// `attached-elsewhere`, `snapshot-limit`, `snapshot-pending`, `no-space`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/volumes/{name}/restore (the `RestoreVolume` operationId).
+func (c *ClientWithResponses) RestoreVolumeWithResponse(ctx context.Context, name VolumeName, body RestoreVolumeJSONRequestBody, reqEditors ...RequestEditorFn) (*RestoreVolumeResponse, error) {
+	rsp, err := c.RestoreVolume(ctx, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRestoreVolumeResponse(rsp)
+}
+
+// ListSnapshotsWithResponse All snapshots of a volume
+//
+// Problems: `volume-not-found`, `volume-deleted`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/volumes/{name}/snapshots (the `ListSnapshots` operationId).
+func (c *ClientWithResponses) ListSnapshotsWithResponse(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*ListSnapshotsResponse, error) {
+	rsp, err := c.ListSnapshots(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSnapshotsResponse(rsp)
+}
+
+// DeleteSnapshotWithResponse Delete a snapshot
+//
+// The answer comes when it is gone from all copies; the space that it alone had is freed after that. One that is
+// still being taken is given up.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`, `being-cloned`, `snapshot-pending`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/volumes/{name}/snapshots/{snapshot} (the `DeleteSnapshot` operationId).
+func (c *ClientWithResponses) DeleteSnapshotWithResponse(ctx context.Context, name VolumeName, snapshot SnapshotName, reqEditors ...RequestEditorFn) (*DeleteSnapshotResponse, error) {
+	rsp, err := c.DeleteSnapshot(ctx, name, snapshot, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteSnapshotResponse(rsp)
+}
+
+// GetSnapshotWithResponse One snapshot
+//
+// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/volumes/{name}/snapshots/{snapshot} (the `GetSnapshot` operationId).
+func (c *ClientWithResponses) GetSnapshotWithResponse(ctx context.Context, name VolumeName, snapshot SnapshotName, reqEditors ...RequestEditorFn) (*GetSnapshotResponse, error) {
+	rsp, err := c.GetSnapshot(ctx, name, snapshot, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSnapshotResponse(rsp)
+}
+
+// PutSnapshotWithBodyWithResponse Take a snapshot, or take the one that is there
+//
+// It is what the volume is at one moment between request and answer, which comes when it is durable on all copies.
+// A snapshot of that name which is there already is the answer, whatever the volume has become: `created` says
+// since when. If it takes longer than 30 s the problem is `snapshot-pending`; it goes on, and the request may be
+// repeated.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `invalid-name`, `name-taken`, `snapshot-limit`,
+// `snapshot-deleted`, `snapshot-pending`, `no-space`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/volumes/{name}/snapshots/{snapshot} (the `PutSnapshot` operationId).
+func (c *ClientWithResponses) PutSnapshotWithBodyWithResponse(ctx context.Context, name VolumeName, snapshot SnapshotName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PutSnapshotResponse, error) {
+	rsp, err := c.PutSnapshotWithBody(ctx, name, snapshot, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutSnapshotResponse(rsp)
+}
+
+// PutSnapshotWithResponse Take a snapshot, or take the one that is there
+//
+// It is what the volume is at one moment between request and answer, which comes when it is durable on all copies.
+// A snapshot of that name which is there already is the answer, whatever the volume has become: `created` says
+// since when. If it takes longer than 30 s the problem is `snapshot-pending`; it goes on, and the request may be
+// repeated.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `invalid-name`, `name-taken`, `snapshot-limit`,
+// `snapshot-deleted`, `snapshot-pending`, `no-space`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/volumes/{name}/snapshots/{snapshot} (the `PutSnapshot` operationId).
+func (c *ClientWithResponses) PutSnapshotWithResponse(ctx context.Context, name VolumeName, snapshot SnapshotName, body PutSnapshotJSONRequestBody, reqEditors ...RequestEditorFn) (*PutSnapshotResponse, error) {
+	rsp, err := c.PutSnapshot(ctx, name, snapshot, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutSnapshotResponse(rsp)
 }
 
 // ParseGetHealthResponse parses an HTTP response from a GetHealthWithResponse call
@@ -5026,6 +6553,101 @@ func ParseGetDocumentResponse(rsp *http.Response) (*GetDocumentResponse, error) 
 	return response, nil
 }
 
+// ParseListOperationsResponse parses an HTTP response from a ListOperationsWithResponse call
+func ParseListOperationsResponse(rsp *http.Response) (*ListOperationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOperationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperationList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCancelOperationResponse parses an HTTP response from a CancelOperationWithResponse call
+func ParseCancelOperationResponse(rsp *http.Response) (*CancelOperationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CancelOperationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetOperationResponse parses an HTTP response from a GetOperationWithResponse call
+func ParseGetOperationResponse(rsp *http.Response) (*GetOperationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOperationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Operation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetStatusResponse parses an HTTP response from a GetStatusWithResponse call
 func ParseGetStatusResponse(rsp *http.Response) (*GetStatusResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5282,6 +6904,39 @@ func ParseGetVolumeResponse(rsp *http.Response) (*GetVolumeResponse, error) {
 	return response, nil
 }
 
+// ParsePatchVolumeResponse parses an HTTP response from a PatchVolumeWithResponse call
+func ParsePatchVolumeResponse(rsp *http.Response) (*PatchVolumeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PatchVolumeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Volume
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParsePutVolumeResponse parses an HTTP response from a PutVolumeWithResponse call
 func ParsePutVolumeResponse(rsp *http.Response) (*PutVolumeResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -5472,6 +7127,174 @@ func ParseDeleteMountResponse(rsp *http.Response) (*DeleteMountResponse, error) 
 	return response, nil
 }
 
+// ParseRestoreVolumeResponse parses an HTTP response from a RestoreVolumeWithResponse call
+func ParseRestoreVolumeResponse(rsp *http.Response) (*RestoreVolumeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RestoreVolumeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Restored
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListSnapshotsResponse parses an HTTP response from a ListSnapshotsWithResponse call
+func ParseListSnapshotsResponse(rsp *http.Response) (*ListSnapshotsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSnapshotsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SnapshotList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteSnapshotResponse parses an HTTP response from a DeleteSnapshotWithResponse call
+func ParseDeleteSnapshotResponse(rsp *http.Response) (*DeleteSnapshotResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteSnapshotResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetSnapshotResponse parses an HTTP response from a GetSnapshotWithResponse call
+func ParseGetSnapshotResponse(rsp *http.Response) (*GetSnapshotResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSnapshotResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Snapshot
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePutSnapshotResponse parses an HTTP response from a PutSnapshotWithResponse call
+func ParsePutSnapshotResponse(rsp *http.Response) (*PutSnapshotResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutSnapshotResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Snapshot
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Snapshot
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
 	// GetHealth Say that the process lives
@@ -5519,6 +7342,15 @@ type ServerInterface interface {
 	// GetDocument This document
 	// (GET /v1/openapi.yaml)
 	GetDocument(c *gin.Context)
+	// ListOperations What is under way
+	// (GET /v1/operations)
+	ListOperations(c *gin.Context)
+	// CancelOperation Break off an operation
+	// (DELETE /v1/operations/{id})
+	CancelOperation(c *gin.Context, id string)
+	// GetOperation One operation
+	// (GET /v1/operations/{id})
+	GetOperation(c *gin.Context, id string)
 	// GetStatus The cluster on one screen
 	// (GET /v1/status)
 	GetStatus(c *gin.Context)
@@ -5539,10 +7371,13 @@ type ServerInterface interface {
 	ListVolumes(c *gin.Context)
 	// DeleteVolume Delete a volume and its data
 	// (DELETE /v1/volumes/{name})
-	DeleteVolume(c *gin.Context, name VolumeName)
+	DeleteVolume(c *gin.Context, name VolumeName, params DeleteVolumeParams)
 	// GetVolume One volume
 	// (GET /v1/volumes/{name})
 	GetVolume(c *gin.Context, name VolumeName)
+	// PatchVolume Change a volume
+	// (PATCH /v1/volumes/{name})
+	PatchVolume(c *gin.Context, name VolumeName)
 	// PutVolume Create a volume, or take the one that is as asked for
 	// (PUT /v1/volumes/{name})
 	PutVolume(c *gin.Context, name VolumeName, params PutVolumeParams)
@@ -5561,6 +7396,21 @@ type ServerInterface interface {
 	// DeleteMount Unmount a volume on this node
 	// (DELETE /v1/volumes/{name}/mount)
 	DeleteMount(c *gin.Context, name VolumeName, params DeleteMountParams)
+	// RestoreVolume Have a volume go back to a snapshot
+	// (POST /v1/volumes/{name}/restore)
+	RestoreVolume(c *gin.Context, name VolumeName)
+	// ListSnapshots All snapshots of a volume
+	// (GET /v1/volumes/{name}/snapshots)
+	ListSnapshots(c *gin.Context, name VolumeName)
+	// DeleteSnapshot Delete a snapshot
+	// (DELETE /v1/volumes/{name}/snapshots/{snapshot})
+	DeleteSnapshot(c *gin.Context, name VolumeName, snapshot SnapshotName)
+	// GetSnapshot One snapshot
+	// (GET /v1/volumes/{name}/snapshots/{snapshot})
+	GetSnapshot(c *gin.Context, name VolumeName, snapshot SnapshotName)
+	// PutSnapshot Take a snapshot, or take the one that is there
+	// (PUT /v1/volumes/{name}/snapshots/{snapshot})
+	PutSnapshot(c *gin.Context, name VolumeName, snapshot SnapshotName)
 }
 
 // ServerInterfaceWrapper converts contexts to parameters.
@@ -5878,6 +7728,69 @@ func (siw *ServerInterfaceWrapper) GetDocument(c *gin.Context) {
 	siw.Handler.GetDocument(c)
 }
 
+// ListOperations operation middleware
+func (siw *ServerInterfaceWrapper) ListOperations(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListOperations(c)
+}
+
+// CancelOperation operation middleware
+func (siw *ServerInterfaceWrapper) CancelOperation(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CancelOperation(c, id)
+}
+
+// GetOperation operation middleware
+func (siw *ServerInterfaceWrapper) GetOperation(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetOperation(c, id)
+}
+
 // GetStatus operation middleware
 func (siw *ServerInterfaceWrapper) GetStatus(c *gin.Context) {
 
@@ -5983,6 +7896,17 @@ func (siw *ServerInterfaceWrapper) DeleteVolume(c *gin.Context) {
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteVolumeParams
+
+	// ------------- Optional query parameter "snapshots" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "snapshots", c.Request.URL.Query(), &params.Snapshots, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter snapshots: %w", err), http.StatusBadRequest)
+		return
+	}
+
 	for _, middleware := range siw.HandlerMiddlewares {
 		middleware(c)
 		if c.IsAborted() {
@@ -5990,7 +7914,7 @@ func (siw *ServerInterfaceWrapper) DeleteVolume(c *gin.Context) {
 		}
 	}
 
-	siw.Handler.DeleteVolume(c, name)
+	siw.Handler.DeleteVolume(c, name, params)
 }
 
 // GetVolume operation middleware
@@ -6016,6 +7940,31 @@ func (siw *ServerInterfaceWrapper) GetVolume(c *gin.Context) {
 	}
 
 	siw.Handler.GetVolume(c, name)
+}
+
+// PatchVolume operation middleware
+func (siw *ServerInterfaceWrapper) PatchVolume(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name VolumeName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PatchVolume(c, name)
 }
 
 // PutVolume operation middleware
@@ -6239,6 +8188,158 @@ func (siw *ServerInterfaceWrapper) DeleteMount(c *gin.Context) {
 	siw.Handler.DeleteMount(c, name, params)
 }
 
+// RestoreVolume operation middleware
+func (siw *ServerInterfaceWrapper) RestoreVolume(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name VolumeName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RestoreVolume(c, name)
+}
+
+// ListSnapshots operation middleware
+func (siw *ServerInterfaceWrapper) ListSnapshots(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name VolumeName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListSnapshots(c, name)
+}
+
+// DeleteSnapshot operation middleware
+func (siw *ServerInterfaceWrapper) DeleteSnapshot(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name VolumeName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "snapshot" -------------
+	var snapshot SnapshotName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "snapshot", c.Param("snapshot"), &snapshot, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter snapshot: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeleteSnapshot(c, name, snapshot)
+}
+
+// GetSnapshot operation middleware
+func (siw *ServerInterfaceWrapper) GetSnapshot(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name VolumeName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "snapshot" -------------
+	var snapshot SnapshotName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "snapshot", c.Param("snapshot"), &snapshot, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter snapshot: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetSnapshot(c, name, snapshot)
+}
+
+// PutSnapshot operation middleware
+func (siw *ServerInterfaceWrapper) PutSnapshot(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name VolumeName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "snapshot" -------------
+	var snapshot SnapshotName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "snapshot", c.Param("snapshot"), &snapshot, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter snapshot: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PutSnapshot(c, name, snapshot)
+}
+
 // GinServerOptions provides options for the Gin server.
 type GinServerOptions struct {
 	BaseURL      string
@@ -6276,7 +8377,16 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/v1/volumes", wrapper.ListVolumes)
 	router.DELETE(options.BaseURL+"/v1/volumes/:name", wrapper.DeleteVolume)
 	router.GET(options.BaseURL+"/v1/volumes/:name", wrapper.GetVolume)
+	router.PATCH(options.BaseURL+"/v1/volumes/:name", wrapper.PatchVolume)
 	router.PUT(options.BaseURL+"/v1/volumes/:name", wrapper.PutVolume)
+	router.GET(options.BaseURL+"/v1/volumes/:name/snapshots", wrapper.ListSnapshots)
+	router.DELETE(options.BaseURL+"/v1/volumes/:name/snapshots/:snapshot", wrapper.DeleteSnapshot)
+	router.GET(options.BaseURL+"/v1/volumes/:name/snapshots/:snapshot", wrapper.GetSnapshot)
+	router.PUT(options.BaseURL+"/v1/volumes/:name/snapshots/:snapshot", wrapper.PutSnapshot)
+	router.POST(options.BaseURL+"/v1/volumes/:name/restore", wrapper.RestoreVolume)
+	router.GET(options.BaseURL+"/v1/operations", wrapper.ListOperations)
+	router.DELETE(options.BaseURL+"/v1/operations/:id", wrapper.CancelOperation)
+	router.GET(options.BaseURL+"/v1/operations/:id", wrapper.GetOperation)
 	router.DELETE(options.BaseURL+"/v1/volumes/:name/attachment", wrapper.DeleteAttachment)
 	router.PUT(options.BaseURL+"/v1/volumes/:name/attachment", wrapper.PutAttachment)
 	router.DELETE(options.BaseURL+"/v1/volumes/:name/mount", wrapper.DeleteMount)
@@ -6906,6 +9016,116 @@ func (response GetDocumentdefaultApplicationProblemPlusJSONResponse) VisitGetDoc
 	return err
 }
 
+type ListOperationsRequestObject struct {
+}
+
+type ListOperationsResponseObject interface {
+	VisitListOperationsResponse(w http.ResponseWriter) error
+}
+
+type ListOperations200JSONResponse OperationList
+
+func (response ListOperations200JSONResponse) VisitListOperationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListOperationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListOperationsdefaultApplicationProblemPlusJSONResponse) VisitListOperationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelOperationRequestObject struct {
+	ID string `json:"id"`
+}
+
+type CancelOperationResponseObject interface {
+	VisitCancelOperationResponse(w http.ResponseWriter) error
+}
+
+type CancelOperation204Response struct {
+}
+
+func (response CancelOperation204Response) VisitCancelOperationResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type CancelOperationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelOperationdefaultApplicationProblemPlusJSONResponse) VisitCancelOperationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperationRequestObject struct {
+	ID string `json:"id"`
+}
+
+type GetOperationResponseObject interface {
+	VisitGetOperationResponse(w http.ResponseWriter) error
+}
+
+type GetOperation200JSONResponse Operation
+
+func (response GetOperation200JSONResponse) VisitGetOperationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetOperationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetOperationdefaultApplicationProblemPlusJSONResponse) VisitGetOperationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetStatusRequestObject struct {
 }
 
@@ -7131,7 +9351,8 @@ func (response ListVolumesdefaultApplicationProblemPlusJSONResponse) VisitListVo
 }
 
 type DeleteVolumeRequestObject struct {
-	Name VolumeName `json:"name"`
+	Name   VolumeName `json:"name"`
+	Params DeleteVolumeParams
 }
 
 type DeleteVolumeResponseObject interface {
@@ -7191,6 +9412,46 @@ type GetVolumedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetVolumedefaultApplicationProblemPlusJSONResponse) VisitGetVolumeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchVolumeRequestObject struct {
+	Name VolumeName `json:"name"`
+	Body *PatchVolumeJSONRequestBody
+}
+
+type PatchVolumeResponseObject interface {
+	VisitPatchVolumeResponse(w http.ResponseWriter) error
+}
+
+type PatchVolume200JSONResponse Volume
+
+func (response PatchVolume200JSONResponse) VisitPatchVolumeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PatchVolumedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PatchVolumedefaultApplicationProblemPlusJSONResponse) VisitPatchVolumeResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -7452,6 +9713,214 @@ func (response DeleteMountdefaultApplicationProblemPlusJSONResponse) VisitDelete
 	return err
 }
 
+type RestoreVolumeRequestObject struct {
+	Name VolumeName `json:"name"`
+	Body *RestoreVolumeJSONRequestBody
+}
+
+type RestoreVolumeResponseObject interface {
+	VisitRestoreVolumeResponse(w http.ResponseWriter) error
+}
+
+type RestoreVolume200JSONResponse Restored
+
+func (response RestoreVolume200JSONResponse) VisitRestoreVolumeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RestoreVolumedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RestoreVolumedefaultApplicationProblemPlusJSONResponse) VisitRestoreVolumeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSnapshotsRequestObject struct {
+	Name VolumeName `json:"name"`
+}
+
+type ListSnapshotsResponseObject interface {
+	VisitListSnapshotsResponse(w http.ResponseWriter) error
+}
+
+type ListSnapshots200JSONResponse SnapshotList
+
+func (response ListSnapshots200JSONResponse) VisitListSnapshotsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSnapshotsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListSnapshotsdefaultApplicationProblemPlusJSONResponse) VisitListSnapshotsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DeleteSnapshotRequestObject struct {
+	Name     VolumeName   `json:"name"`
+	Snapshot SnapshotName `json:"snapshot"`
+}
+
+type DeleteSnapshotResponseObject interface {
+	VisitDeleteSnapshotResponse(w http.ResponseWriter) error
+}
+
+type DeleteSnapshot204Response struct {
+}
+
+func (response DeleteSnapshot204Response) VisitDeleteSnapshotResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteSnapshotdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteSnapshotdefaultApplicationProblemPlusJSONResponse) VisitDeleteSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSnapshotRequestObject struct {
+	Name     VolumeName   `json:"name"`
+	Snapshot SnapshotName `json:"snapshot"`
+}
+
+type GetSnapshotResponseObject interface {
+	VisitGetSnapshotResponse(w http.ResponseWriter) error
+}
+
+type GetSnapshot200JSONResponse Snapshot
+
+func (response GetSnapshot200JSONResponse) VisitGetSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetSnapshotdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetSnapshotdefaultApplicationProblemPlusJSONResponse) VisitGetSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSnapshotRequestObject struct {
+	Name     VolumeName   `json:"name"`
+	Snapshot SnapshotName `json:"snapshot"`
+	Body     *PutSnapshotJSONRequestBody
+}
+
+type PutSnapshotResponseObject interface {
+	VisitPutSnapshotResponse(w http.ResponseWriter) error
+}
+
+type PutSnapshot200JSONResponse Snapshot
+
+func (response PutSnapshot200JSONResponse) VisitPutSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSnapshot201JSONResponse Snapshot
+
+func (response PutSnapshot201JSONResponse) VisitPutSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutSnapshotdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutSnapshotdefaultApplicationProblemPlusJSONResponse) VisitPutSnapshotResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
 	// GetHealth Say that the process lives
@@ -7499,6 +9968,15 @@ type StrictServerInterface interface {
 	// GetDocument This document
 	// (GET /v1/openapi.yaml)
 	GetDocument(ctx context.Context, request GetDocumentRequestObject) (GetDocumentResponseObject, error)
+	// ListOperations What is under way
+	// (GET /v1/operations)
+	ListOperations(ctx context.Context, request ListOperationsRequestObject) (ListOperationsResponseObject, error)
+	// CancelOperation Break off an operation
+	// (DELETE /v1/operations/{id})
+	CancelOperation(ctx context.Context, request CancelOperationRequestObject) (CancelOperationResponseObject, error)
+	// GetOperation One operation
+	// (GET /v1/operations/{id})
+	GetOperation(ctx context.Context, request GetOperationRequestObject) (GetOperationResponseObject, error)
 	// GetStatus The cluster on one screen
 	// (GET /v1/status)
 	GetStatus(ctx context.Context, request GetStatusRequestObject) (GetStatusResponseObject, error)
@@ -7523,6 +10001,9 @@ type StrictServerInterface interface {
 	// GetVolume One volume
 	// (GET /v1/volumes/{name})
 	GetVolume(ctx context.Context, request GetVolumeRequestObject) (GetVolumeResponseObject, error)
+	// PatchVolume Change a volume
+	// (PATCH /v1/volumes/{name})
+	PatchVolume(ctx context.Context, request PatchVolumeRequestObject) (PatchVolumeResponseObject, error)
 	// PutVolume Create a volume, or take the one that is as asked for
 	// (PUT /v1/volumes/{name})
 	PutVolume(ctx context.Context, request PutVolumeRequestObject) (PutVolumeResponseObject, error)
@@ -7541,6 +10022,21 @@ type StrictServerInterface interface {
 	// DeleteMount Unmount a volume on this node
 	// (DELETE /v1/volumes/{name}/mount)
 	DeleteMount(ctx context.Context, request DeleteMountRequestObject) (DeleteMountResponseObject, error)
+	// RestoreVolume Have a volume go back to a snapshot
+	// (POST /v1/volumes/{name}/restore)
+	RestoreVolume(ctx context.Context, request RestoreVolumeRequestObject) (RestoreVolumeResponseObject, error)
+	// ListSnapshots All snapshots of a volume
+	// (GET /v1/volumes/{name}/snapshots)
+	ListSnapshots(ctx context.Context, request ListSnapshotsRequestObject) (ListSnapshotsResponseObject, error)
+	// DeleteSnapshot Delete a snapshot
+	// (DELETE /v1/volumes/{name}/snapshots/{snapshot})
+	DeleteSnapshot(ctx context.Context, request DeleteSnapshotRequestObject) (DeleteSnapshotResponseObject, error)
+	// GetSnapshot One snapshot
+	// (GET /v1/volumes/{name}/snapshots/{snapshot})
+	GetSnapshot(ctx context.Context, request GetSnapshotRequestObject) (GetSnapshotResponseObject, error)
+	// PutSnapshot Take a snapshot, or take the one that is there
+	// (PUT /v1/volumes/{name}/snapshots/{snapshot})
+	PutSnapshot(ctx context.Context, request PutSnapshotRequestObject) (PutSnapshotResponseObject, error)
 }
 
 type StrictHandlerFunc func(ctx *gin.Context, request any) (any, error)
@@ -8026,6 +10522,82 @@ func (sh *strictHandler) GetDocument(ctx *gin.Context) {
 	}
 }
 
+// ListOperations operation middleware
+func (sh *strictHandler) ListOperations(ctx *gin.Context) {
+	var request ListOperationsRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListOperations(ctx, request.(ListOperationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListOperations")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListOperationsResponseObject); ok {
+		if err := validResponse.VisitListOperationsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelOperation operation middleware
+func (sh *strictHandler) CancelOperation(ctx *gin.Context, id string) {
+	var request CancelOperationRequestObject
+
+	request.ID = id
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelOperation(ctx, request.(CancelOperationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelOperation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CancelOperationResponseObject); ok {
+		if err := validResponse.VisitCancelOperationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetOperation operation middleware
+func (sh *strictHandler) GetOperation(ctx *gin.Context, id string) {
+	var request GetOperationRequestObject
+
+	request.ID = id
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetOperation(ctx, request.(GetOperationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetOperation")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetOperationResponseObject); ok {
+		if err := validResponse.VisitGetOperationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetStatus operation middleware
 func (sh *strictHandler) GetStatus(ctx *gin.Context) {
 	var request GetStatusRequestObject
@@ -8194,10 +10766,11 @@ func (sh *strictHandler) ListVolumes(ctx *gin.Context) {
 }
 
 // DeleteVolume operation middleware
-func (sh *strictHandler) DeleteVolume(ctx *gin.Context, name VolumeName) {
+func (sh *strictHandler) DeleteVolume(ctx *gin.Context, name VolumeName, params DeleteVolumeParams) {
 	var request DeleteVolumeRequestObject
 
 	request.Name = name
+	request.Params = params
 
 	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteVolume(ctx, request.(DeleteVolumeRequestObject))
@@ -8238,6 +10811,50 @@ func (sh *strictHandler) GetVolume(ctx *gin.Context, name VolumeName) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetVolumeResponseObject); ok {
 		if err := validResponse.VisitGetVolumeResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PatchVolume operation middleware
+func (sh *strictHandler) PatchVolume(ctx *gin.Context, name VolumeName) {
+	var request PatchVolumeRequestObject
+
+	request.Name = name
+
+	var body PatchVolumeJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PatchVolume(ctx, request.(PatchVolumeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PatchVolume")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PatchVolumeResponseObject); ok {
+		if err := validResponse.VisitPatchVolumeResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {
@@ -8443,6 +11060,178 @@ func (sh *strictHandler) DeleteMount(ctx *gin.Context, name VolumeName, params D
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(DeleteMountResponseObject); ok {
 		if err := validResponse.VisitDeleteMountResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RestoreVolume operation middleware
+func (sh *strictHandler) RestoreVolume(ctx *gin.Context, name VolumeName) {
+	var request RestoreVolumeRequestObject
+
+	request.Name = name
+
+	var body RestoreVolumeJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RestoreVolume(ctx, request.(RestoreVolumeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RestoreVolume")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RestoreVolumeResponseObject); ok {
+		if err := validResponse.VisitRestoreVolumeResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListSnapshots operation middleware
+func (sh *strictHandler) ListSnapshots(ctx *gin.Context, name VolumeName) {
+	var request ListSnapshotsRequestObject
+
+	request.Name = name
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSnapshots(ctx, request.(ListSnapshotsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSnapshots")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListSnapshotsResponseObject); ok {
+		if err := validResponse.VisitListSnapshotsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteSnapshot operation middleware
+func (sh *strictHandler) DeleteSnapshot(ctx *gin.Context, name VolumeName, snapshot SnapshotName) {
+	var request DeleteSnapshotRequestObject
+
+	request.Name = name
+	request.Snapshot = snapshot
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteSnapshot(ctx, request.(DeleteSnapshotRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteSnapshot")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeleteSnapshotResponseObject); ok {
+		if err := validResponse.VisitDeleteSnapshotResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetSnapshot operation middleware
+func (sh *strictHandler) GetSnapshot(ctx *gin.Context, name VolumeName, snapshot SnapshotName) {
+	var request GetSnapshotRequestObject
+
+	request.Name = name
+	request.Snapshot = snapshot
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetSnapshot(ctx, request.(GetSnapshotRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetSnapshot")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetSnapshotResponseObject); ok {
+		if err := validResponse.VisitGetSnapshotResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutSnapshot operation middleware
+func (sh *strictHandler) PutSnapshot(ctx *gin.Context, name VolumeName, snapshot SnapshotName) {
+	var request PutSnapshotRequestObject
+
+	request.Name = name
+	request.Snapshot = snapshot
+
+	var body PutSnapshotJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(ctx, err)
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutSnapshot(ctx, request.(PutSnapshotRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutSnapshot")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PutSnapshotResponseObject); ok {
+		if err := validResponse.VisitPutSnapshotResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

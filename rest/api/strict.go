@@ -76,3 +76,15 @@ func (d *DiskChange) UnmarshalJSON(data []byte) error {
 	type fields DiskChange
 	return strictly(data, (*fields)(d))
 }
+
+// UnmarshalJSON implements json.Unmarshaler: unknown fields are refused.
+func (s *SnapshotRequest) UnmarshalJSON(data []byte) error {
+	type fields SnapshotRequest
+	return strictly(data, (*fields)(s))
+}
+
+// UnmarshalJSON implements json.Unmarshaler: unknown fields are refused.
+func (r *Restore) UnmarshalJSON(data []byte) error {
+	type fields Restore
+	return strictly(data, (*fields)(r))
+}

@@ -36,13 +36,9 @@ func (c *Client) Create(ctx context.Context, name string, options map[string]str
 	if err := refuseName(name); err != nil {
 		return api.Volume{}, err
 	}
-	spec := api.VolumeOptions{}
-	for key, value := range options {
-		text, err := json.Marshal(value)
-		if err != nil {
-			return api.Volume{}, fmt.Errorf("option %s: %w", key, err)
-		}
-		spec[key] = text
+	spec, err := optionsOf(options)
+	if err != nil {
+		return api.Volume{}, err
 	}
 	r, err := c.api.PutVolumeWithResponse(ctx, name, &api.PutVolumeParams{DryRun: dryRun}, api.VolumeRequest{Spec: spec})
 	return answer(r, err, func(r *api.PutVolumeResponse) *api.Volume {
@@ -53,12 +49,42 @@ func (c *Client) Create(ctx context.Context, name string, options map[string]str
 	})
 }
 
-// Delete deletes a volume that nobody uses.
-func (c *Client) Delete(ctx context.Context, name string) error {
+func optionsOf(options map[string]string) (api.VolumeOptions, error) {
+	spec := api.VolumeOptions{}
+	for key, value := range options {
+		text, err := json.Marshal(value)
+		if err != nil {
+			return nil, fmt.Errorf("option %s: %w", key, err)
+		}
+		spec[key] = text
+	}
+	return spec, nil
+}
+
+// Set changes options of a volume that can be changed.
+func (c *Client) Set(ctx context.Context, name string, options map[string]string) (api.Volume, error) {
+	if err := refuseName(name); err != nil {
+		return api.Volume{}, err
+	}
+	spec, err := optionsOf(options)
+	if err != nil {
+		return api.Volume{}, err
+	}
+	r, err := c.api.PatchVolumeWithResponse(ctx, name, api.VolumeRequest{Spec: spec})
+	return answer(r, err, func(r *api.PatchVolumeResponse) *api.Volume { return r.JSON200 })
+}
+
+// Delete deletes a volume that nobody uses and that has no snapshots.
+func (c *Client) Delete(ctx context.Context, name string) error { return c.delete(ctx, name, false) }
+
+// DeleteAll deletes a volume that nobody uses, with its snapshots.
+func (c *Client) DeleteAll(ctx context.Context, name string) error { return c.delete(ctx, name, true) }
+
+func (c *Client) delete(ctx context.Context, name string, snapshots bool) error {
 	if err := refuseName(name); err != nil {
 		return err
 	}
-	return done(c.api.DeleteVolumeWithResponse(ctx, name))
+	return done(c.api.DeleteVolumeWithResponse(ctx, name, &api.DeleteVolumeParams{Snapshots: snapshots}))
 }
 
 // Attach has the node serve, show and mount a volume, as far as asked for.

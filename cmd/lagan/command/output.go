@@ -20,7 +20,7 @@ const (
 	asWide  = "wide" // a table with all columns
 	asJSON  = "json"
 	asYAML  = "yaml"
-	asNames = "name" // of volumes, nodes, disks or tokens, a line each: for scripts
+	asNames = "name" // of volumes, snapshots, operations, nodes, disks or tokens, a line each: for scripts
 )
 
 func forms() []string { return []string{asTable, asWide, asJSON, asYAML, asNames} }
@@ -124,6 +124,16 @@ func namesOf(value any) (names []string) {
 	case api.Disk:
 		return []string{v.ID}
 	case []api.Disk:
+		for i := range v {
+			names = append(names, v[i].ID)
+		}
+	case api.Snapshot:
+		return []string{v.Name}
+	case []api.Snapshot:
+		for i := range v {
+			names = append(names, v[i].Name)
+		}
+	case []api.Operation:
 		for i := range v {
 			names = append(names, v[i].ID)
 		}

@@ -106,6 +106,9 @@ func volumeDetails(w io.Writer, v *api.Volume) error {
 		{"Copies in zones", strings.Join(v.Spec.Zones, ", ")},
 		{"Copies with labels", labels(v.Spec.Labels)},
 		{"Preempt", preempt},
+		{"Clone of", v.Spec.Parent},
+		{"Snapshots", snapshotCount(v.Status.Snapshots)},
+		{"Snapshot schedule", v.Spec.SnapshotSchedule},
 		{"Created", v.Status.Created},
 		{"Health", strings.TrimSuffix(v.Status.Health+": "+v.Status.Reason, ": ")},
 		{"Epoch", fmt.Sprint(v.Status.Epoch)},
@@ -114,6 +117,13 @@ func volumeDetails(w io.Writer, v *api.Volume) error {
 		pairs = append(pairs, [2]string{"Copy", fmt.Sprintf("%s on node %s, disk %s", r.State, r.Node, r.Disk)})
 	}
 	return details(w, append(pairs, attachmentDetails(v.Status.Attachment)...))
+}
+
+func snapshotCount(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprint(n)
 }
 
 func attachmentDetails(a *api.Attachment) [][2]string {

@@ -16,7 +16,7 @@ import (
 func (s *session) volume() *cobra.Command {
 	c := group("volume", "Make, use and delete volumes",
 		s.volumeCreate(), s.volumeList(), s.volumeInspect(), s.volumeRemove(), s.volumeAttach(), s.volumeDetach(),
-		s.volumeMount(), s.volumeUnmount(), s.volumeRead(), s.volumeWrite(),
+		s.volumeMount(), s.volumeUnmount(), s.volumeRead(), s.volumeWrite(), s.volumeClone(), s.volumeSet(),
 	)
 	c.Aliases = []string{"vol"}
 	return c
@@ -43,6 +43,8 @@ func (s *session) volumeCreate() *cobra.Command {
 	options.String("labels", "", "labels, as in app=shop,tier=db")
 	options.String("mount-options", "", "options of mount, as in noatime")
 	options.String("preempt", "", "true: a container engine that mounts it takes it from the node that has it")
+	options.String("parent", "", "volume, or VOLUME@SNAPSHOT, that it is a clone of")
+	options.String("snapshot-schedule", "", scheduleHelp)
 	f.AddFlagSet(options)
 	f.BoolVar(&dryRun, "dry-run", false, "only say for each node why it would have a copy or not")
 	waitFlag(f, &wait, "all its copies are in sync")
@@ -113,25 +115,30 @@ func (s *session) volumeInspect() *cobra.Command {
 }
 
 func (s *session) volumeRemove() *cobra.Command {
-	wait := false
+	wait, snapshots := false, false
 	c := &cobra.Command{
 		Use: "rm NAME", Short: "Delete a volume and its data", Aliases: []string{"remove", "delete"}, Args: exactly(1),
 		ValidArgsFunction: s.volumeNames,
 		RunE: func(c *cobra.Command, arguments []string) error {
+			remove := s.client().Delete
+			if snapshots {
+				remove = s.client().DeleteAll
+			}
 			if !wait {
-				return s.client().Delete(c.Context(), arguments[0])
+				return remove(c.Context(), arguments[0])
 			}
 			v, err := s.client().Volume(c.Context(), arguments[0])
 			if err != nil {
 				return err
 			}
-			if err := s.client().Delete(c.Context(), v.ID); err != nil {
+			if err := remove(c.Context(), v.ID); err != nil {
 				return err
 			}
 			_, err = s.await(c.Context(), v.ID, nil)
 			return err
 		},
 	}
+	c.Flags().BoolVar(&snapshots, "snapshots", false, "delete its snapshots, too; what was cloned from them stays")
 	waitFlag(c.Flags(), &wait, "the space of all its copies is free, which a node that is down puts off")
 	return c
 }

@@ -68,7 +68,27 @@ func newUseCases(ctx context.Context, life fx.Lifecycle, store *etcd.Store, node
 			log.Error("not everything was detached in order: the next start cleans up", slog.Any("error", err))
 		}
 	}))
+	followSchedules(ctx, life, n)
 	return n
+}
+
+// followSchedules has the node take the snapshots that are due. At a stop that ends
+// before volumes are detached.
+func followSchedules(ctx context.Context, life fx.Lifecycle, n *usecase.Node) {
+	run, end := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	life.Append(fx.StartStopHook(
+		func() {
+			go func() {
+				n.FollowSchedules(run)
+				close(ended)
+			}()
+		},
+		func() {
+			end()
+			<-ended
+		},
+	))
 }
 
 func newMetrics(node volume.Node, b body, store *etcd.Store, log *slog.Logger) *metrics.Metrics {
@@ -79,7 +99,7 @@ func newMetrics(node volume.Node, b body, store *etcd.Store, log *slog.Logger) *
 
 func newAPI(c Config, node volume.Node, n *usecase.Node, a *cluster.Admissions, m *metrics.Metrics, down fx.Shutdowner, log *slog.Logger) http.Handler {
 	return m.Count(rest.New(rest.Params{
-		Volumes: n, Blocks: n, Machines: n, Admissions: a, Events: n, Metrics: m.Handler(), Node: node.Name, Version: c.Version, Log: log.With(slog.String("part", "api")),
+		Volumes: n, Snapshots: n, Operations: n, Blocks: n, Machines: n, Admissions: a, Events: n, Metrics: m.Handler(), Node: node.Name, Version: c.Version, Log: log.With(slog.String("part", "api")),
 		Stop: func() { _ = down.Shutdown() }, // an error says that it is stopping already
 	}))
 }

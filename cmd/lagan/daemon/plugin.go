@@ -199,12 +199,12 @@ func (l *lateVolumes) Create(ctx context.Context, spec volume.Spec, dryRun bool)
 	return n.Create(ctx, spec, dryRun)
 }
 
-func (l *lateVolumes) Delete(ctx context.Context, name string) error {
+func (l *lateVolumes) Delete(ctx context.Context, name string, snapshots bool) error {
 	n, err := l.ready()
 	if err != nil {
 		return err
 	}
-	return n.Delete(ctx, name)
+	return n.Delete(ctx, name, snapshots)
 }
 
 func (l *lateVolumes) Attach(ctx context.Context, name string, o volume.AttachOptions) (volume.Report, error) {

@@ -21,7 +21,7 @@ func (n *Node) Create(ctx context.Context, spec volume.Spec, dryRun bool) (repor
 	ctx, cancel := change(ctx)
 	defer cancel()
 	spec.Created = n.p.Now().UTC().Format(time.RFC3339)
-	answer, err := n.p.Host.Command(ctx, volume.Command{Kind: volume.CreateVolume, Spec: spec, DryRun: dryRun})
+	answer, err := n.create(ctx, spec, dryRun)
 	if err != nil || dryRun {
 		return volume.Report{Spec: spec}, reasonsOf(&answer), err
 	}
@@ -32,6 +32,13 @@ func (n *Node) Create(ctx context.Context, spec volume.Spec, dryRun bool) (repor
 	return report, reasonsOf(&answer), err
 }
 
+func (n *Node) create(ctx context.Context, spec volume.Spec, dryRun bool) (volume.Answer, error) {
+	if spec.Parent != "" {
+		return n.createClone(ctx, spec, dryRun)
+	}
+	return n.p.Host.Command(ctx, volume.Command{Kind: volume.CreateVolume, Spec: spec, DryRun: dryRun})
+}
+
 func reasonsOf(a *volume.Answer) []string {
 	reasons := slices.Clone(a.Reasons)
 	for _, warning := range a.Warnings {
@@ -40,12 +47,12 @@ func reasonsOf(a *volume.Answer) []string {
 	return reasons
 }
 
-// Delete deletes a volume that nobody uses. Its copies are freed as their nodes
-// hear of it.
-func (n *Node) Delete(ctx context.Context, name string) error {
+// Delete deletes a volume that nobody uses, with its snapshots if it is to. Its
+// copies are freed as their nodes hear of it.
+func (n *Node) Delete(ctx context.Context, name string, snapshots bool) error {
 	ctx, cancel := change(ctx)
 	defer cancel()
-	_, err := n.p.Host.Command(ctx, volume.Command{Kind: volume.DeleteVolume, Name: name})
+	_, err := n.p.Host.Command(ctx, volume.Command{Kind: volume.DeleteVolume, Name: name, Snapshots: snapshots})
 	return err
 }
 
@@ -121,6 +128,9 @@ func (n *Node) report(s *orchestrator.VolumeStatus, names map[block.NodeID]strin
 				Replica: m.Replica, Node: names[m.Node], NodeID: m.Node, Disk: m.Disk, State: m.State,
 			})
 		}
+	}
+	if s.Snapshots != nil {
+		r.Snapshots = len(s.Snapshots.List)
 	}
 	if s.Here.Started {
 		r.Here = &volume.Use{Serving: s.Here.Serving, Lossless: s.Here.Lossless}

@@ -1,0 +1,71 @@
+package usecase
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/lagan-storage/lagan/core/host"
+	"github.com/lagan-storage/lagan/core/orchestrator"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// Operations reports what takes a while, by volume. That is what the records say,
+// and how far a copy is filled if this node serves its volume.
+func (n *Node) Operations(context.Context) ([]volume.Operation, error) {
+	known := false
+	var all []volume.Operation
+	n.p.Host.View(func(o *orchestrator.Orchestrator) { known, all = o.Known(), o.UnderWayInRecords() })
+	if !known {
+		return nil, n.notReady()
+	}
+	var figures []host.VolumeFigures
+	for i := range all {
+		if all[i].Kind != volume.ResyncOperation {
+			continue
+		}
+		if figures == nil {
+			figures = n.p.Host.VolumeFigures()
+		}
+		for _, f := range figures {
+			if f.Name == all[i].Volume && f.Filling {
+				all[i].Done = int64(f.Resynced)
+			}
+		}
+	}
+	return all, nil
+}
+
+// Operation reports one of them.
+func (n *Node) Operation(ctx context.Context, id string) (volume.Operation, error) {
+	all, err := n.Operations(ctx)
+	if err != nil {
+		return volume.Operation{}, err
+	}
+	for _, o := range all {
+		if o.ID == id {
+			return o, nil
+		}
+	}
+	return volume.Operation{}, &volume.Error{
+		Kind: volume.ErrOperationNotFound,
+		What: fmt.Sprintf("there is no operation %q: it is done, or never was", id),
+		Fix:  "look at:  lagan operation ls",
+	}
+}
+
+// Cancel breaks an operation off: a snapshot that is being taken is given up, and
+// one that failed is forgotten.
+func (n *Node) Cancel(ctx context.Context, id string) error {
+	o, err := n.Operation(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !o.Cancellable {
+		return &volume.Error{
+			Kind: volume.ErrNotCancellable,
+			What: fmt.Sprintf("cannot break off operation %s: a %s goes on to its end", id, o.Kind),
+			Fix:  "wait until it is done:  lagan operation ls",
+		}
+	}
+	return n.DeleteSnapshot(ctx, o.Volume, o.Snapshot)
+}

@@ -1,0 +1,88 @@
+package orchestrator
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/orchestrator/view"
+	"github.com/lagan-storage/lagan/core/volume"
+)
+
+// UnderWayInRecords returns what takes a while and is recorded, by volume.
+func (o *Orchestrator) UnderWayInRecords() (all []volume.Operation) {
+	o.view.EachVolume(func(id block.VolumeID, v *view.Volume) {
+		c := v.Config.Value
+		if c == nil {
+			return
+		}
+		name := id.String()
+		if v.Spec.Value != nil && !c.Tombstone {
+			name = v.Spec.Value.Name
+		}
+		if c.Tombstone {
+			all = append(all, volume.Operation{
+				ID: "deletion-" + id.String(), Kind: volume.DeletionOperation, Volume: name,
+				Reason: "copies that are not free yet: " + strings.Join(o.memberNodes(c), ", "),
+			})
+			return
+		}
+		for i := range c.Members {
+			if m := &c.Members[i]; m.State == volume.Syncing {
+				all = append(all, volume.Operation{
+					ID: "resync-" + m.Replica.String(), Kind: volume.ResyncOperation, Volume: name, Node: o.nodeName(m.Node),
+				})
+			}
+		}
+		if v.Snapshots.Value != nil {
+			for i := range v.Snapshots.Value.List {
+				all = o.snapshotUnderWay(all, name, v, &v.Snapshots.Value.List[i])
+			}
+		}
+	})
+	slices.SortFunc(all, func(a, b volume.Operation) int {
+		return cmp.Or(strings.Compare(a.Volume, b.Volume), strings.Compare(a.ID, b.ID))
+	})
+	return all
+}
+
+func (o *Orchestrator) snapshotUnderWay(all []volume.Operation, name string, v *view.Volume, s *volume.Snapshot) []volume.Operation {
+	op := volume.Operation{
+		ID: fmt.Sprintf("snapshot-%016x", uint64(s.Layer)), Kind: volume.SnapshotOperation, Volume: name, Snapshot: s.Name, Since: s.Created,
+	}
+	switch s.State {
+	case volume.SnapshotReady:
+		return all
+	case volume.SnapshotFailed:
+		op.Failed, op.Reason, op.Cancellable = true, s.Error, true
+		return append(all, op)
+	case volume.SnapshotDeleting:
+		op.Kind, op.Since = volume.SnapshotDeletionOperation, ""
+	case volume.SnapshotCreating:
+		if op.Cancellable = s.Restores == 0; !op.Cancellable {
+			op.Kind = volume.RestorationOperation
+		}
+	}
+	switch a := v.Attachment.Value; {
+	case a == nil:
+		op.Reason = "a node is about to begin with it"
+	case o.view.Node(a.Node).Alive.Revision == 0:
+		op.Node, op.Reason = o.nodeName(a.Node), fmt.Sprintf("node %s is not heard from", o.nodeName(a.Node))
+	default:
+		op.Node = o.nodeName(a.Node)
+		if l := o.volumes[v.Config.Value.Volume]; l != nil && a.Node == o.p.Node.ID {
+			op.Reason = l.status
+		}
+	}
+	return append(all, op)
+}
+
+// memberNodes names the nodes of all members.
+func (o *Orchestrator) memberNodes(c *volume.Config) (names []string) {
+	for i := range c.Members {
+		names = append(names, o.nodeName(c.Members[i].Node))
+	}
+	return names
+}
