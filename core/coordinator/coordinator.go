@@ -219,7 +219,8 @@ func (c *Coordinator) onControl(control *step.Control, out *step.Effects) {
 	case step.ControlInvalid, step.DiskReady, step.DiskUnusable, step.ReplicaMade, step.ReplicaFreed, step.DiskSpace, step.DiskAiling,
 		step.DiskScrubbed, step.ScrubDisk,
 		step.MakeReplica, step.FreeReplica, step.StartCoordinator, step.VolumeServing,
-		step.VolumeWaiting, step.VolumeDamaged, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.VolumeWanted, step.NodeEnded:
+		step.VolumeWaiting, step.VolumeDamaged, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.FreezeVolume, step.VolumeFrozen, step.ThawVolume,
+		step.VolumeWanted, step.NodeEnded:
 		// not for coordinators
 	}
 }

@@ -194,6 +194,10 @@ func (h *Host) onControl(c *step.Control) {
 		h.setVolume(c.Volume, func(s *Serving) { s.Wanted++ })
 	case step.DiskScrubbed:
 		h.scrubs.progress(c.Disk, c.Scrub)
+	case step.FreezeVolume:
+		h.setVolume(c.Volume, func(s *Serving) { s.Freeze = true })
+	case step.ThawVolume:
+		h.setVolume(c.Volume, func(s *Serving) { s.Freeze = false })
 	case step.NodeEnded:
 		if h.params.Removed != nil {
 			h.params.Removed()

@@ -79,6 +79,7 @@ type Serving struct {
 	Clean    bool   // it ended by an orderly detach
 	Text     string // why requests wait, or why it ended
 	Wanted   int    // how often another node asked for it while it lingered
+	Freeze   bool   // a snapshot is being taken that asks for a frozen file system
 }
 
 // ID returns the volume's identity.
@@ -284,6 +285,11 @@ func (v *Volume) fail(text string) {
 func (v *Volume) Use(uses volume.Uses) {
 	uses.Users = slices.Clone(uses.Users)
 	v.host.tell(v.host.orchestrator, &step.Control{Kind: step.VolumeUsed, Volume: v.id, Uses: &uses})
+}
+
+// Frozen tells the cluster that the file system is frozen, or cannot be.
+func (v *Volume) Frozen() {
+	v.host.tell(v.host.orchestrator, &step.Control{Kind: step.VolumeFrozen, Volume: v.id})
 }
 
 // State returns what is known of the coordinator now, and a channel that is

@@ -68,9 +68,9 @@ func Targets(c *step.Control) []Target {
 		return []Target{ToCoordinator}
 	case step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
 		return []Target{ToOrchestrator, ToBody}
-	case step.VolumeUsed, step.DiskAiling, step.VolumeDamaged:
+	case step.VolumeUsed, step.VolumeFrozen, step.DiskAiling, step.VolumeDamaged:
 		return []Target{ToOrchestrator}
-	case step.VolumeWanted, step.DiskScrubbed:
+	case step.VolumeWanted, step.FreezeVolume, step.ThawVolume, step.DiskScrubbed:
 		return []Target{ToBody}
 	case step.ControlInvalid:
 	}

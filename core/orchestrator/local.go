@@ -42,6 +42,8 @@ type local struct {
 	gone        []block.NodeID    // removed nodes of which the coordinator was told
 	snapshots   metadata.Revision // of the newest list of snapshots of which it was told
 
+	freeze    freezing
+	freezeBy  step.Time // when the wait for it is over
 	owedSince step.Time // when this node first saw work that is its upkeep, 0: there is none
 	retryAt   step.Time // when it may be attached for that again
 	endsBy    step.Time // when an attachment for it that is to end is ended by force
@@ -155,12 +157,7 @@ func (o *Orchestrator) reconcileCoordinator(id block.VolumeID, v *view.Volume, l
 			Kind: step.ConfigChanged, Volume: id, Config: c, Revision: int64(v.Config.Revision),
 		})
 	}
-	if list := v.Snapshots; l.coordinator != absent && list.Value != nil && list.Revision > l.snapshots {
-		l.snapshots = list.Revision
-		out.Controls = append(out.Controls, step.Control{
-			Kind: step.SnapshotsChanged, Volume: id, Snapshots: list.Value, Revision: int64(list.Revision),
-		})
-	}
+	o.tellSnapshots(id, v, l, out)
 	if l.attaching {
 		return // what is recorded is about to be replaced
 	}
@@ -336,8 +333,11 @@ func (o *Orchestrator) onControl(c *step.Control, out *step.Effects) {
 		o.onUses(c)
 	case step.VolumeDamaged:
 		o.onDamage(c, out)
+	case step.VolumeFrozen:
+		o.onFrozen(c)
 	case step.ControlInvalid, step.DiskScrubbed, step.ScrubDisk, step.MakeReplica, step.FreeReplica, step.ConfigChanged,
-		step.StartCoordinator, step.StopCoordinator, step.VolumeWanted, step.NodesRemoved, step.NodeEnded, step.SnapshotsChanged:
+		step.StartCoordinator, step.StopCoordinator, step.VolumeWanted, step.NodesRemoved, step.NodeEnded, step.SnapshotsChanged,
+		step.FreezeVolume, step.ThawVolume:
 		// not for orchestrators
 	}
 }

@@ -165,13 +165,17 @@ func (m *machine) obey(c step.Control) {
 		}
 	case step.SnapshotsChanged:
 		m.tend(c.Volume)
+	case step.FreezeVolume:
+		if !m.keeps {
+			m.control(step.Control{Kind: step.VolumeFrozen, Volume: c.Volume})
+		}
 	case step.VolumeWanted:
 		if _, found := m.serving[c.Volume]; found && m.uses[c.Volume].Lingering && !m.keeps {
 			m.ask(volume.Command{Kind: volume.DetachVolume, Name: c.Volume.String()})
 		}
 	case step.ControlInvalid, step.ConfigChanged, step.DiskReady, step.DiskUnusable, step.DiskSpace, step.DiskAiling,
 		step.ReplicaMade, step.ReplicaFreed, step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed,
-		step.NodesRemoved, step.NodeEnded, step.VolumeDamaged, step.DiskScrubbed, step.ScrubDisk:
+		step.NodesRemoved, step.NodeEnded, step.VolumeDamaged, step.DiskScrubbed, step.ScrubDisk, step.VolumeFrozen, step.ThawVolume:
 		// nothing here depends on it
 	}
 }

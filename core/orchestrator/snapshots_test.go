@@ -441,6 +441,42 @@ func TestSessionHearsOfSnapshotsOnce(t *testing.T) {
 	}
 }
 
+func TestFileSystemIsFrozenBeforeTheSessionHears(t *testing.T) {
+	c, id := attached(t, 1)
+	c.used(id, "web")
+	frozen := take("monday")
+	frozen.Freeze = true
+	c.nodes[1].must(frozen)
+	var told []step.ControlKind
+	for _, sent := range c.nodes[0].sent {
+		switch sent.Kind {
+		case step.FreezeVolume, step.ThawVolume, step.SnapshotsChanged:
+			told = append(told, sent.Kind)
+		default:
+		}
+	}
+	if want := []step.ControlKind{step.FreezeVolume, step.SnapshotsChanged, step.ThawVolume, step.SnapshotsChanged}; !slices.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
+	}
+	c.nodes[0].keeps = true // its body does not answer
+	frozen.Snapshot = "tuesday"
+	late := c.nodes[1].ask(frozen)
+	c.run()
+	if c.list(id) != "monday ready, tuesday creating" {
+		t.Error("nobody waited for the file system")
+	}
+	c.pass(4e9)
+	if a := c.nodes[1].answer(late); a.Err != nil || c.list(id) != "monday ready, tuesday ready" {
+		t.Errorf("%v: %s", a.Err, c.list(id))
+	}
+	plain := take("wednesday")
+	before := len(c.nodes[0].sent)
+	c.nodes[1].must(plain)
+	if slices.ContainsFunc(c.nodes[0].sent[before:], func(s step.Control) bool { return s.Kind == step.FreezeVolume }) {
+		t.Error("it was frozen though nobody asked for it")
+	}
+}
+
 // follow carries out what the schedules ask of every node at a time.
 func (c *cluster) follow(at time.Time) {
 	c.t.Helper()

@@ -44,6 +44,9 @@ const (
 	VolumeUsed   // Volume, Uses: who uses it here from now on
 	VolumeWanted // Volume: another node asks for it and nobody uses it here: let it go
 	DiskAiling   // Disk, Text: what its operations say of it; no text: nothing any more
+	FreezeVolume // Volume: a snapshot is about to be taken: freeze its file system, and say VolumeFrozen
+	VolumeFrozen // Volume: that was done, or cannot be
+	ThawVolume   // Volume: no snapshot is being taken any more
 )
 
 // Control is one message between two shards of a node.

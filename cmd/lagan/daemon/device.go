@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/lagan-storage/lagan/core/host"
 	"github.com/lagan-storage/lagan/core/host/datadir"
@@ -148,6 +149,11 @@ func (filesystems) CheckTarget(target string) error { return filesystem.CheckTar
 // Mount mounts a device at a directory.
 func (filesystems) Mount(ctx context.Context, path, target, kind string, options ...string) error {
 	return filesystem.Mount(ctx, path, target, filesystem.Type(kind), options...)
+}
+
+// Freeze freezes what is mounted at a directory.
+func (filesystems) Freeze(ctx context.Context, target string, most time.Duration) (thaw func() error, err error) {
+	return filesystem.Freeze(ctx, target, most)
 }
 
 // Unmount unmounts a directory.

@@ -184,8 +184,12 @@ func (n *Node) elsewhere(ctx context.Context, u *use) bool {
 // wants it while it lingers. If nobody here asked for the end the device goes at
 // once: what it still takes would be lost.
 func (n *Node) watch(ctx context.Context, u *use, v *host.Volume) {
-	for wanted := 0; ; {
+	for wanted, frozen := 0, false; ; {
 		state, changed := v.State()
+		if frozen != state.Freeze {
+			frozen = state.Freeze
+			n.freezeOrThaw(ctx, u, v, frozen)
+		}
 		if state.Wanted != wanted {
 			wanted = state.Wanted
 			n.letGo(ctx, u)
@@ -204,6 +208,7 @@ func (n *Node) watch(ctx context.Context, u *use, v *host.Volume) {
 			u.volume, u.device, u.mounts = nil, nil, nil
 		}
 		u.mu.Unlock()
+		u.thaw()
 		if device == nil {
 			return
 		}
@@ -289,6 +294,7 @@ func (n *Node) abort(u *use) {
 	device := u.device
 	u.device, u.mounts = nil, nil
 	u.mu.Unlock()
+	u.thaw()
 	if device == nil {
 		return
 	}

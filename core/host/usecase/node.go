@@ -64,6 +64,9 @@ type Filesystem interface {
 	CheckTarget(target string) error
 	Mount(ctx context.Context, device, target, kind string, options ...string) error
 	Unmount(ctx context.Context, target string) error
+	// Freeze writes everything out and has writers wait until thaw is called, most
+	// has passed, or this process has ended.
+	Freeze(ctx context.Context, target string, most time.Duration) (thaw func() error, err error)
 }
 
 // Membership is who was admitted to the cluster, and who of them votes in its
@@ -129,7 +132,8 @@ type use struct {
 	volume   *host.Volume
 	device   Device
 	mounts   []mount
-	stopping bool // somebody here asked for the end
+	stopping bool          // somebody here asked for the end
+	frozen   chan struct{} // its file system is, or is to be, until this is closed; nil: it is not
 }
 
 // useOf returns the volume's use, made when there is none.
