@@ -68,7 +68,7 @@ func (n *node) Delete(_ context.Context, name string, snapshots bool) error {
 }
 
 func (n *node) Snapshots(_ context.Context, name string) ([]volume.SnapshotReport, error) {
-	s, err := n.Snapshot(context.Background(), name, "monday") //nolint:usetesting // it uses none
+	s, err := n.Snapshot(context.Background(), name, "monday")
 	return []volume.SnapshotReport{s}, err
 }
 

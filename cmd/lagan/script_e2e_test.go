@@ -44,7 +44,8 @@ func transcribed() {
 func settled(text string) string {
 	for _, s := range []struct{ pattern, always string }{
 		{`[0-9a-f]{8}\.[0-9a-f]{32}\.[0-9a-f]{64}`, "TOKEN"},
-		{`(?m)^[0-9a-f]{8}\b`, "01234567"}, // of a token
+		{`(?m)^[0-9a-f]{8}\b`, "01234567"},       // of a token
+		{`\b[0-9a-f]{16}\b`, "0011223344556677"}, // of a snapshot
 		{`\b[0-9a-f]{32}\b`, "00112233445566778899aabbccddeeff"},
 		{`\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?`, "2006-01-02T15:04:05Z"},
 		{`127\.0\.0\.1:\d{5}\b`, "127.0.0.1:77777"},

@@ -78,7 +78,7 @@ func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 		op.lane = c.Name + "/snapshots" // no attachment waits for them
 	}
 	if err := checkNames(c); err != nil {
-		err = fmt.Errorf("cannot %s %s: %w", verbOf(op), objectOf(op), err)
+		err = fmt.Errorf("cannot %s: %w", intentOf(op), err)
 		out.Answers = append(out.Answers, volume.Answer{ID: c.ID, Err: err})
 		return
 	}

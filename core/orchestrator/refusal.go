@@ -145,7 +145,7 @@ func count(n int, thing string) string {
 func busy(op *operation) error {
 	return &volume.Error{
 		Kind: volume.ErrBusy,
-		What: fmt.Sprintf("cannot %s %s: this node has too many commands under way", verbOf(op), subjectOf(op)),
+		What: fmt.Sprintf("cannot %s: this node has too many commands under way", actionOf(op)),
 		Fix:  "try again in a moment",
 	}
 }
@@ -229,12 +229,23 @@ func subjectOf(op *operation) string {
 	return fmt.Sprintf("volume %q", nameOf(op))
 }
 
-// objectOf is what a command is about while its names make no sense.
-func objectOf(op *operation) string {
-	if op.lane == op.command.Name+"/snapshots" && op.command.Kind != volume.RestoreSnapshot {
-		return "the snapshot"
+// actionOf is what a command wants.
+func actionOf(op *operation) string {
+	verb, _, _ := strings.Cut(verbOf(op), " a snapshot of")
+	return verb + " " + subjectOf(op)
+}
+
+// intentOf is what a command wants while its names make no sense.
+func intentOf(op *operation) string {
+	switch op.command.Kind {
+	case volume.CreateSnapshot:
+		return "take a snapshot"
+	case volume.DeleteSnapshot:
+		return "delete a snapshot"
+	case volume.CreateVolume, volume.AttachVolume, volume.DetachVolume, volume.DeleteVolume, volume.MarkFormatted,
+		volume.FindVolume, volume.SetVolume, volume.RestoreSnapshot, volume.RemoveNode:
 	}
-	return "the volume"
+	return verbOf(op) + " the volume"
 }
 
 func nameOf(op *operation) string {

@@ -43,6 +43,8 @@ const (
 	reachWithin = 3 * time.Second
 	// detachWithin bounds the detaching of all volumes at a stop.
 	detachWithin = 30 * time.Second
+	// schedulesEvery is how often it is asked what schedules of snapshots say.
+	schedulesEvery = 2 * time.Second
 	// drainWithin bounds the wait for requests under way at a stop.
 	drainWithin = 3 * time.Second
 )
@@ -80,8 +82,10 @@ func followSchedules(ctx context.Context, life fx.Lifecycle, n *usecase.Node) {
 	life.Append(fx.StartStopHook(
 		func() {
 			go func() {
-				n.FollowSchedules(run)
-				close(ended)
+				defer close(ended)
+				ticks := time.NewTicker(schedulesEvery)
+				defer ticks.Stop()
+				n.FollowSchedules(run, ticks.C)
 			}()
 		},
 		func() {

@@ -151,21 +151,16 @@ func (n *Node) createClone(ctx context.Context, spec volume.Spec, dryRun bool) (
 	return answer, err
 }
 
-// schedulesEvery is how often it is asked what schedules say.
-const schedulesEvery = 2 * time.Second
-
 // choresMax is how many snapshots this node takes or deletes by schedule at once.
 const choresMax = 8
 
-// FollowSchedules carries out what the schedules of volumes ask of this node,
-// until ctx ends. A schedule that cannot be followed now is followed late.
-func (n *Node) FollowSchedules(ctx context.Context) {
-	ticks := time.NewTicker(schedulesEvery)
-	defer ticks.Stop()
+// FollowSchedules carries out at every tick what the schedules of volumes ask of
+// this node, until ctx ends. A schedule that cannot be followed now is followed late.
+func (n *Node) FollowSchedules(ctx context.Context, ticks <-chan time.Time) {
 	places := make(chan struct{}, choresMax)
 	for {
 		select {
-		case <-ticks.C:
+		case <-ticks:
 		case <-ctx.Done():
 			for range cap(places) {
 				places <- struct{}{} // all are done

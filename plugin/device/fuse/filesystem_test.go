@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -153,6 +154,28 @@ func TestFileSystemGrowsIntoItsDevice(t *testing.T) {
 		}
 		verifyFiles(t, sums)
 		must(t, filesystem.Unmount(ctx, v.target))
+	})
+}
+
+func TestFrozenFileSystemIsThawedWhateverHappens(t *testing.T) {
+	eachType(t, func(t *testing.T, v mounted) {
+		ctx := t.Context()
+		note := filepath.Join(v.target, "note")
+		thaw, err := filesystem.Freeze(ctx, v.target, time.Hour)
+		must(t, err)
+		if _, err := filesystem.Freeze(ctx, v.target, time.Hour); err == nil || !strings.Contains(err.Error(), "busy") {
+			t.Errorf("it is not frozen: another one says %v", err)
+		}
+		must(t, thaw())
+		must(t, os.WriteFile(note, []byte("written"), 0o600))
+		_, err = filesystem.Freeze(ctx, v.target, time.Millisecond) // nobody thaws it
+		must(t, err)
+		must(t, os.WriteFile(note, []byte("written again"), 0o600))
+		if _, err := filesystem.Freeze(ctx, filepath.Join(v.target, "none"), time.Hour); err == nil {
+			t.Error("what is not there is frozen")
+		}
+		must(t, filesystem.Unmount(ctx, v.target))
+		must(t, v.device.Detach(ctx))
 	})
 }
 
