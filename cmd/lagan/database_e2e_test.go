@@ -71,8 +71,13 @@ func newDatabase(t *testing.T, mount string) *database {
 	t.Helper()
 	d := &database{t: t, data: filepath.Join(mount, "pg"), socket: workDir(t)}
 	uid, gid := postgresUser(t)
-	if err := errors.Join(os.Chown(d.socket, int(uid), int(gid)), os.Chmod(mount, 0o755)); err != nil {
+	if err := os.Chown(d.socket, int(uid), int(gid)); err != nil {
 		t.Fatal(err)
+	}
+	for dir := mount; dir != filepath.Clean(os.TempDir()); dir = filepath.Dir(dir) {
+		if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // its user is another
+			t.Fatal(err)
+		}
 	}
 	t.Cleanup(d.kill)
 	return d
@@ -142,6 +147,15 @@ func (d *database) kill() {
 	}
 	_ = d.process.Process.Kill()
 	_ = d.process.Wait()
+	d.process = nil
+}
+
+// stop ends the server in order.
+func (d *database) stop() {
+	d.t.Helper()
+	if err := errors.Join(d.process.Process.Signal(os.Interrupt), d.process.Wait()); err != nil {
+		d.t.Error(err)
+	}
 	d.process = nil
 }
 
@@ -239,8 +253,8 @@ func TestE2EDatabaseIsSnapshottedClonedAndSurvives(t *testing.T) {
 	if got := second.judge("the clone after the death of its node", 20); got != 20 {
 		t.Errorf("the clone has %d rows", got)
 	}
-	first.kill()
-	second.kill()
+	first.stop()
+	second.stop()
 	for n, name := range map[*cluster.Node]string{b: "db", a: "copy"} { // any order: both
 		if err := n.Client().Unmount(t.Context(), name, ""); err != nil {
 			t.Error(err)
@@ -252,7 +266,7 @@ func TestE2EDatabaseIsSnapshottedClonedAndSurvives(t *testing.T) {
 	if got := first.judge("gone back", before); got > after {
 		t.Errorf("it has row %d, which was inserted after the snapshot", got)
 	}
-	first.kill()
+	first.stop()
 	if err := a.Client().Unmount(t.Context(), "db", ""); err != nil {
 		t.Error(err)
 	}
