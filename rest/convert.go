@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/rest/api"
 )
@@ -52,7 +51,7 @@ func volumeOf(r *volume.Report) api.Volume {
 func snapshotOf(r *volume.SnapshotReport) api.Snapshot {
 	return api.Snapshot{
 		Name: r.Name, Volume: r.Of, ID: fmt.Sprintf("%016x", uint64(r.Layer)), State: string(r.State), Problem: r.Error,
-		Created: r.Created, Size: int64(r.Blocks) * block.Size, Rule: r.Rule, Restores: r.RestoredTo, Cloning: r.CloningTo,
+		Created: r.Created, Size: r.Size, Rule: r.Rule, Restores: r.RestoredTo, Cloning: r.CloningTo,
 	}
 }
 

@@ -76,8 +76,8 @@ func (n *node) Snapshot(_ context.Context, name, snapshot string) (volume.Snapsh
 	if snapshot == "new" && n.target != "new" {
 		return volume.SnapshotReport{}, &volume.Error{Kind: volume.ErrSnapshotNotFound, What: "there is no snapshot"}
 	}
-	s := volume.Snapshot{Name: snapshot, Layer: 0x1f, State: volume.SnapshotReady, Blocks: 16, Rule: "daily=12:00"}
-	return volume.SnapshotReport{Snapshot: s, Of: name, RestoredTo: "older", CloningTo: []string{"copy"}}, n.err
+	s := volume.Snapshot{Name: snapshot, Layer: 0x1f, State: volume.SnapshotReady, Rule: "daily=12:00"}
+	return volume.SnapshotReport{Snapshot: s, Of: name, Size: 65536, RestoredTo: "older", CloningTo: []string{"copy"}}, n.err
 }
 
 func (n *node) TakeSnapshot(ctx context.Context, name, snapshot string, freeze bool) (volume.SnapshotReport, error) {

@@ -40,6 +40,7 @@ type Report struct {
 type SnapshotReport struct {
 	Snapshot
 	Of         string   // name of the volume
+	Size       int64    // bytes of the volume then
 	RestoredTo string   // name of the snapshot that the volume went back to, if it is still there
 	CloningTo  []string // names of the volumes that are being made from it
 }

@@ -45,7 +45,7 @@ func (n *Node) Snapshot(ctx context.Context, name, snapshot string) (volume.Snap
 }
 
 func (n *Node) snapshotReport(status *orchestrator.VolumeStatus, s *volume.Snapshot) volume.SnapshotReport {
-	r := volume.SnapshotReport{Snapshot: *s, Of: status.Spec.Name}
+	r := volume.SnapshotReport{Snapshot: *s, Of: status.Spec.Name, Size: int64(s.Blocks) * block.Size}
 	if older := status.Snapshots.Find(s.Restores); s.Restores != 0 && older != nil {
 		r.RestoredTo = older.Name
 	}
