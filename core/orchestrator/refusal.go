@@ -243,7 +243,7 @@ func intentOf(op *operation) string {
 	case volume.DeleteSnapshot:
 		return "delete a snapshot"
 	case volume.CreateVolume, volume.AttachVolume, volume.DetachVolume, volume.DeleteVolume, volume.MarkFormatted,
-		volume.FindVolume, volume.SetVolume, volume.RestoreSnapshot, volume.RemoveNode:
+		volume.FindVolume, volume.SetVolume, volume.RestoreSnapshot, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk:
 	}
 	return verbOf(op) + " the volume"
 }
