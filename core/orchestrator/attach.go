@@ -59,7 +59,7 @@ func (o *Orchestrator) attach(op *operation, out *step.Effects) decision {
 		return succeed(id)
 	case l != nil && l.attaching: // for its upkeep
 		return o.await(op, id)
-	case v.Snapshots.Value.Restoring() != nil: // who attaches it must find it restored
+	case v.Snapshots.Value.Restoring() != nil && (a == nil || a.Upkeep): // who attaches it must find it restored
 		return o.await(op, id)
 	case a != nil && a.Upkeep && a.Node == o.p.Node.ID:
 		o.endUpkeep(id, o.local(id), out)
