@@ -80,6 +80,9 @@ func (s *Store) driveCheckpoint(out *step.Effects) {
 		if s.jobs.readers[c.parity] == 0 {
 			s.releaseCheckpoint()
 			s.scrubFresh(out)
+			if c.forced { // asked for meanwhile, by who waits for nothing else
+				s.driveCheckpoint(out)
+			}
 		}
 	case ckptPark, ckptPages, ckptSync, ckptSuper: // a completion moves them on
 	}
