@@ -148,6 +148,7 @@ func (w *World) eachCopy(d *drive, visit func(*volumeState, *volume.Member, *mem
 // recovered is what a copy of a damaged disk should come back with.
 type recovered struct {
 	replica       block.ReplicaID
+	filled        bool // it was whole, and not one that was made anew
 	last, durable block.Seq
 }
 
@@ -163,7 +164,7 @@ func (b *body) expect(drive int) {
 	}
 	d.expected = d.expected[:0]
 	for _, info := range shard.Store().Replicas(nil) {
-		d.expected = append(d.expected, recovered{replica: info.Replica, last: info.LastAccepted.Seq, durable: info.Durable})
+		d.expected = append(d.expected, recovered{replica: info.Replica, filled: info.Meta.Complete, last: info.LastAccepted.Seq, durable: info.Durable})
 	}
 }
 
@@ -252,12 +253,15 @@ func (l loss) String() string {
 // lostOf returns what a copy in sync lacks of what it had.
 func (d *drive) lostOf(found []store.ReplicaInfo, replica block.ReplicaID) loss {
 	i := slices.IndexFunc(found, func(info store.ReplicaInfo) bool { return info.Replica == replica })
+	had := slices.IndexFunc(d.expected, func(e recovered) bool { return e.replica == replica })
 	switch {
 	case i < 0 || found[i].Damaged:
 		return lostKnown
-	case !found[i].Meta.Complete:
+	case !found[i].Meta.Complete && had >= 0 && d.expected[had].filled:
 		return lostEnd
-	case slices.ContainsFunc(d.expected, func(e recovered) bool { return e.replica == replica && found[i].LastAccepted.Seq < e.last }):
+	case !found[i].Meta.Complete:
+		return lostKnown // it was all lost before, and it asks to be filled since
+	case had >= 0 && found[i].LastAccepted.Seq < d.expected[had].last:
 		return lostUnknown
 	}
 	return lostNothing
