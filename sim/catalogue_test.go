@@ -31,7 +31,7 @@ var mutants = []mutant{
 	{[]string{"mutant_stale_grant"}, "mutant: stale grant", "a read is answered after a grant ran out", ""},
 	{[]string{"mutant_flush_local"}, "mutant: flush local", "a flush is acknowledged when one member is durable", ""},
 	{[]string{"mutant_torn_tail"}, "mutant: torn tail", "a torn end of the journal is taken for whole", ""},
-	{[]string{"mutant_read_any", "mutant_serve_any"}, "mutant: serve any", "a read is asked of a member that is out of sync; the replica does not refuse it", ""},
+	{[]string{"mutant_read_any"}, "mutant: read any", "a read is asked of a member that is out of sync", ""},
 	{[]string{"mutant_skip_dirtied"}, "mutant: skip dirtied", "a resync leaves out what was written during its passes", ""},
 	{[]string{"mutant_fua_plain"}, "mutant: FUA plain", "a FUA write is acknowledged as a plain one", ""},
 	{[]string{"mutant_sync_retry"}, "mutant: sync retry", "a failed sync is tried again and believed", ""},

@@ -92,8 +92,6 @@ func (r *Replica) onGrant(now step.Time, l *link, m *message.Message, out *step.
 func (r *Replica) onRead(now step.Time, l *link, m *message.Message, out *step.Effects) {
 	status := message.OK
 	switch {
-	case serveAny && (!r.meta.Complete || r.accepted < m.Seq):
-		out.Marks.Hit("mutant: serve any")
 	case !r.meta.Complete:
 		status = message.WrongState
 	case r.accepted < m.Seq:
