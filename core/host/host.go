@@ -55,7 +55,7 @@ type Params struct {
 	Transport transport.Transport
 	Metadata  Metadata
 	Clock     func() step.Time // CLOCK_BOOTTIME
-	Now       func() time.Time // for what people read
+	Now       func() time.Time // for what people read; nil: the real time
 	Seed      uint64           // another at every start
 	BlockSize int              // bytes
 	Pool      block.Pool
@@ -114,6 +114,9 @@ type Host struct {
 // Open starts a node. ctx bounds nothing but carries values; Close ends it.
 func Open(ctx context.Context, p Params) *Host {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	if p.Now == nil {
+		p.Now = time.Now //nolint:forbidigo // the body is where real time comes from
+	}
 	h := &Host{
 		params: p,
 		machines: node.Params{
