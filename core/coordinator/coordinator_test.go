@@ -195,6 +195,22 @@ func TestMemberPutOutWithAWriteThatBecameANopIsFilledAnew(t *testing.T) {
 	}
 }
 
+func TestMemberWhoseDiskIsFullIsNotFilledAgainAtOnce(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	full := w.members[1]
+	full.mute = true
+	w.write(1, 5)
+	w.pass(2 * time.Second)
+	w.expectState(1, volume.Out)
+	full.mute, full.full = false, true
+	w.pass(70 * time.Second)
+	w.expectState(1, volume.Out)
+	if full.resyncs < 2 || full.resyncs > 3 {
+		t.Fatalf("it was emptied to be filled %d times in 70 s, want one time every half minute", full.resyncs)
+	}
+}
+
 func TestReadIsHeldBackWhenAGrantRanOut(t *testing.T) {
 	w := newWorld(t, 1)
 	w.start()

@@ -1,6 +1,8 @@
 package coordinator
 
 import (
+	"time"
+
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/step"
@@ -56,6 +58,12 @@ func (m *member) stream(last block.Seq) {
 	m.streaming = true
 	m.sent, m.accepted, m.durable = last, last, min(m.durable, last)
 	m.syncAsked, m.refusedAt = 0, 0
+}
+
+// restsFor puts off the next resync of m. A longer pause that was begun for another
+// reason stays.
+func (m *member) restsFor(pause time.Duration, now step.Time) {
+	m.resyncAfter = max(m.resyncAfter, now.Add(pause))
 }
 
 func (m *member) prepared() bool { return m.link == linkPrepared }

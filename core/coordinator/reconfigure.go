@@ -101,14 +101,14 @@ func (c *Coordinator) grantWish(listed *volume.Member, m *member, w wish, out *s
 	case evict:
 		out.Marks.Hit("coordinator: member evicted")
 		listed.State = volume.Out
-		m.resyncAfter = c.now.Add(resyncPause)
+		m.restsFor(resyncPause, c.now)
 		if evictEarly {
 			out.Marks.Hit("mutant: evict early")
 			m.State = volume.Out
 		}
 	case giveUp:
 		listed.State = volume.Out
-		m.resyncAfter = c.now.Add(resyncPause)
+		m.restsFor(resyncPause, c.now)
 	case accept:
 		listed.Incarnation, listed.BootID = m.promise.Incarnation, m.promise.BootID
 	case fill:

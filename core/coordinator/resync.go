@@ -139,7 +139,7 @@ func (c *Coordinator) abortResync(out *step.Effects) {
 	target := c.resync.target
 	c.endResync(out)
 	target.streaming, target.joining = false, false
-	target.resyncAfter = max(target.resyncAfter, c.now.Add(resyncPause))
+	target.restsFor(resyncPause, c.now)
 }
 
 // endResync forgets the resync and tells the source, which merges no layers
@@ -279,7 +279,7 @@ func (c *Coordinator) onResyncDone(m *member, msg *message.Message, out *step.Ef
 	}
 	if msg.Status != message.OK {
 		if msg.Status == message.NoSpace {
-			m.resyncAfter = c.now.Add(fullPause)
+			m.restsFor(fullPause, c.now)
 		}
 		c.abortResync(out)
 		c.reconfigure(out)

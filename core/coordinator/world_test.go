@@ -42,6 +42,7 @@ type fakeMember struct {
 	noAck       bool      // answers everything but APPEND and SYNC
 	noRoom      block.Seq // of the write that it has no room for; 0: it has for all
 	noRoomFor   message.Op
+	full        bool // has no room for what a resync copies
 	incarnation block.Incarnation
 	boot        block.BootID
 	last        block.Position
@@ -162,7 +163,11 @@ func (m *fakeMember) answer(msg *message.Message) (message.Message, bool) {
 	case message.ResyncBegin:
 		m.resyncs++
 		m.log = nil
-		return message.Message{Kind: message.Done, Request: msg.Request}, true
+		done := message.Message{Kind: message.Done, Request: msg.Request}
+		if m.full {
+			done.Status = message.NoSpace
+		}
+		return done, true
 	case message.Grant:
 		return message.Message{Kind: message.Granted, Request: msg.Request}, true
 	case message.Read:
