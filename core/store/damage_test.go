@@ -291,3 +291,15 @@ func FuzzForgedDisk(f *testing.F) {
 	f.Add(uint64(1))
 	f.Fuzz(func(t *testing.T, seed uint64) { judge(t, forge(pristine, seed)) })
 }
+
+func TestPageThatTheDeviceDoesNotReturnIsNotCalledMalformed(t *testing.T) {
+	r := newRig(t, 1, small())
+	h := r.create(1, 64)
+	r.write(h, pos(1, 1), 1, 1)
+	r.home()
+	r.disk.badRead[r.store.pageAddress(r.store.super.Root.Page)] = true
+	r.open()
+	if text := r.expect(Failed).Text; !strings.Contains(text, "the device returned an error") {
+		t.Errorf("the root page cannot be read, and the store says: %s", text)
+	}
+}

@@ -2,12 +2,16 @@ package store
 
 import (
 	"cmp"
+	"errors"
 	"slices"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store/format"
 )
+
+// errUnreadable is what is wrong with a page that was not even returned.
+var errUnreadable = errors.New("the device returned an error twice")
 
 // walk reads every metadata page but the leaves, from the root down.
 type walk struct {
@@ -82,7 +86,7 @@ func (s *Store) onPageRead(ref int32, err step.DiskError, out *step.Effects) {
 	case bad == nil && err == step.DiskOK:
 		bad = s.takePage(&it, body, count)
 	case err != step.DiskOK:
-		bad = format.ErrContent
+		bad = errUnreadable
 	}
 	it.buffer.Release()
 	s.opening.walk.items[ref].buffer = block.Buffer{}
