@@ -46,7 +46,7 @@ func (v *volumeState) lost() bool {
 	for i := range v.config.Members {
 		m := &v.config.Members[i]
 		state := v.member(m.Replica)
-		if m.State == volume.InSync && (state.gone || state.unsound && (state.old || state.refused) && !serves) {
+		if m.State == volume.InSync && (state.gone || (state.unsound && state.old || state.refused) && !serves) {
 			return true
 		}
 	}
