@@ -65,7 +65,9 @@ func (s *Store) runFold(i int32, out *step.Effects) {
 		s.unpin(&j.leaf)
 		s.unpin(&j.fold.lower)
 		s.freeFolded(from, number)
-		j.fold.turns--
+		if j.fold.turns--; !s.fits(s.foldSlack()) {
+			j.fold.turns = 0 // a checkpoint first
+		}
 	}
 }
 

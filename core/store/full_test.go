@@ -168,3 +168,86 @@ func TestRefusalKnowsWhatTheBatchBeforeItTook(t *testing.T) {
 		t.Fatalf("the record in its place: status %d", st)
 	}
 }
+
+// TestDeletedSnapshotsGiveTheirSpaceBackOnAFullDisk fills a disk to its last slot
+// with what a head and its snapshots hold, and whatever a full disk still takes.
+// What is deleted then must be merged, and its space be there again.
+func TestDeletedSnapshotsGiveTheirSpaceBackOnAFullDisk(t *testing.T) {
+	for seed := range uint64(40) {
+		for name, g := range map[string]Geometry{ // any order: each is tried alone
+			"small blocks": {Capacity: 4<<20 + 512<<10 + int64(90+seed%40)*4096, BlockSize: 64, JournalBytes: 256 << 10},
+			"large blocks": {Capacity: 4<<20 + 2<<20 + int64(70+seed%40)<<16, BlockSize: 4096, JournalBytes: 2 << 20},
+		} {
+			t.Run(fmt.Sprintf("%s %d", name, seed), func(t *testing.T) {
+				f := &filler{rig: newRig(t, seed, g)}
+				f.h = f.create(1, 16*128)
+				f.fillUp(400)
+				f.clear()
+				if free := f.store.slots.Free() + f.store.slots.Pending() - f.store.need() - f.store.reserve(); free < 0 {
+					t.Errorf("%d slots are missing with one layer left", -free)
+				}
+				f.fillUp(100)
+				f.clear()
+				f.check()
+			})
+		}
+	}
+}
+
+// filler appends to one replica, and is refused at once or late.
+type filler struct {
+	*rig
+	h Handle
+}
+
+// at is where the next record belongs.
+func (f *filler) at() block.Position { return pos(1, int(f.store.replica(f.h).appended.Seq)+1) }
+
+func (f *filler) took(st message.Status) {
+	f.t.Helper()
+	if st != message.OK && st != message.NoSpace {
+		f.t.Fatalf("append: status %d", st)
+	}
+}
+
+// fillUp appends whatever the disk takes.
+func (f *filler) fillUp(turns int) {
+	for range turns {
+		chunk := block.Block(f.random.IntN(128) * 16)
+		switch n := f.random.IntN(20); {
+		case n == 0:
+			f.took(f.snap(f.h, f.at(), block.LayerID(f.next()), 0))
+		case n == 1:
+			f.took(f.zero(f.h, f.at(), chunk+block.Block(f.random.IntN(16)), 1))
+		case n < 6:
+			f.took(f.write(f.h, f.at(), chunk, 16))
+		default:
+			f.took(f.write(f.h, f.at(), chunk+block.Block(f.random.IntN(16)), 1))
+		}
+		if f.random.IntN(8) == 0 {
+			f.settle()
+			f.solid(f.h)
+		}
+		if f.random.IntN(40) == 0 {
+			f.home()
+		}
+	}
+	f.settle()
+}
+
+// clear deletes every snapshot, and waits until they are merged.
+func (f *filler) clear() {
+	f.t.Helper()
+	for _, l := range f.store.Layers(f.h, nil) {
+		if l.ID != 0 {
+			f.delSnap(f.h, f.at(), l.ID)
+		}
+	}
+	f.settle()
+	f.solid(f.h)
+	f.wait(5 * time.Minute)
+	if list := f.store.Layers(f.h, nil); len(list) != 1 {
+		f.t.Fatalf("%d slots are free, %d pending, %d needed, and layers that were deleted are left: %+v",
+			f.store.slots.Free(), f.store.slots.Pending(), f.store.needSlack(0), list)
+	}
+}

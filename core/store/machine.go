@@ -52,6 +52,7 @@ type Store struct {
 	nextLayer  uint32
 	doomed     []*layer // those that go, in the order in which that was decided
 	folding    []*layer // those with two trees
+	deeper     int      // layers that records on their way into the journal will open
 
 	index index.Index
 	slots *slots.Slots

@@ -117,20 +117,21 @@ func (s *Store) driveMerge(out *step.Effects) {
 	if len(s.doomed)+len(s.folding) == 0 || s.ckpt.phase > ckptSeal || s.phase != phaseOpen {
 		return
 	}
-	for l := s.going(); l != nil; l = s.going() {
-		if len(l.kids) == 0 {
+	next := s.going()
+	for ; next != nil && (len(next.kids) == 0 || s.fits(s.mergeSlack())); next = s.going() {
+		if len(next.kids) == 0 {
 			out.Marks.Hit("store: layer freed")
-			s.freeTrees(l)
-			s.removeLayer(l)
+			s.freeTrees(next)
+			s.removeLayer(next)
 			continue
 		}
-		s.unite(l, out)
+		s.unite(next, out)
 	}
 	l := s.toFold()
-	if m.running || l == nil || s.now < m.next {
+	if m.running || l == nil && next == nil || s.now < m.next {
 		return
 	}
-	if m.stuck = s.leaves.dirty > s.leaves.limit/2 || !s.fits(2+s.leaves.dirty/s.pagesPerSlot(), 0); m.stuck {
+	if m.stuck = l == nil || s.leaves.dirty > s.leaves.limit/2 || !s.fits(s.foldSlack()); m.stuck {
 		s.ckpt.wanted = s.ckpt.wanted || s.leaves.dirty > 0 || s.slots.Pending() > 0
 		out.Marks.Hit("store: merge waits for a checkpoint")
 		return

@@ -197,7 +197,7 @@ func (s *Store) Append(now step.Time, h Handle, rec message.Record, payload bloc
 		record.Kind, record.Range, record.Layer, record.Parent = format.Snap, block.Range{}, rec.Layer, rec.Parent
 		s.enqueue(r, record, block.Buffer{}, 0)
 		r.shrinking++
-		r.snaps++
+		s.deepen(r, 1)
 	case message.OpDelSnap:
 		record.Kind, record.Range, record.Layer = format.DelSnap, block.Range{}, rec.Layer
 		s.enqueue(r, record, block.Buffer{}, 0)
@@ -240,7 +240,7 @@ func (s *Store) checkAppend(r *replica, rec *message.Record, payload block.Buffe
 			}
 		}
 	case message.OpZero:
-		if !inside || n > zeroBlocksMax || !s.fits(0, s.zeroSlack()) {
+		if !inside || n > zeroBlocksMax || !s.fits(s.zeroSlack()) {
 			if inside && n <= zeroBlocksMax {
 				return message.NoSpace
 			}
@@ -250,7 +250,7 @@ func (s *Store) checkAppend(r *replica, rec *message.Record, payload block.Buffe
 		if rec.Layer == 0 {
 			return message.WrongState
 		}
-		if !s.mayDeepen(r) || !s.fits(0, s.zeroSlack()) {
+		if !s.mayDeepen(r) || !s.mayLayer() {
 			return message.NoSpace
 		}
 	case message.OpDelSnap:
@@ -262,6 +262,12 @@ func (s *Store) checkAppend(r *replica, rec *message.Record, payload block.Buffe
 		return message.WrongState
 	}
 	return message.OK
+}
+
+// deepen counts the layers that records on their way into the journal will open.
+func (s *Store) deepen(r *replica, by int) {
+	r.snaps += by
+	s.deeper += by
 }
 
 // mayDeepen reports whether one more snapshot may be below r's head.

@@ -82,7 +82,7 @@ func (s *Store) takeBack(r *replica, i int32) {
 	}
 	switch o.record.Kind {
 	case format.Snap:
-		r.snaps--
+		s.deepen(r, -1)
 	case format.Resync:
 		r.find(o.record.Layer).pushes--
 	default:

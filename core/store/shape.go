@@ -22,7 +22,7 @@ func (s *Store) applyShape(r *replica, rec *format.Record, a applied) {
 	if rec.Kind == format.Snap {
 		l = s.closeHead(r, rec.Layer, rec.Parent, at, at.Seq)
 		if !a.replay {
-			r.snaps--
+			s.deepen(r, -1)
 		}
 	} else {
 		l = r.delete(rec.Layer)
@@ -37,7 +37,7 @@ func (s *Store) applyControlShape(r *replica, rec *format.Record, a applied) {
 	if rec.Kind == format.Open {
 		l = s.closeHead(r, rec.Layer, rec.Parent, rec.Position, 0)
 		if !a.replay {
-			r.snaps--
+			s.deepen(r, -1)
 		}
 	} else {
 		l = r.delete(rec.Layer)

@@ -63,11 +63,11 @@ func (s *Store) OpenLayer(now step.Time, h Handle, id, parent block.LayerID, at 
 		return message.WrongState
 	case r.resets > 0 || r.head.opened > r.stable:
 		return message.BehindSeq
-	case !s.mayRebuild(r) || !s.fits(0, s.zeroSlack()):
+	case !s.mayRebuild(r) || !s.mayLayer():
 		return message.NoSpace
 	}
 	r.shrinking++
-	r.snaps++
+	s.deepen(r, 1)
 	s.enqueue(r, format.Record{Kind: format.Open, Layer: id, Parent: parent, Position: at}, block.Buffer{}, token)
 	s.pump(out)
 	return message.OK

@@ -5,15 +5,42 @@ import (
 	"github.com/lagan-storage/lagan/core/store/format"
 )
 
-// spareSlots is kept for what no record pays for: the root page, and zeroing on
-// a full disk.
-const spareSlots = 4
+// What is left when everything accepted has found its place is shared out, so that
+// a full disk can be emptied: data leaves some for zeroes, and zeroes leave what
+// merges take until the next checkpoint gives back what they freed.
+//
+//	data ─▶ need │ zeroes ─▶ zeroSlack │ merges ─▶ mergeSlack │ checkpoints ─▶ 0
+const (
+	spareSlots = 3  // for zeroes, and for records without data
+	zeroPages  = 5  // a leaf at either end, and those above them
+	unitePages = 3  // as needBeside counts one more layer with two trees
+	foldPages  = 10 // likewise a leaf of either
+)
 
 // need returns how many free slots everything accepted and queued may still
 // take: chunks going home, unstable data to be parked, and metadata pages.
-func (s *Store) need() int { return s.needSlack(0) + spareSlots }
+func (s *Store) need() int { return s.needSlack(0) + s.spare() }
 
-func (s *Store) zeroSlack() int { return 1 }
+// spare returns how many slots data leaves to others.
+func (s *Store) spare() int { return spareSlots + s.zeroSlack() }
+
+// zeroSlack returns how many slots a zero must find.
+func (s *Store) zeroSlack() int {
+	if !s.layered() {
+		return s.slotsFor(zeroPages)
+	}
+	return s.slotsFor(zeroPages) + s.mergeSlack()
+}
+
+// mergeSlack returns how many slots a merge must find to begin, foldSlack for every
+// leaf.
+func (s *Store) mergeSlack() int { return s.slotsFor(unitePages) + s.foldSlack() }
+func (s *Store) foldSlack() int  { return s.slotsFor(foldPages) }
+
+// layered reports whether there is, or will be, anything but heads: merges may come.
+func (s *Store) layered() bool { return s.deeper > 0 || len(s.layers) > len(s.replicas) }
+
+func (s *Store) slotsFor(pages int) int { return (pages + s.pagesPerSlot() - 1) / s.pagesPerSlot() }
 
 // reserve returns how many slots no new chunk may take: they keep overwriting
 // possible, whose data may have to be parked, when the disk is full.
@@ -61,7 +88,7 @@ func (s *Store) needToEnter(o *op) int {
 	if o.reserve {
 		chunks++
 	}
-	return s.needBeside(chunks, blocks, spareSlots)
+	return s.needBeside(chunks, blocks, s.spare())
 }
 
 // needBeside returns what is needed by everything in the journal, by queued
@@ -75,12 +102,22 @@ func (s *Store) needBeside(chunks, blocks, slack int) int {
 	trees := len(s.replicas) + len(s.folding) + min(len(s.layers)-len(s.replicas), leaves)
 	tables := 2*(len(s.replicas)+1)/format.TableVolumes + 2*(len(s.layers)+len(s.dead)+1)/format.TableLayers
 	pages := 2*leaves + 3*trees + 2*s.slots.Groups() + records/recordsPerPage + tables + 12
-	return chunks + parked + (pages+s.pagesPerSlot()-1)/s.pagesPerSlot() + slack
+	return chunks + parked + s.slotsFor(pages) + slack
 }
 
-// fits reports whether extra slots can be had beside all that is promised.
-func (s *Store) fits(extra, slack int) bool {
-	return s.slots.Free()+s.slots.Pending() >= s.needSlack(slack)+extra
+// fits reports whether slack slots can be had beside all that is promised.
+func (s *Store) fits(slack int) bool {
+	return s.slots.Free()+s.slots.Pending() >= s.needSlack(slack)
+}
+
+// mayLayer reports whether there is room for one more layer: for the first chunk
+// that is written to it, since nothing could be overwritten after it else.
+func (s *Store) mayLayer() bool {
+	slack := s.spare() + s.reserve() + 1
+	if !s.layered() {
+		slack += s.mergeSlack()
+	}
+	return s.fits(slack)
 }
 
 func (s *Store) pagesPerSlot() int { return int(s.slotSize / format.PageSize) }
