@@ -76,6 +76,21 @@ func (w *World) checkAsked(s *shard, m *step.Send) {
 	}
 }
 
+// checkOverlap insists that a session which was replaced completes nothing that its
+// successor could contradict (I6): no read that was asked for after that one began to
+// serve, for then all grants had run out or every copy had promised itself to it; and
+// no write that it left out.
+func (w *World) checkOverlap(q *request) {
+	v := q.client.volume
+	switch {
+	case v.beyond || q.mount.era == 0:
+	case q.kind == step.ReadRequest && q.mount.era < v.era && q.asked > v.serves && !w.plan.ClocksOutside:
+		w.fail("I6", "%s answers a read of %v of %s that was asked for after the session of era %d began to serve", q.mount.shard, q.blocks, v.name, v.era)
+	case q.kind == step.WriteRequest && q.at.Seq != 0 && q.losses == v.losses && v.dropped(q.at, w.now):
+		w.fail("I6", "%s acknowledges record %v of %s, which a takeover left out", q.mount.shard, q.at, v.name)
+	}
+}
+
 // beginning is where an era's records begin, and when that was recorded.
 type beginning struct {
 	first block.Seq

@@ -36,6 +36,7 @@ type Counts struct {
 	Reattached          int // volumes that said they stopped, and were attached anew
 	Snapshots           int // asked for
 	SnapshotsReady      int
+	SnapshotsFailed     int // since the disks are full
 	SnapshotReads       int
 	Clones              int
 	NoSpace             int // requests refused since the disks are full
@@ -82,6 +83,7 @@ func (c *Counts) Add(o *Counts) {
 	c.Reattached += o.Reattached
 	c.Snapshots += o.Snapshots
 	c.SnapshotsReady += o.SnapshotsReady
+	c.SnapshotsFailed += o.SnapshotsFailed
 	c.SnapshotReads += o.SnapshotReads
 	c.Clones += o.Clones
 	c.NoSpace += o.NoSpace
@@ -100,7 +102,7 @@ func (c *Counts) Shown() map[string]int {
 		"takeover": c.Takeovers, "resync under writes": c.BusyResyncs, "power loss": c.PowerLosses, "crash in a step": c.EffectCrashes, "eviction": c.Evictions, "resync": c.Resyncs,
 		"unknown transaction": c.UnknownTransactions, "loss of every copy": c.TotalLosses, "partition or cut": c.Cuts,
 		"fenced coordinator": c.Fenced, "volume handed over": c.HandedOver,
-		"full disk": c.NoSpace, "snapshot": c.SnapshotsReady, "read of a snapshot": c.SnapshotReads, "clone": c.Clones, "damaged disk": c.Faults[RotBit] + c.Faults[SpoilSector],
+		"full disk": c.NoSpace, "snapshot": c.SnapshotsReady, "read of a snapshot": c.SnapshotReads, "clone": c.Clones, "snapshot on a full disk": c.SnapshotsFailed, "damaged disk": c.Faults[RotBit] + c.Faults[SpoilSector],
 		"unsound disk": c.Unsound, "refused disk": c.DisksRefused, "loss beyond what is promised": c.Beyond,
 		"node that joins": c.Joins,
 		"read gone wrong": c.Faults[FailRead] + c.Faults[MisdirectRead], "short-lived volume": c.Faults[CreateTwice] + c.Faults[DeleteAttached],

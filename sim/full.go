@@ -72,12 +72,14 @@ func (w *World) takenBack(key recordKey, r *message.Record) bool {
 	})
 }
 
-// freeSpace empties the volume of a healed world whose disks were filled. One that
-// seems lost may yet go on: a copy that is too old to be whole answers, and says so.
+// freeSpace empties the volume of a healed world whose disks were filled, and deletes
+// its snapshots. One that seems lost may yet go on: a copy that is too old to be whole
+// answers, and says so.
 func (w *World) freeSpace() {
 	if !w.plan.Full {
 		return
 	}
+	w.clearSnapshots()
 	v := w.volumes[0]
 	c := newClient(w, len(w.plan.Clients)+1, &ClientPlan{Depth: 1})
 	for range 8 { // until the operator leaves the volume where it is

@@ -25,6 +25,7 @@ type volumeState struct {
 	counted    map[counted]block.Seq         // how far copies said that they have accepted
 	servings   []*serving                    // coordinators that exist, oldest first
 	era        block.Epoch                   // of the newest session that came to serve
+	serves     int64                         // since when it does
 	losses     int                           // how often every copy at once lost what was not flushed
 	lossEpoch  block.Epoch                   // of the configuration at the last loss; 0 once clients have seen what it left
 	takeovers  int
@@ -54,7 +55,7 @@ type memberState struct {
 	old     bool // its disk went back to an older image
 	gone    bool // its disk does not exist any more
 	unsound bool // its disk's journal or metadata were damaged
-	refused bool // its disk is unsound and does not open
+	refused bool // its disk does not open: it is unsound, and was so perhaps before this copy was made
 	silent  bool // it lacks records, and its store does not know
 }
 
@@ -403,6 +404,8 @@ func (w *World) serves(s *shard, c *step.Control) {
 	}
 	w.showLoss(v, era)
 	v.history.Attach(w.now, era)
-	v.era = max(v.era, era)
+	if era > v.era {
+		v.era, v.serves = era, w.now
+	}
 	w.counts.Served++
 }

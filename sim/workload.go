@@ -231,6 +231,7 @@ func (w *World) complete(s *shard, c *step.Completion) {
 	switch c.Error {
 	case step.RequestOK:
 		w.counts.Acknowledged++
+		w.checkOverlap(q)
 		q.of.done(w, q, s, c.Payload.Bytes())
 	case step.RequestNoSpace:
 		w.noSpace(s, q)
