@@ -50,6 +50,10 @@ func (s *Store) apply(rec *format.Record, a applied, out *step.Effects) {
 		}
 	case format.Truncate:
 		s.applyTruncate(r, rec.Position.Era, rec.Position.Seq)
+		if !a.replay {
+			r.cuts--
+			s.noteStable(r)
+		}
 	case format.Config:
 		s.applyMeta(r, Meta(rec.Meta), a)
 	case format.Delete:

@@ -56,7 +56,7 @@ func (r *rig) check() {
 
 func (r *rig) checkTree(t *tree, own func(uint32, string)) {
 	s := r.store
-	for i, ok := t.next(0); ok; i, ok = t.next(i + 1) {
+	for i, ok := t.next(0, 0); ok; i, ok = t.next(i+1, 0) {
 		child := t.child(i)
 		if child.Page == 0 {
 			continue

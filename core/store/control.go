@@ -85,6 +85,24 @@ func (s *Store) SetMeta(now step.Time, h Handle, meta Meta, token uint64, out *s
 	}
 }
 
+// Rewind drops the records of h that are not stable and replaces what it
+// remembers: the start of a resync of what changed. Its content stays what the
+// stream made it up to there, and what an earlier resync brought. It returns the
+// last seq that is left. Result: RecordDone.
+func (s *Store) Rewind(now step.Time, h Handle, meta Meta, token uint64, out *step.Effects) (left block.Seq) {
+	r := s.control(now, h)
+	if r == nil {
+		return 0
+	}
+	left = max(r.base.Seq, min(r.stable, r.appended.Seq))
+	if left < r.appended.Seq {
+		out.Marks.Hit("store: rewound to what is stable")
+		s.cut(r, r.appended.Era+1, left, 0) // whatever their era
+	}
+	s.SetMeta(now, h, meta, token, out)
+	return left
+}
+
 // Reset drops all content and records of h, as if it had just been created with
 // meta: the start of a full resync. Result: RecordDone.
 func (s *Store) Reset(now step.Time, h Handle, meta Meta, token uint64, out *step.Effects) {
@@ -149,12 +167,21 @@ func (s *Store) Truncate(now step.Time, h Handle, era block.Epoch, to block.Seq,
 	if to < min(r.stable, r.appended.Seq) || to < r.base.Seq {
 		return message.BelowStable
 	}
+	s.cut(r, era, to, token)
+	s.pump(out)
+	return message.OK
+}
+
+// cut queues a Truncate.
+func (s *Store) cut(r *replica, era block.Epoch, to block.Seq, token uint64) {
 	if to < r.appended.Seq && r.appended.Era < era {
 		r.appended = s.positionAt(r, to)
 	}
+	if r.cuts == 0 || r.appended.Seq < r.cutAt.Seq {
+		r.cutAt = r.appended
+	}
+	r.cuts++
 	s.enqueue(r, format.Record{Kind: format.Truncate, Position: block.Position{Era: era, Seq: to}}, block.Buffer{}, token)
-	s.pump(out)
-	return message.OK
 }
 
 // positionAt returns the position of the appended record of r with that seq.

@@ -144,7 +144,9 @@ func (s *Store) take(b *batch, r *replica) (more bool) {
 		if o.record.Kind == format.Continue {
 			n.last = o.record.Position.Seq
 		}
-		b.done = append(b.done, done{handle: r.handle, token: o.token})
+		if o.token != 0 { // else what follows it tells its end, too
+			b.done = append(b.done, done{handle: r.handle, token: o.token})
+		}
 		if barrier(o.record.Kind) {
 			b.barrier = true
 			return false

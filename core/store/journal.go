@@ -280,6 +280,9 @@ func (s *Store) tellAccepted(r *replica) {
 	if at.Seq > r.appended.Seq {
 		at = r.appended
 	}
+	if r.known(at.Seq) < at.Seq {
+		at = r.cutAt
+	}
 	s.result(Result{Kind: Accepted, Handle: Handle(r.handle), Position: at})
 }
 

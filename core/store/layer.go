@@ -5,6 +5,7 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/invariant"
+	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/store/index"
 )
 
@@ -41,7 +42,8 @@ type layer struct {
 	hint    uint32 // the slot that suits its next chunk
 
 	born, shut bool
-	deleted    bool // its replica's stream is past its deletion
+	deleted    bool      // its replica's stream is past its deletion
+	gone       block.Seq // of the record of the stream that deleted it, 0 if none did
 	doomed     bool
 	opened     block.Seq      // of the record of the stream that opened it, 0 if none did
 	sealed     block.Seq      // likewise of the one that closed it
@@ -142,6 +144,16 @@ func (r *replica) find(id block.LayerID) *layer {
 	return nil
 }
 
+// bottom returns what the lowest layer of r stands on: nothing, or a layer of
+// another volume.
+func (r *replica) bottom() *layer {
+	l := r.head
+	for l.parent != nil && l.parent.owner == r {
+		l = l.parent
+	}
+	return l.parent
+}
+
 // rootHead returns the head as far as the stream is stable.
 func (r *replica) rootHead() *layer {
 	for _, l := range r.snapshots {
@@ -161,8 +173,8 @@ func (r *replica) firstLayer() *layer {
 	return r.head
 }
 
-// closeHead makes r's head the layer id and opens a new head on it, or on the
-// snapshot parent. It returns nil where there is nothing to do: a snapshot is
+// closeHead makes r's head the layer id and opens a new head on it, on the
+// snapshot parent, or at the bottom. It returns nil where there is nothing to do: a snapshot is
 // made once, and one that is gone is nothing to go back to. All replicas decide
 // alike, for they go by the stream alone.
 func (s *Store) closeHead(r *replica, id, parent block.LayerID, at block.Position, seq block.Seq) *layer {
@@ -170,7 +182,10 @@ func (s *Store) closeHead(r *replica, id, parent block.LayerID, at block.Positio
 		return nil
 	}
 	under := r.head
-	if parent != 0 {
+	switch {
+	case parent == message.Bottom:
+		under = r.bottom()
+	case parent != 0:
 		if under = r.snapshot(parent); under == nil {
 			return nil
 		}
@@ -196,13 +211,21 @@ func (s *Store) reopenHead(r *replica) {
 	r.head = closed
 }
 
-// delete marks r's snapshot id as deleted in the stream's order.
-func (r *replica) delete(id block.LayerID) *layer {
+// delete marks r's snapshot id as deleted in the stream's order, by the record
+// with that seq or by none of it.
+func (r *replica) delete(id block.LayerID, seq block.Seq) *layer {
 	l := r.snapshot(id)
 	if l != nil {
-		l.deleted = true
+		l.deleted, l.gone = true, seq
 	}
 	return l
+}
+
+// dissolved reports whether the end of l is stable: what it has counts as its
+// children's. How far a merge has come is every store's own affair, so a resync
+// takes no notice of it.
+func (l *layer) dissolved() bool {
+	return l.doomed || l.deleted && (l.owner == nil || l.gone <= l.owner.stable)
 }
 
 // doom lets l go as soon as it can.

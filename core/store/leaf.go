@@ -117,7 +117,12 @@ func (s *Store) leafFor(t *tree, number uint64, job int32, out *step.Effects) (a
 
 // leafOf returns the first leaf of t from from on, on the disk or in memory.
 func (s *Store) leafOf(t *tree, from uint64) (number uint64, some bool) {
-	number, some = t.next(from)
+	return s.leafAbove(t, from, 0)
+}
+
+// leafAbove leaves out those on the disk that have no change above since.
+func (s *Store) leafAbove(t *tree, from uint64, since block.Seq) (number uint64, some bool) {
+	number, some = t.next(from, since)
 	if dirty, ok := s.leaves.nextDirty(t, from); ok && (!some || dirty < number) {
 		number, some = dirty, true
 	}

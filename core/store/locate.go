@@ -8,9 +8,8 @@ import (
 )
 
 // locate fills in a job's sources, layer by layer downwards: what is not at
-// home yet, then what is; blocks that a layer has not are its parent's. A pull
-// and a scrub ask one layer only, and a pull for the lowest of a replica's own those
-// of another volume below it. It reports false if a leaf must be read before, and goes
+// home yet, then what is; blocks that a layer has not are its parent's. A scrub asks
+// one layer only, and a pull those below it that show through it, too. It reports false if a leaf must be read before, and goes
 // on where it was when it is called again; if a merge moved the chunk meanwhile,
 // it begins anew.
 func (s *Store) locate(i int32, out *step.Effects) bool {
@@ -26,7 +25,7 @@ func (s *Store) locate(i int32, out *step.Effects) bool {
 				return false
 			}
 		}
-		if j.want == 0 || j.layer.parent == nil || j.single() && (j.kind != jobPull || j.layer.parent.owns(j.handle)) {
+		if j.want == 0 || j.layer.parent == nil || j.single() && (j.kind != jobPull || !j.layer.parent.shows(j.handle)) {
 			break
 		}
 		j.layer = j.layer.parent
@@ -70,7 +69,7 @@ func (s *Store) fromIndex(j *job) (hidden uint16) {
 		if version.Position.Seq > most {
 			continue
 		}
-		if j.layer == j.top {
+		if j.layer == j.top || j.layer.owns(j.handle) {
 			j.lastSeq = max(j.lastSeq, version.LastSeq)
 		}
 		mask := version.Mask & j.want &^ hidden
@@ -102,7 +101,7 @@ func (s *Store) fromTree(i int32, t *tree, hidden uint16, out *step.Effects) boo
 		return false
 	}
 	d := &s.leaves.leaves[at].content[in]
-	if j.layer == j.top {
+	if j.layer == j.top || j.layer.owns(j.handle) {
 		j.lastSeq = max(j.lastSeq, d.LastSeq)
 	}
 	for b := range block.PerChunk {

@@ -25,9 +25,11 @@ type replica struct {
 	shrinking int // queued records that may take slots away
 	resets    int // queued Resets
 	snaps     int // queued snapshots
+	cuts      int // queued Truncates
 	pins      int // merges of what it reads wait
 
 	appended  block.Position // of the last call of Append, Truncate or Continue
+	cutAt     block.Position // where queued Truncates end the stream: other records follow
 	last      block.Position // accepted
 	durable   block.Seq
 	entered   block.Seq // of the newest record that is in a batch
@@ -105,9 +107,17 @@ func (r *replica) record(seq block.Seq) *record {
 	return nil
 }
 
+// known returns how much of seq is of records that a queued Truncate leaves.
+func (r *replica) known(seq block.Seq) block.Seq {
+	if r.cuts > 0 {
+		return min(seq, r.cutAt.Seq)
+	}
+	return seq
+}
+
 // journalable returns the stable that the journal may carry: it is told of
 // records that are not in it yet, and if those are lost, others take their seqs.
-func (r *replica) journalable() block.Seq { return min(r.stable, r.entered) }
+func (r *replica) journalable() block.Seq { return r.known(min(r.stable, r.entered)) }
 
 // info returns the replica's state as its caller sees it.
 func (r *replica) info() ReplicaInfo {

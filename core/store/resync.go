@@ -22,9 +22,10 @@ type listPlan struct {
 	finished bool
 }
 
-// ListChanged lists the chunks of one layer of h, 0 being its head, with a change
-// above since, or all that Pull shows of it if since is 0, from cursor (0 = start) on, at most a few thousand a call. Result:
-// ChangesDone.
+// ListChanged lists the chunks of one layer of h, 0 being its head, of which Pull
+// shows a change above since, or all that it shows if since is 0, from cursor
+// (0 = start) on, at most a few thousand a call. Some that did not change may be
+// among them. Result: ChangesDone.
 func (s *Store) ListChanged(now step.Time, h Handle, id block.LayerID, since block.Seq, cursor, token uint64, out *step.Effects) {
 	s.now = max(s.now, now)
 	r := s.replica(h)
@@ -55,7 +56,7 @@ func (s *Store) runList(i int32, out *step.Effects) {
 	}
 	slices.Sort(pending)
 	for len(p.changes) < changesMax {
-		home, some := s.firstLeaf(shown, p.leaf)
+		home, some := s.firstLeaf(shown, p)
 		next := uint64(0)
 		for len(pending) > 0 && pending[0] < p.leaf {
 			pending = pending[1:]
@@ -88,14 +89,15 @@ func (s *Store) runList(i int32, out *step.Effects) {
 	s.endJob(i)
 }
 
-// firstLeaf returns the first leaf from from on that one of the layers has at home.
-func (s *Store) firstLeaf(layers []*layer, from uint64) (leaf uint64, some bool) {
+// firstLeaf returns the first leaf from p's on that one of the layers has at home
+// and that may have a change.
+func (s *Store) firstLeaf(layers []*layer, p *listPlan) (leaf uint64, some bool) {
 	for _, l := range layers {
 		for _, t := range []*tree{l.tree, l.under} {
 			if t == nil {
 				continue
 			}
-			if at, ok := s.leafOf(t, from); ok && (!some || at < leaf) {
+			if at, ok := s.leafAbove(t, p.leaf, p.since); ok && (!some || at < leaf) {
 				leaf, some = at, true
 			}
 		}

@@ -25,7 +25,7 @@ func (s *Store) applyShape(r *replica, rec *format.Record, a applied) {
 			s.deepen(r, -1)
 		}
 	} else {
-		l = r.delete(rec.Layer)
+		l = r.delete(rec.Layer, at.Seq)
 	}
 	s.remember(r, rec, l.name(), a)
 }
@@ -40,7 +40,7 @@ func (s *Store) applyControlShape(r *replica, rec *format.Record, a applied) {
 			s.deepen(r, -1)
 		}
 	} else {
-		l = r.delete(rec.Layer)
+		l = r.delete(rec.Layer, 0)
 	}
 	plain := *rec
 	plain.Position = block.Position{}
@@ -65,7 +65,7 @@ func (s *Store) undoShape(r *replica, rec *record) {
 		invariant.That(l == r.head, "records are undone from the newest on")
 		s.reopenHead(r)
 	default:
-		l.deleted = false
+		l.deleted, l.gone = false, 0
 	}
 }
 

@@ -14,11 +14,14 @@ import (
 // another volume that it stands on.
 type LayerInfo struct {
 	ID      block.LayerID
-	Parent  block.LayerID // the layer below; 0: none
+	Parent  block.LayerID // the nearest layer below that is not dissolved; 0: none
 	Closed  block.Position
 	Deleted bool // it is only there until it is merged
-	Own     bool // a head or snapshot of this replica, not of one that it was cloned from
-	Used    uint64
+	// Dissolved says that its deletion is stable: what it has counts as its
+	// children's.
+	Dissolved bool
+	Own       bool // a head or snapshot of this replica, not of one that it was cloned from
+	Used      uint64
 }
 
 // Layers appends the layers of h to list, each behind the one that it stands on.
@@ -43,15 +46,19 @@ func (s *Store) Layers(h Handle, list []LayerInfo) []LayerInfo {
 }
 
 func (l *layer) info(r *replica) LayerInfo {
-	info := LayerInfo{ID: l.id, Closed: l.closed, Deleted: l.deleted, Own: l.owner == r, Used: l.used()}
-	if l.parent != nil {
-		info.Parent = l.parent.id
+	info := LayerInfo{ID: l.id, Closed: l.closed, Deleted: l.deleted, Dissolved: l.dissolved(), Own: l.owner == r, Used: l.used()}
+	p := l.parent
+	for p != nil && p.owner == r && p.dissolved() {
+		p = p.parent
+	}
+	if p != nil {
+		info.Parent = p.id
 	}
 	return info
 }
 
-// OpenLayer closes the head of h as the layer id and opens a new one on it, or
-// on the layer parent: what a record of the stream does, but for a target of a
+// OpenLayer closes the head of h as the layer id and opens a new one on it, on the
+// layer parent, or with message.Bottom on what the lowest stands on: what a record of the stream does, but for a target of a
 // resync that builds the layers of its source. at is where the source closed
 // it. Result: RecordDone. BehindSeq: a snapshot of the stream is not stable here.
 func (s *Store) OpenLayer(now step.Time, h Handle, id, parent block.LayerID, at block.Position, token uint64, out *step.Effects) message.Status {
@@ -102,16 +109,22 @@ func (s *Store) DropLayer(now step.Time, h Handle, id block.LayerID, token uint6
 	return message.OK
 }
 
-// shown returns what a list of all of l has to go through: of the lowest layer of
-// a replica also those of another volume that it stands on. What they have shows
-// through, and never changes.
+// shown returns what a list of l has to go through: l, the dissolved layers below
+// it, and under the lowest layer of a replica those of another volume that it
+// stands on. What the last have shows through, and never changes.
 func (l *layer) shown(handle uint32, since block.Seq) []*layer {
 	list := []*layer{l}
-	for p := l.parent; since == 0 && p != nil && !p.owns(handle); p = p.parent {
-		list = append(list, p)
+	for p := l.parent; p != nil && p.shows(handle); p = p.parent {
+		if since == 0 || p.owns(handle) && p.closed.Seq > since {
+			list = append(list, p)
+		}
 	}
 	return list
 }
+
+// shows reports whether a pull of the layer above l, for the replica with that
+// handle, shows what l has.
+func (l *layer) shows(handle uint32) bool { return !l.owns(handle) || l.dissolved() }
 
 // Pin keeps the layers of h from being merged or freed while a resync copies them
 // one by one; Unpin ends that. Pins are counted, and gone when the store is opened.

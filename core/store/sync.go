@@ -20,8 +20,8 @@ func (s *Store) Sync(now step.Time, h Handle, out *step.Effects) {
 	if r == nil {
 		return
 	}
-	if r.durable >= r.appended.Seq {
-		s.result(Result{Kind: Durable, Handle: h, Position: block.Position{Era: r.last.Era, Seq: r.durable}})
+	if durable := r.known(r.durable); durable >= r.appended.Seq {
+		s.result(Result{Kind: Durable, Handle: h, Position: block.Position{Era: r.last.Era, Seq: durable}})
 		return
 	}
 	if r.want == 0 {
@@ -39,7 +39,7 @@ func (s *Store) driveSync(out *step.Effects) {
 	}
 	due := s.syncs.want > j.durable && j.accepted >= s.syncs.want
 	for _, r := range s.syncs.waiting { // the rest of what was asked for may wait for this very sync to make room
-		due = due || r.last.Seq >= r.want || len(j.flight) == 0 && r.last.Seq > r.durable
+		due = due || r.known(r.last.Seq) >= r.want || len(j.flight) == 0 && r.last.Seq > r.durable
 	}
 	unsynced := int64(j.head - j.durableAt)
 	due = due || unsynced > min(unsyncedMax, s.super.Journal.Length/8)
@@ -71,7 +71,7 @@ func (s *Store) onSynced(out *step.Effects) {
 	s.seal(sealed)
 	kept := s.syncs.waiting[:0]
 	for _, r := range s.syncs.waiting {
-		if r.durable < r.want && s.byHandle[r.handle] == r {
+		if r.known(r.durable) < r.want && s.byHandle[r.handle] == r {
 			kept = append(kept, r)
 		} else {
 			r.want = 0
@@ -95,7 +95,7 @@ func (s *Store) durable(b *batch) {
 		}
 		r.durable = n.last
 		if !r.gone && r.resets == 0 {
-			s.result(Result{Kind: Durable, Handle: Handle(n.handle), Position: block.Position{Era: r.last.Era, Seq: min(r.durable, r.appended.Seq)}})
+			s.result(Result{Kind: Durable, Handle: Handle(n.handle), Position: block.Position{Era: r.last.Era, Seq: r.known(min(r.durable, r.appended.Seq))}})
 		}
 	}
 	for _, d := range b.done {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/store/format"
 )
 
@@ -89,15 +90,16 @@ func (t *tree) setChild(i uint64, c format.Child) {
 	}
 }
 
-// next returns the first leaf from i on that has anything, below t.leaves.
-func (t *tree) next(i uint64) (leaf uint64, ok bool) {
+// next returns the first leaf from i on that has anything above since, below
+// t.leaves. Leaves that are changed in memory only are not looked at.
+func (t *tree) next(i uint64, since block.Seq) (leaf uint64, ok bool) {
 	if t.root == nil {
 		return 0, false
 	}
-	return t.nextIn(t.root, t.height, 0, i)
+	return t.nextIn(t.root, t.height, 0, i, since)
 }
 
-func (t *tree) nextIn(n *node, level uint8, base, from uint64) (uint64, bool) {
+func (t *tree) nextIn(n *node, level uint8, base, from uint64, since block.Seq) (uint64, bool) {
 	span := uint64(1)
 	for range level - 1 {
 		span *= format.Fanout
@@ -109,15 +111,16 @@ func (t *tree) nextIn(n *node, level uint8, base, from uint64) (uint64, bool) {
 	for at := start; at < format.Fanout; at++ {
 		first := base + uint64(at)*span
 		if level == 1 {
-			if c := &n.child[at]; c.Page != 0 || c.AllZero {
+			if c := &n.child[at]; (c.Page != 0 || c.AllZero) && (since == 0 || c.MaxSeq > since) {
 				return first, true
 			}
 			continue
 		}
-		if n.kids[at] == nil {
+		kid := n.kids[at]
+		if kid == nil || since > 0 && !kid.dirty && n.child[at].MaxSeq <= since {
 			continue
 		}
-		if leaf, ok := t.nextIn(n.kids[at], level-1, first, from); ok {
+		if leaf, ok := t.nextIn(kid, level-1, first, from, since); ok {
 			return leaf, true
 		}
 	}

@@ -280,10 +280,22 @@ func (m *Machine) Target(slot int) {
 	meta := s.meta
 	if meta.Complete = meta.Resync != 0; meta.Complete {
 		meta.Resync, meta.SyncTarget = 0, block.Position{}
-	} else {
-		meta.Resync, meta.SyncTarget = m.tokens+1, s.last
+		m.setMeta(r, meta)
+		return
 	}
-	m.setMeta(r, meta)
+	to := max(s.below.Seq, min(r.told, s.last.Seq))
+	if to < s.last.Seq {
+		r.era = max(r.era, s.last.Era) + 1
+		r.push(act{kind: actTruncate, at: block.Position{Era: r.era, Seq: to}})
+	}
+	meta.Resync, meta.SyncTarget = m.tokens+1, block.Position{Era: r.era, Seq: to}
+	token := m.token(m.done(r, actMeta))
+	r.push(act{kind: actMeta, token: token, meta: meta})
+	m.log("rewind %d to %d", slot, to)
+	if left := m.store.Rewind(m.now, r.handle, meta, token, &m.out); left != to && m.stopped == "" {
+		m.fail("rewound to %d, not to %d", left, to)
+	}
+	m.settle()
 }
 
 // Continue makes the stream of a replica under resync go on after seq.

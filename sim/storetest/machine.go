@@ -40,6 +40,7 @@ type Store interface {
 	Create(now step.Time, replica block.ReplicaID, vol block.VolumeID, blocks uint64, image store.Image, meta store.Meta, token uint64, out *step.Effects) (store.Handle, message.Status)
 	Delete(now step.Time, h store.Handle, token uint64, out *step.Effects)
 	SetMeta(now step.Time, h store.Handle, meta store.Meta, token uint64, out *step.Effects)
+	Rewind(now step.Time, h store.Handle, meta store.Meta, token uint64, out *step.Effects) block.Seq
 	Reset(now step.Time, h store.Handle, meta store.Meta, token uint64, out *step.Effects)
 	Continue(now step.Time, h store.Handle, at block.Position, meta store.Meta, token uint64, out *step.Effects)
 	Append(now step.Time, h store.Handle, rec message.Record, payload block.Buffer, out *step.Effects) message.Status

@@ -254,7 +254,7 @@ func (s *toy) onDurable(n int) {
 			if r := s.state[e.Handle]; r != nil {
 				s.results = append(s.results, store.Result{Kind: store.Durable, Handle: e.Handle, Position: e.Rec.Position})
 			}
-		case s.mutation == metaDoneBeforeSync && e.Act == actMeta, e.Act == actPush:
+		case s.mutation == metaDoneBeforeSync && e.Act == actMeta, e.Act == actPush, e.Token == 0:
 		default:
 			s.results = append(s.results, store.Result{Kind: store.RecordDone, Handle: e.Handle, Token: e.Token})
 		}
@@ -356,6 +356,29 @@ func (s *toy) Delete(_ step.Time, h store.Handle, token uint64, out *step.Effect
 
 func (s *toy) SetMeta(_ step.Time, h store.Handle, meta store.Meta, token uint64, out *step.Effects) {
 	s.add(toyEntry{Act: actMeta, Handle: h, Meta: meta, Token: token}, out)
+}
+
+func (s *toy) Rewind(now step.Time, h store.Handle, meta store.Meta, token uint64, out *step.Effects) block.Seq {
+	var last, below block.Position
+	for i := range s.entries {
+		switch e := &s.entries[i]; {
+		case e.Handle != h:
+		case e.Act == actRecord:
+			last = e.Rec.Position
+		case e.Act == actTruncate && last.Seq > e.To.Seq && last.Era < e.Era:
+			last.Seq = e.To.Seq
+		case e.Act == actReset:
+			last, below = block.Position{}, block.Position{}
+		case e.Act == actContinue:
+			last, below = e.To, e.To
+		}
+	}
+	left := max(below.Seq, min(s.state[h].info.Stable, last.Seq))
+	if left < last.Seq {
+		s.add(toyEntry{Act: actTruncate, Handle: h, Era: last.Era + 1, To: block.Position{Seq: left}}, out)
+	}
+	s.SetMeta(now, h, meta, token, out)
+	return left
 }
 
 func (s *toy) Reset(_ step.Time, h store.Handle, meta store.Meta, token uint64, out *step.Effects) {
