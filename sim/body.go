@@ -43,22 +43,22 @@ type body struct {
 
 // drive is a device of a host.
 type drive struct {
-	id        block.DiskID
-	device    *disk.Disk
-	taint     uint32        // the marker of the last failed write or sync: outlives the process, gone with the boot
-	taints    uint32        // numbers them
-	old       oldImage      // what it may go back to
-	restored  bool          // it went back to an older image
-	damaged   bool          // it does not give back all that was written
-	misread   disk.Kind     // what happens to the next read
-	misreadAt int64         // where the last read went wrong
-	miswrite  disk.Kind     // what happens to the next write
-	unsound   bool          // its journal or metadata are not what was written
-	refused   bool          // it is unsound, and its store does not open
-	hides     bool          // what it lost may look like an end that a power loss tore
-	expected  []recovered   // what its copies should come back with
-	lives     int           // disks that were put into this slot
-	scrub     *volume.Scrub // how far it is, as last told; nil: none was asked for
+	id                    block.DiskID
+	device                *disk.Disk
+	taint                 uint32        // the marker of the last failed write or sync: outlives the process, gone with the boot
+	taints                uint32        // numbers them
+	old                   oldImage      // what it may go back to
+	restored              bool          // it went back to an older image
+	damaged               bool          // it does not give back all that was written
+	misread               disk.Kind     // what happens to the next read
+	misreadAt, misreadEnd int64         // where the last read went wrong
+	miswrite              disk.Kind     // what happens to the next write
+	unsound               bool          // its journal or metadata are not what was written
+	refused               bool          // it is unsound, and its store does not open
+	hides                 bool          // what it lost may look like an end that a power loss tore
+	expected              []recovered   // what its copies should come back with
+	lives                 int           // disks that were put into this slot
+	scrub                 *volume.Scrub // how far it is, as last told; nil: none was asked for
 }
 
 // oldImage is the durable content of a disk at a moment, with what was wrong

@@ -43,7 +43,13 @@ func newClusterOf(t *testing.T, seed uint64, nodes int, copies ...int) *cluster 
 // newClusterFrom is newCluster with a plan that the scenario made.
 func newClusterFrom(t *testing.T, p *Plan) *cluster {
 	t.Helper()
-	w := newWorld(p, Options{}, coreMachines())
+	return newClusterWith(t, p, coreMachines())
+}
+
+// newClusterWith is newClusterFrom with machines that the scenario made.
+func newClusterWith(t *testing.T, p *Plan, m makers) *cluster {
+	t.Helper()
+	w := newWorld(p, Options{}, m)
 	if *traceFlag {
 		w.trace = os.Stdout
 	}

@@ -21,6 +21,7 @@ type Counts struct {
 	Evictions           int
 	Resyncs             int
 	BusyResyncs         int // during which writes were acknowledged
+	Copied              int // chunks, by resyncs
 	Fenced              int
 	Detaches            int
 	Moves               int
@@ -68,6 +69,7 @@ func (c *Counts) Add(o *Counts) {
 	c.Evictions += o.Evictions
 	c.Resyncs += o.Resyncs
 	c.BusyResyncs += o.BusyResyncs
+	c.Copied += o.Copied
 	c.Fenced += o.Fenced
 	c.Detaches += o.Detaches
 	c.Moves += o.Moves

@@ -61,11 +61,14 @@ func (d *drive) submit(op *step.DiskOp) (disk.Handle, time.Duration) {
 	if op.Kind == step.DiskWrite {
 		waiting = &d.miswrite
 	}
-	if *waiting == disk.None || op.Kind == step.DiskSync || op.Kind == step.DiskRead && op.Offset == d.misreadAt {
+	if *waiting == disk.None || op.Kind == step.DiskSync || op.Kind == step.DiskRead && d.misreadAt <= op.Offset && op.Offset < d.misreadEnd {
 		return d.device.Submit(op)
 	}
 	if op.Kind == step.DiskRead {
-		d.misreadAt = op.Offset
+		d.misreadAt, d.misreadEnd = op.Offset, op.Offset
+		for _, piece := range op.Pieces {
+			d.misreadEnd += int64(piece.Len())
+		}
 	}
 	before := d.device.Faults()
 	once := before

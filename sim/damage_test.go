@@ -103,9 +103,9 @@ func TestCopyIsFilledFromTheOneThatCanBeRead(t *testing.T) {
 // The copy may be in sync already, though its coordinator was not told so.
 func TestRottenBlockIsNotGivenUpWhileACopyMayHaveComeBack(t *testing.T) {
 	c := newCluster(t, 3, 1, 2).attach(0, time.Second).write(0, 32).flush().run(40 * time.Second)
-	c.isolate(2, 3*time.Second).becomes(2, volume.Out, 5*time.Second).becomes(2, volume.Syncing, 20*time.Second)
+	c.isolate(2, 3*time.Second).becomes(2, volume.Out, 5*time.Second).write(0, 32).slow(2, 40).becomes(2, volume.Syncing, 20*time.Second)
 	c.w.metadata.unknown = million
-	c.becomes(2, volume.InSync, 20*time.Second).rot(1)
+	c.becomes(2, volume.InSync, 20*time.Second).slow(2, 1).rot(1)
 	ended, ok := c.ask(step.ReadRequest, 0, 4)
 	c.run(100 * time.Millisecond).w.metadata.unknown = 0
 	c.within(20*time.Second, "the read is answered", func() bool { return *ended })

@@ -37,7 +37,7 @@ var incidents = []row{
 	{"Mayastor #880: copies failed at the same time, and healthy ones were put out with them", []string{
 		"TestSilentMemberIsPutOutAndFilledAgainWhileWritesGoOn", "TestCopiesOfAHolderWithoutOneStayEqual",
 	}, ""},
-	{"Mayastor #1293: a copy that was away for a moment is given only what it missed", nil, deltaResync},
+	{"Mayastor #1293: a copy that was away for a moment is given only what it missed", []string{"TestCopyThatWasAwayIsGivenWhatChanged"}, ""},
 	{"BlueFS 50965: metadata was durable before its data", []string{"TestCrashNeverShowsWhatASlotHeldBefore", "TestWriteThatIsNotSyncedNeverGoesHome"}, ""},
 	{"etcd #15247: leases ended early while their owners kept them alive", []string{"TestLeaseThatEndsEarlyEndsNothing"}, ""},
 	{"nbs #7070: a write that had been held up landed on newer ones", []string{

@@ -30,6 +30,9 @@ func (w *World) observe(s *shard, m *step.Send) {
 	default:
 	}
 	w.observeLoss(s, m)
+	if m.Message.Kind == message.Push {
+		w.counts.Copied++
+	}
 	if m.Message.Kind == message.Push && m.Message.LastSeq > m.Message.Stable {
 		w.fail("I9", "%s copies chunk %d with operation %d, while only those up to %d are decided for good", s, m.Message.Chunk, m.Message.LastSeq, m.Message.Stable)
 	}

@@ -116,7 +116,7 @@ func TestRepairOutlastsTheMemberThatFails(t *testing.T) {
 
 func TestBlockWithoutAGoodCopyStaysSoThroughAResync(t *testing.T) {
 	c := settled(t, 3, 1, 2).isolate(2, 8*time.Second).becomes(2, volume.Out, 5*time.Second)
-	c.rotBlocks(1, 3).write(16, 4).becomes(2, volume.InSync, 40*time.Second).run(time.Second).flush()
+	c.rotBlocks(1, 3).write(4, 4).becomes(2, volume.InSync, 40*time.Second).run(time.Second).flush()
 	for _, node := range []int{1, 2} {
 		if bad := c.holes(node); len(bad) != 1 || bad[0] != 3 {
 			t.Errorf("node %d: blocks %v cannot be read, block 3 was lost", node, bad)

@@ -85,7 +85,7 @@ func (b *bareStore) work() {
 func (w *World) format(d *drive) {
 	b := w.bare(d.device, scramble(w.plan.Seed^uint64(d.id[1])))
 	b.store.Format(0, store.Geometry{
-		Disk: d.id, Capacity: w.plan.DiskSize, BlockSize: w.plan.BlockSize, JournalBytes: w.plan.JournalBytes,
+		Disk: d.id, Capacity: d.device.Size(), BlockSize: w.plan.BlockSize, JournalBytes: w.plan.JournalBytes,
 	}, &b.out)
 	b.until(store.Formatted, nil)
 }

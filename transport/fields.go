@@ -209,6 +209,7 @@ func appendPromise(dst []byte, p *message.PromiseInfo) []byte {
 	dst = appendPosition(dst, p.LastAccepted)
 	dst = le.AppendUint64(dst, uint64(p.Durable))
 	dst = le.AppendUint64(dst, uint64(p.Stable))
+	dst = appendPosition(dst, p.SyncTarget)
 	dst = le.AppendUint64(dst, uint64(p.KnownEpoch))
 	return le.AppendUint64(dst, uint64(p.GrantRemaining))
 }
@@ -331,7 +332,7 @@ func (c *cursor) promise() *message.PromiseInfo {
 	}
 	p.Tainted, p.Complete = flags&promiseTainted != 0, flags&promiseComplete != 0
 	p.LastAccepted = c.position()
-	p.Durable, p.Stable = c.seq(), c.seq()
+	p.Durable, p.Stable, p.SyncTarget = c.seq(), c.seq(), c.position()
 	p.KnownEpoch = block.Epoch(c.uint64())
 	p.GrantRemaining = c.duration()
 	return p

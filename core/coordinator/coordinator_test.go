@@ -204,6 +204,7 @@ func TestMemberWhoseDiskIsFullIsNotFilledAgainAtOnce(t *testing.T) {
 	w.pass(2 * time.Second)
 	w.expectState(1, volume.Out)
 	full.mute, full.full = false, true
+	w.restart(full, full.last)
 	w.pass(70 * time.Second)
 	w.expectState(1, volume.Out)
 	if full.resyncs < 2 || full.resyncs > 3 {

@@ -205,5 +205,8 @@ func (c *Coordinator) onMemberBack(m *member, out *step.Effects) {
 func (c *Coordinator) send(m *member, msg message.Message, out *step.Effects) {
 	msg.Era = c.era
 	msg.Committed, msg.Stable = c.committed, c.stable
+	if msg.Kind == message.Grant && !m.streaming {
+		msg.Stable = 0 // it may have other records up to there, and would take them for stable
+	}
 	out.Send(m.conn, msg)
 }

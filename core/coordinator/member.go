@@ -51,6 +51,7 @@ type member struct {
 	repairing   bool      // same data, new incarnation: counted once that is recorded
 	joining     bool      // its resync is complete: required, not yet InSync
 	resyncAfter step.Time // no resync is begun before
+	crowded     bool      // what changed did not fit beside what it has: it is emptied first
 }
 
 // stream begins to send m the operations above last, which it has accepted.

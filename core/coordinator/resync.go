@@ -20,6 +20,7 @@ const (
 // What a request of a resync asks for, in the low byte of its number.
 const (
 	resyncBegin = iota + 1
+	resyncPass
 	resyncLayers
 	resyncShape
 	resyncList
@@ -28,7 +29,9 @@ const (
 	resyncCopy // and above: a chunk, by its place in copies
 )
 
-// resync fills one member from another while writes go on. Layers: see strata.
+// resync brings one member up to another while writes go on: it copies the chunks
+// that changed since, or all if nothing of what the target has is sure to be
+// right. Layers: see strata.
 //
 //	begin ──▶ layers ──▶ pass: list, pull, push ──▶ pass … ──▶ live: the stream is sent too
 //	      ──▶ last pass ──▶ end ──▶ joining: required, durable ──▶ InSync
@@ -38,7 +41,7 @@ type resync struct {
 	source   *member
 	moved    step.Time // last progress
 	strata   strata
-	since    block.Seq // what earlier passes have covered
+	since    block.Seq // what the target has, with what earlier passes have brought
 	passes   int
 	started  step.Time // of this pass
 	answered bool      // stable is of this pass
@@ -91,7 +94,7 @@ func (c *Coordinator) afterResyncConfig(out *step.Effects) {
 			if isTarget {
 				c.endResync(out)
 			}
-			m.joining = false
+			m.joining, m.crowded = false, false
 			if m.promise.Incarnation == m.Incarnation {
 				m.repairing = false
 			}
@@ -107,6 +110,9 @@ func (c *Coordinator) afterResyncConfig(out *step.Effects) {
 				c.endResync(out)
 			}
 			c.stallReads(m)
+			if m.streaming && m.prepared() {
+				c.confirm(m, out) // what it accepted since is what it is brought up from
+			}
 			m.streaming, m.joining, m.repairing, m.condemned, m.refusedAt = false, false, false, "", 0
 		}
 	}
@@ -123,8 +129,43 @@ func (c *Coordinator) beginResync(target *member, out *step.Effects) {
 			out.Marks.Hit("mutant: wrong source")
 		}
 	}
-	c.resync = &resync{id: c.random.next() &^ 0xff, target: target, source: source, moved: c.now}
-	c.askResync(target, resyncBegin, message.Message{Kind: message.ResyncBegin}, out)
+	c.resync = &resync{id: c.random.next() &^ 0xff, target: target, source: source, moved: c.now, since: c.shared(target)}
+	if p := &target.promise; trustTail && p.Complete && p.LastAccepted.Seq > p.Stable {
+		out.Marks.Hit("mutant: trust tail")
+	}
+	c.askResync(target, resyncBegin, message.Message{Kind: message.ResyncBegin, Position: c.covered()}, out)
+}
+
+// covered returns up to where the target has everything.
+func (c *Coordinator) covered() (at block.Position) {
+	if seq := c.resync.since; seq > 0 {
+		at = block.Position{Era: c.era, Seq: seq}
+	}
+	return at
+}
+
+// shared returns up to where what m has is sure to be what the others have, or 0 if
+// it must be filled from nothing. That is what m knows as stable: every member had it
+// durable, so it is in every later era. Of records above it others may have taken the
+// place, in m's own era too: a NOP, say, that this session made of one which only m had
+// accepted. After a resync that ended early it is what its passes had brought.
+func (c *Coordinator) shared(m *member) block.Seq {
+	p := &m.promise
+	at := block.Position{Era: p.LastAccepted.Era, Seq: min(p.Stable, p.LastAccepted.Seq)}
+	lossy := false
+	if trustTail && p.Complete {
+		at.Seq = p.LastAccepted.Seq
+	}
+	if !p.Complete {
+		at = p.SyncTarget
+		lossy = c.config.LossyEra > at.Era // what it was given beyond may be what was lost
+	}
+	first, later := c.config.FirstAfter(at.Era)
+	dropped := at.Era < c.config.HistoryFloor || later && at.Seq >= first
+	if m.crowded || lossy || dropped || c.snapshots.list != nil && at.Seq < c.snapshots.list.Restored {
+		return 0
+	}
+	return at.Seq
 }
 
 func (c *Coordinator) askResync(m *member, what uint64, msg message.Message, out *step.Effects) {
@@ -138,6 +179,9 @@ func (c *Coordinator) abortResync(out *step.Effects) {
 	out.Marks.Hit("coordinator: resync aborted")
 	target := c.resync.target
 	c.endResync(out)
+	if target.prepared() {
+		c.confirm(target, out) // it has more than it promised, or less
+	}
 	target.streaming, target.joining = false, false
 	target.restsFor(resyncPause, c.now)
 }
@@ -278,7 +322,10 @@ func (c *Coordinator) onResyncDone(m *member, msg *message.Message, out *step.Ef
 		return
 	}
 	if msg.Status != message.OK {
-		if msg.Status == message.NoSpace {
+		if msg.Status == message.NoSpace && r.since > 0 && !m.crowded {
+			out.Marks.Hit("coordinator: what changed did not fit beside what a member has")
+			m.crowded = true
+		} else if msg.Status == message.NoSpace {
 			m.restsFor(fullPause, c.now)
 		}
 		c.abortResync(out)
@@ -288,12 +335,13 @@ func (c *Coordinator) onResyncDone(m *member, msg *message.Message, out *step.Ef
 	r.moved = c.now
 	switch msg.Request & 0xff {
 	case resyncBegin:
+		r.strata.had = msg.Layers
 		c.askLayers(out)
 	case resyncShape:
 		c.onShaped(out)
 	case resyncEnd:
 		c.join(out)
-	case resyncLive:
+	case resyncLive, resyncPass:
 	default:
 		if k != nil {
 			r.landed(k, false)
@@ -312,6 +360,7 @@ func (c *Coordinator) endPass(out *step.Effects) {
 		return
 	}
 	r.since = r.stable
+	c.askResync(r.target, resyncPass, message.Message{Kind: message.ResyncPass, Position: c.covered()}, out)
 	if c.now.Sub(r.started) < shortPass || r.passes >= passesMax {
 		c.goLive(out)
 		if skipDirtied {

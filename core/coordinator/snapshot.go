@@ -196,6 +196,9 @@ func (w *shaping) record(list *volume.Snapshots) {
 		return
 	}
 	listed.State, listed.At = volume.SnapshotReady, w.at
+	if listed.Restores != 0 {
+		list.Restored = w.at.Seq
+	}
 }
 
 // onSnapshotsRecorded takes the outcome. If it is not known the tick asks again,

@@ -17,12 +17,14 @@ import (
 // very moment at which the SNAP is sent turns what is listed, and on its way, of
 // the head into what is of the snapshot.
 type strata struct {
-	layers []stratum        // by age; the last one is the head
-	asked  bool             // the source was asked for them
-	known  bool             // and has answered
-	shaped []message.Record // of the stream, since they were asked for
-	toOpen []message.Record // at the target, in order
-	opens  bool             // the target does the first of them
+	had     []message.LayerInfo // the target, when it began
+	surplus []block.LayerID     // of those, which the source has no more
+	layers  []stratum           // by age; the last one is the head
+	asked   bool                // the source was asked for them
+	known   bool                // and has answered
+	shaped  []message.Record    // of the stream, since they were asked for
+	toOpen  []message.Record    // at the target, in order
+	opens   bool                // the target does the first of them
 }
 
 // stratum is one layer of a resync.
@@ -35,15 +37,15 @@ type stratum struct {
 // unfinished reports whether the target has not all layers that the source has.
 func (s *strata) unfinished() bool { return !s.known || len(s.toOpen) > 0 }
 
-// nextLayer returns the first of the layers, from i on, that may have changed
-// since the last pass: one that was closed before it never does.
+// nextLayer returns the first of the layers, from i on, of which the target may
+// lack something: one that was closed before never changes.
 func (r *resync) nextLayer(i int) int {
 	layers := r.strata.layers
 	if skipLayer && i == 0 && len(layers) > 1 {
 		i++
 	}
 	for ; i < len(layers); i++ {
-		if r.passes == 1 || layers[i].id == 0 || layers[i].closed > r.since {
+		if r.since == 0 || layers[i].id == 0 || layers[i].closed > r.since {
 			break
 		}
 	}
@@ -88,11 +90,14 @@ func (c *Coordinator) onLayers(m *member, msg *message.Message, out *step.Effect
 		if l.ID == 0 || i+1 == len(msg.Layers) {
 			break // the head is the youngest
 		}
-		open := message.Record{Position: l.Closed, Op: message.OpSnap, Layer: l.ID}
-		if parent := msg.Layers[i+1].Parent; parent != l.ID {
-			open.Parent = parent // the volume went back there
+		if !has(s.had, l.ID) {
+			s.toOpen = append(s.toOpen, opening(msg.Layers, i))
 		}
-		s.toOpen = append(s.toOpen, open)
+	}
+	for _, l := range s.had {
+		if l.ID != 0 && !has(msg.Layers, l.ID) {
+			s.surplus = append(s.surplus, l.ID)
+		}
 	}
 	for i := range s.shaped {
 		c.shapeStrata(&s.shaped[i], out)
@@ -101,6 +106,24 @@ func (c *Coordinator) onLayers(m *member, msg *message.Message, out *step.Effect
 	if !s.unfinished() {
 		c.startPass(out)
 	}
+}
+
+func has(layers []message.LayerInfo, id block.LayerID) bool {
+	return slices.ContainsFunc(layers, func(l message.LayerInfo) bool { return l.ID == id })
+}
+
+// opening returns what makes the target close its head as layers[i] and open the
+// one that follows.
+func opening(layers []message.LayerInfo, i int) message.Record {
+	open := message.Record{Position: layers[i].Closed, Op: message.OpSnap, Layer: layers[i].ID}
+	switch parent := layers[i+1].Parent; {
+	case parent == open.Layer:
+	case parent != 0 && has(layers, parent):
+		open.Parent = parent // the volume went back there
+	default:
+		open.Parent = message.Bottom // and that snapshot is gone
+	}
+	return open
 }
 
 // resyncShaped takes a record that was just sent to all members of the stream.
@@ -185,12 +208,17 @@ func (c *Coordinator) onShaped(out *step.Effects) {
 // dropLayers has the target let go of the snapshots that were deleted before it
 // got the stream.
 func (c *Coordinator) dropLayers(out *step.Effects) {
-	for _, l := range c.resync.strata.layers {
+	s := &c.resync.strata
+	gone := s.surplus
+	for _, l := range s.layers {
 		if l.deleted {
-			out.Marks.Hit("coordinator: member filled with a snapshot that was deleted")
-			record := message.Record{Op: message.OpDelSnap, Layer: l.id}
-			c.askResync(c.resync.target, resyncShape, message.Message{Kind: message.Shape, Record: record}, out)
+			gone = append(gone, l.id)
 		}
+	}
+	for _, id := range gone {
+		out.Marks.Hit("coordinator: member filled with a snapshot that was deleted")
+		record := message.Record{Op: message.OpDelSnap, Layer: id}
+		c.askResync(c.resync.target, resyncShape, message.Message{Kind: message.Shape, Record: record}, out)
 	}
 }
 

@@ -48,10 +48,15 @@ func (c *Coordinator) confirmPromises(out *step.Effects) {
 	for _, m := range c.members {
 		if m.State == volume.InSync && m.prepared() && c.now.Sub(m.preparedAt) >= confirmEvery {
 			out.Marks.Hit("coordinator: promise asked for again")
-			m.link = linkPreparing
-			out.Send(m.conn, message.Message{Kind: message.Prepare, Era: c.era})
+			c.confirm(m, out)
 		}
 	}
+}
+
+// confirm asks a member that promised for what it has by now.
+func (c *Coordinator) confirm(m *member, out *step.Effects) {
+	m.link = linkPreparing
+	out.Send(m.conn, message.Message{Kind: message.Prepare, Era: c.era})
 }
 
 // recoverable reports whether m certainly holds every acknowledged record: it

@@ -43,7 +43,7 @@ const (
 	ListChanged // Era, Request, Layer, Cursor, Since, Seq: chunks changed after Since, S.stable >= Seq
 	Pull        // Era, Request, Layer, Chunk, Seq: the chunk's newest stable content in that layer
 	Push        // Era, Request, Resync, Layer, Chunk, LastSeq, Present, Zero, Checksums, Payload
-	ResyncBegin // Era, Request, Resync, Since: a replica becomes the target of a resync
+	ResyncBegin // Era, Request, Resync, Position: a replica becomes the target of a resync; it has all up to Position, or is emptied
 	ResyncLive  // Era, Request, Resync, Position: the stream follows from Position.Seq+1 on
 	ResyncEnd   // Era, Request, Resync: close the resync durably; later pushes are discarded; to the source: it is over
 	ListLayers  // Era, Request, Resync, Seq: the layers of the source, S.stable >= Seq; none is merged before ResyncEnd
@@ -55,7 +55,7 @@ const (
 	Data       // answers Read: Request, Range, Checksums, Payload, or Status, Present and Zero: what is damaged
 	Granted    // answers Grant: Request, Accepted, Durable
 	Tail       // one record of FetchTail's answer: Request, Record, Payload
-	Done       // ends FetchTail, answers Truncate, Push, Shape, Resync*: Request, Status
+	Done       // ends FetchTail, answers Truncate, Push, Shape, Resync*: Request, Status; of a ResyncBegin Layers, that the target has
 	Changed    // answers ListChanged: Request, Layer, Changes, Cursor (0 = end), Stable
 	Pulled     // answers Pull: Request, Layer, Chunk, LastSeq, Present, Zero, Checksums, Payload
 	Fenced     // Era = promised: the sender has been replaced
@@ -64,6 +64,8 @@ const (
 
 	Shape  // a request: Era, Request, Resync, Record: an OpSnap or OpDelSnap that a target does outside its stream
 	Layers // answers ListLayers: Request, Layers, or Status
+
+	ResyncPass // a request: Era, Request, Resync, Position: a pass has brought the target all up to Position
 
 	KindCount // how many kinds there are, not a kind
 )
@@ -117,6 +119,10 @@ type Change struct {
 	LastSeq block.Seq
 }
 
+// Bottom stands for what the lowest layer of a replica stands on, where a record of a
+// Shape names a parent.
+const Bottom = ^block.LayerID(0)
+
 // LayerInfo is one layer of a replica, of a Layers answer.
 type LayerInfo struct {
 	ID      block.LayerID // 0: the head
@@ -134,8 +140,9 @@ type PromiseInfo struct {
 	LastAccepted   block.Position
 	Durable        block.Seq
 	Stable         block.Seq
-	KnownEpoch     block.Epoch   // newest configuration it knows
-	GrantRemaining time.Duration // how long an old coordinator may still answer reads
+	SyncTarget     block.Position // what it has if it is not Complete: all up to there, and parts of what follows; zero: nothing
+	KnownEpoch     block.Epoch    // newest configuration it knows
+	GrantRemaining time.Duration  // how long an old coordinator may still answer reads
 }
 
 // Message is one message; which fields mean something depends on Kind (see the

@@ -38,11 +38,12 @@ func (r *Replica) onListLayers(l *link, m *message.Message, out *step.Effects) {
 	out.Send(l.conn, answer)
 }
 
-// layers lists the layers of this replica. What it stands on belongs to another
-// volume: a pull of the lowest of them shows what is below.
+// layers lists the layers of this replica, but for those that dissolve: a pull of
+// what stands on one shows what it has. So does a pull of the lowest with what
+// that stands on, which belongs to another volume.
 func (r *Replica) layers() (list []message.LayerInfo) {
 	for _, l := range r.store.Layers(r.handle, nil) {
-		if l.Own {
+		if l.Own && !l.Dissolved {
 			list = append(list, message.LayerInfo{ID: l.ID, Parent: l.Parent, Closed: l.Closed, Deleted: l.Deleted})
 		}
 	}

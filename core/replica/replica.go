@@ -92,7 +92,7 @@ func New(now step.Time, p Params) *Replica {
 func (r *Replica) inspect(info *store.ReplicaInfo) {
 	if info.Damaged {
 		r.tainted = true
-		r.meta.Complete = false // what is missing need not be at the end: no window brings it back
+		r.meta.Complete, r.meta.SyncTarget = false, block.Position{} // what is missing need not be at the end
 	}
 }
 

@@ -73,18 +73,36 @@ func (r *Replica) ownSeq(seq block.Seq) block.Seq {
 
 // Target side.
 //
-//	ResyncBegin: empty, incomplete ──▶ pushes ──▶ ResyncLive: the stream goes on
+//	ResyncBegin: incomplete, emptied or rewound ──▶ pushes ──▶ ResyncPass: so far it is right
+//	──▶ pushes … ──▶ ResyncLive: the stream goes on
 //	──▶ pushes for what the stream has not written ──▶ ResyncEnd: complete
 
 func (r *Replica) onResyncBegin(now step.Time, l *link, m *message.Message, out *step.Effects) {
-	r.meta.Complete, r.meta.Resync, r.meta.SyncTarget = false, m.Resync, block.Position{}
-	r.live, r.rotten = nil, nil
+	r.meta.Complete, r.meta.Resync, r.meta.SyncTarget = false, m.Resync, m.Position
+	r.live = nil
 	r.pin(l)
-	r.appended, r.accepted, r.durable = 0, 0, 0
 	r.overcome() // nothing that may have been lost is left
 	r.metaPending++
 	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: m.Kind, era: m.Era, meta: true})
+	if m.Position.Seq > 0 {
+		out.Marks.Hit("replica: given what changed")
+		r.appended = r.store.Rewind(now, r.handle, r.meta, token, out)
+		r.accepted = min(r.accepted, r.appended)
+		r.durable = min(r.durable, r.accepted)
+		return
+	}
+	r.rotten = nil
+	r.appended, r.accepted, r.durable = 0, 0, 0
 	r.store.Reset(now, r.handle, r.meta, token, out)
+}
+
+// onResyncPass notes what another resync may begin with, should this one end early.
+func (r *Replica) onResyncPass(now step.Time, l *link, m *message.Message, out *step.Effects) {
+	if r.refuseOtherResync(l, m, out) {
+		return
+	}
+	r.meta.SyncTarget = m.Position
+	r.setMeta(now, request{conn: l.conn, request: m.Request, kind: m.Kind, era: m.Era}, out)
 }
 
 func (r *Replica) onResyncLive(now step.Time, l *link, m *message.Message, out *step.Effects) {
@@ -136,6 +154,10 @@ func (r *Replica) onPush(now step.Time, l *link, m *message.Message, out *step.E
 		m.Payload.Release()
 		r.requests.take(token)
 		out.Send(l.conn, message.Message{Kind: message.Done, Era: m.Era, Request: m.Request, Status: status})
+		return
+	}
+	if m.Layer == 0 {
+		r.forgetRotten(block.Range{First: m.Chunk.First(), Count: block.PerChunk})
 	}
 }
 
@@ -148,7 +170,7 @@ func (r *Replica) onResyncEnd(now step.Time, l *link, m *message.Message, out *s
 		out.Send(l.conn, message.Message{Kind: message.Done, Era: m.Era, Request: m.Request, Status: message.WrongState})
 		return
 	}
-	r.meta.Complete, r.meta.Resync = true, 0
+	r.meta.Complete, r.meta.Resync, r.meta.SyncTarget = true, 0, block.Position{}
 	r.live = nil
 	r.setMeta(now, request{conn: l.conn, request: m.Request, kind: m.Kind, era: m.Era}, out)
 }

@@ -131,6 +131,8 @@ func (r *Replica) onPrepared(now step.Time, l *link, m *message.Message, out *st
 		r.onShape(now, l, m, out)
 	case message.ResyncBegin:
 		r.onResyncBegin(now, l, m, out)
+	case message.ResyncPass:
+		r.onResyncPass(now, l, m, out)
 	case message.ResyncLive:
 		r.onResyncLive(now, l, m, out)
 	case message.ResyncEnd:
@@ -191,6 +193,7 @@ func (r *Replica) promise(now step.Time, l *link, out *step.Effects) {
 			LastAccepted:   info.LastAccepted,
 			Durable:        r.durable,
 			Stable:         info.Stable,
+			SyncTarget:     r.meta.SyncTarget,
 			KnownEpoch:     r.meta.KnownEpoch,
 			GrantRemaining: max(0, r.grantUntil.Sub(now)),
 		},
@@ -219,5 +222,9 @@ func (r *Replica) onRecordDone(now step.Time, res *store.Result, out *step.Effec
 		r.promise(now, l, out)
 		return
 	}
-	out.Send(l.conn, message.Message{Kind: message.Done, Era: q.era, Request: q.request, Status: res.Status})
+	done := message.Message{Kind: message.Done, Era: q.era, Request: q.request, Status: res.Status}
+	if q.kind == message.ResyncBegin {
+		done.Layers = r.layers()
+	}
+	out.Send(l.conn, done)
 }

@@ -36,6 +36,9 @@ type Snapshots struct {
 	// Taken says when a snapshot of each rule of the schedule was taken last,
 	// RFC 3339, by the rule's name: it outlives the snapshot.
 	Taken map[string]string `json:"taken,omitempty"`
+	// Restored is where in the stream the volume went back to an older snapshot
+	// last: a copy that was away then cannot tell what it has from what it lost.
+	Restored block.Seq `json:"restored,omitempty"`
 }
 
 // Snapshot is one snapshot of a volume.
