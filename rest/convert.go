@@ -26,7 +26,7 @@ func volumeOf(r *volume.Report) api.Volume {
 		},
 		Status: api.VolumeStatus{
 			Health: string(r.Health), Reason: r.Reason, Created: r.Spec.Created, Formatted: r.Spec.Formatted,
-			Epoch: uint64(r.Epoch), Revision: r.Revision, Snapshots: r.Snapshots,
+			Epoch: uint64(r.Epoch), Revision: r.Revision, Snapshots: r.Snapshots, Usage: usageOf(r.Usage),
 		},
 	}
 	if r.Attached != "" {
@@ -51,8 +51,15 @@ func volumeOf(r *volume.Report) api.Volume {
 func snapshotOf(r *volume.SnapshotReport) api.Snapshot {
 	return api.Snapshot{
 		Name: r.Name, Volume: r.Of, ID: fmt.Sprintf("%016x", uint64(r.Layer)), State: string(r.State), Problem: r.Error,
-		Created: r.Created, Size: r.Size, Rule: r.Rule, Restores: r.RestoredTo, Cloning: r.CloningTo,
+		Created: r.Created, Size: r.Size, Rule: r.Rule, Restores: r.RestoredTo, Cloning: r.CloningTo, Usage: usageOf(r.Usage),
 	}
+}
+
+func usageOf(u *volume.Usage) *api.Usage {
+	if u == nil {
+		return nil
+	}
+	return &api.Usage{Used: u.Used, Exclusive: u.Exclusive, Shared: u.Shared}
 }
 
 func operationOf(r *volume.Operation) api.Operation {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,6 +20,8 @@ import (
 
 	"github.com/lagan-storage/lagan/bench/cluster"
 	"github.com/lagan-storage/lagan/cmd/lagan/command"
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/rest/api"
 )
 
 // update has the scripts take what the commands print for what they should.
@@ -84,7 +87,7 @@ func TestE2EScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"), UpdateScripts: *update, RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error { return setup(e, program) },
-		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "takes": takes},
 	})
 }
 
@@ -126,12 +129,36 @@ func setup(e *testscript.Env, program string) error {
 		}
 		n.SetArguments()
 	}
+	e.Values[clusterOf{}] = c
 	e.Setenv("LAGAN_SOCKET", c.Node(names[0]).Socket)
 	e.Setenv(scriptDir, dir)
 	return c.Until(ctx, "all nodes are known", func() (bool, error) {
 		all, err := c.Node(names[0]).Client().Nodes(ctx)
 		return len(all) == len(names), err
 	})
+}
+
+// clusterOf is the key of a script's cluster.
+type clusterOf struct{}
+
+// takes waits until a node shows that a volume has a size on its disk, and all its
+// snapshots are counted: takes NODE VOLUME 64KiB
+func takes(ts *testscript.TestScript, not bool, arguments []string) {
+	if not || len(arguments) != 3 {
+		ts.Fatalf("usage: takes NODE VOLUME SIZE")
+	}
+	want, err := volume.ParseSize(arguments[2])
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c := ts.Value(clusterOf{}).(*cluster.Cluster)
+	client := c.Node(arguments[0]).Client()
+	ts.Check(c.Until(ctx, "volume "+arguments[1]+" takes "+arguments[2], func() (bool, error) {
+		v, err := client.Volume(ctx, arguments[1])
+		all, listErr := client.Snapshots(ctx, arguments[1])
+		counted := !slices.ContainsFunc(all, func(s api.Snapshot) bool { return s.Usage == nil })
+		return v.Status.Usage != nil && v.Status.Usage.Used == want && counted, errors.Join(err, listErr)
+	}))
 }
 
 // exits runs a program that is to end with a code: exits 2 lagan volume

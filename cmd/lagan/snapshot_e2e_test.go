@@ -176,3 +176,49 @@ func TestE2EClonesAreWhatTheirSnapshotsAre(t *testing.T) {
 		t.Errorf("%+v, %v", all, err)
 	}
 }
+
+// What a volume and its snapshots take is exact on every node that has a copy, and
+// what a deletion frees is what was said before.
+func TestE2ESpaceOfSnapshotsIsShown(t *testing.T) {
+	c := newCluster(t, "128MiB", "a", "b")
+	up(t, c)
+	a := c.Node("a")
+	create(t, a, "db", map[string]string{"size": "16MiB", "fs": "none", "replicas": "2"})
+	attach(t, a, "db", api.Attach{})
+	volumeHas := func(name string, want api.Usage) {
+		t.Helper()
+		untilUsage(t, c, name, "what volume "+name+" takes is shown", func(u *api.Usage) bool { return *u == want })
+	}
+	snapshotHas := func(want api.Usage) {
+		t.Helper()
+		until(t, c, "what the snapshot takes is shown", func() (bool, error) {
+			all, err := c.Node("b").Client().Snapshots(t.Context(), "db")
+			return err == nil && len(all) == 1 && all[0].Usage != nil && *all[0].Usage == want, err
+		})
+	}
+	fill(t, a, "db", random(2*mebi))
+	volumeHas("db", api.Usage{Used: 2 * mebi, Exclusive: 2 * mebi})
+	lagan(t, a, "snapshot", "create", "db", "monday")
+	snapshotHas(api.Usage{Used: 2 * mebi, Shared: 2 * mebi})
+	fill(t, a, "db", random(mebi))
+	volumeHas("db", api.Usage{Used: 3 * mebi, Exclusive: 3 * mebi})
+	snapshotHas(api.Usage{Used: 2 * mebi, Exclusive: mebi, Shared: mebi})
+
+	lagan(t, a, "volume", "clone", "db@monday", "was")
+	volumeHas("db", api.Usage{Used: 3 * mebi, Exclusive: mebi, Shared: 2 * mebi})
+	volumeHas("was", api.Usage{Used: 2 * mebi, Shared: 2 * mebi})
+	snapshotHas(api.Usage{Used: 2 * mebi, Shared: 2 * mebi})
+	until(t, c, "the clone is there", func() (bool, error) {
+		return a.Client().Delete(t.Context(), "was") == nil, nil
+	})
+	snapshotHas(api.Usage{Used: 2 * mebi, Exclusive: mebi, Shared: mebi})
+	if table := lagan(t, a, "snapshot", "ls", "db"); !strings.Contains(table, "2 MiB   1 MiB") {
+		t.Errorf("the table says %s", table)
+	}
+
+	lagan(t, a, "snapshot", "rm", "db", "monday")
+	volumeHas("db", api.Usage{Used: 2 * mebi, Exclusive: 2 * mebi})
+	if table := lagan(t, a, "volume", "ls"); !strings.Contains(table, "16 MiB   2 MiB") {
+		t.Errorf("the table says %s", table)
+	}
+}

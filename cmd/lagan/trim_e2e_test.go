@@ -89,6 +89,7 @@ func TestE2ETrimmedSpaceComesBackOnEveryCopy(t *testing.T) {
 
 	writeFile(t, file, content{})
 	untilUsed(t, c, "both copies have the file", free, fileBytes)
+	untilUsage(t, c, "db", "the volume uses what its file does", func(u *api.Usage) bool { return u.Used > fileBytes && u.Used < fileBytes+slackBytes })
 	removeFile(t, file)
 	untilUsed(t, c, "the mount option discard gave its space back", free, 0)
 
@@ -99,9 +100,25 @@ func TestE2ETrimmedSpaceComesBackOnEveryCopy(t *testing.T) {
 	untilUsed(t, c, "without discard its space stays taken", free, fileBytes)
 	call(t, "fstrim", target)
 	untilUsed(t, c, "fstrim gave its space back", free, 0)
+	untilUsage(t, c, "db", "and the volume shows it", func(u *api.Usage) bool { return u.Used < slackBytes })
 
 	writeFile(t, file, zeroes{})
 	untilUsed(t, c, "zeroes take no space", free, 0)
+}
+
+// untilUsage waits until nodes a and b, which have a copy each of a volume, show
+// what is wanted of it.
+func untilUsage(t *testing.T, c *cluster.Cluster, name, what string, wanted func(*api.Usage) bool) {
+	t.Helper()
+	until(t, c, what, func() (bool, error) {
+		for _, n := range []*cluster.Node{c.Node("a"), c.Node("b")} {
+			v, err := n.Client().Volume(t.Context(), name)
+			if u := v.Status.Usage; err != nil || u == nil || !wanted(u) {
+				return false, errors.Join(err, fmt.Errorf("volume %s takes %+v on node %s", name, u, n.Name))
+			}
+		}
+		return true, nil
+	})
 }
 
 // content is anything but zeroes.

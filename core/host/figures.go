@@ -99,6 +99,19 @@ func (h *Host) DiskFigures() (all []DiskFigures) {
 	return all
 }
 
+// Usage returns the space that a copy on a disk of this node takes, and that of
+// those of its snapshots which are counted. The disk's lock is held for a look at
+// its layers, which are in memory.
+func (h *Host) Usage(disk block.DiskID, copied block.ReplicaID) (whole volume.Usage, snapshots map[block.LayerID]volume.Usage, known bool) {
+	s := h.diskShard(disk)
+	if s == nil {
+		return whole, nil, false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.machine.(*node.Disk).Usage(copied)
+}
+
 func (s *shard) journalFill() (open bool, fill float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -29,6 +29,7 @@ const (
 	reopenSlot = 1
 	scrubSlot  = 2
 	cloneSlot  = 3
+	countSlot  = 4
 )
 
 // Disk is the shard of one disk: its store, its replicas, and the connections
@@ -60,6 +61,7 @@ type Disk struct {
 	tokens   uint64
 	reported int64 // free bytes as last reported
 	scrub    scrub
+	counting bool // what is used is being counted on
 
 	// Opened, if set, is called with the disk's identity as soon as the store
 	// is open, within Step: before anybody is told that the disk is ready.
@@ -149,8 +151,11 @@ func (d *Disk) onTimer(now step.Time, ev *step.Event, out *step.Effects) {
 	case ev.Tag.Slot == scrubSlot:
 		d.scrub.asked = false
 		d.scrubNext(now, out)
+	case ev.Tag.Slot == countSlot:
+		d.store.Measure(now, 0, out)
 	case ev.Tag.Slot == spaceSlot:
 		out.After(now, spaceEvery, step.Tag{Owner: diskOwner, Slot: spaceSlot, Generation: d.epoch})
+		d.count(now, out)
 		if capacity, free := d.store.Space(); free != d.reported {
 			d.reported = free
 			d.tell(step.Control{Kind: step.DiskSpace, Capacity: capacity, Free: free}, out)
@@ -166,7 +171,7 @@ func (d *Disk) reopen(now step.Time, out *step.Effects) {
 		out.Marks.Hit("disk: opening waits for operations of the former life")
 		return
 	}
-	d.open = false
+	d.open, d.counting = false, false
 	d.epoch++
 	d.store = store.New(store.Params{
 		Pool: d.node.Pool, Seed: derive(d.random, 4, uint64(d.epoch)), Owner: d.owner(), Limits: d.node.Limits,
@@ -221,6 +226,8 @@ func (d *Disk) onResult(now step.Time, res *store.Result, out *step.Effects) {
 		}
 	case store.ScrubDone:
 		d.onScrubDone(now, res, out)
+	case store.MeasureDone:
+		d.onCounted(now, res, out)
 	case store.RecordDone:
 		if d.onRecordDone(now, res, out) {
 			return

@@ -162,8 +162,7 @@ func (r *Replica) Result(now step.Time, res *store.Result, out *step.Effects) {
 		r.answerDone(res, out)
 	case store.Rotten:
 		r.onRotten(res, out)
-	case store.MeasureDone: // it asks for none
-	case store.ResultInvalid, store.Formatted, store.Opened, store.Failed, store.Closed, store.ScrubDone:
+	case store.ResultInvalid, store.Formatted, store.Opened, store.Failed, store.Closed, store.ScrubDone, store.MeasureDone:
 		invariant.That(false, "a replica is handed results of replicas only")
 	}
 }

@@ -40,6 +40,7 @@ type layer struct {
 	pushes  int    // queued, into it
 	clears  int    // versions in the index that take blocks away
 	hint    uint32 // the slot that suits its next chunk
+	tally   *tally // nil: it is not counted what only this layer needs
 
 	born, shut bool
 	deleted    bool      // its replica's stream is past its deletion
@@ -69,6 +70,7 @@ func (s *Store) addLayer(l *layer) {
 
 // removeLayer takes l out of the tables; nothing stands on it any more.
 func (s *Store) removeLayer(l *layer) {
+	l.dropTally()
 	if p := l.parent; p != nil {
 		p.kids = slices.DeleteFunc(p.kids, func(k *layer) bool { return k == l })
 	}

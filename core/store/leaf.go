@@ -268,9 +268,11 @@ func (s *Store) changed(i int32, c block.Chunk) {
 	}
 }
 
-// dirtied lists a leaf for the next checkpoint.
+// dirtied lists a leaf for the next checkpoint, and for those that count it.
 func (s *Store) dirtied(i int32) {
 	l := s.leaves.leaves[i]
+	l.tree.asLower.touch(l.number)
+	l.tree.asUpper.touch(l.number)
 	if !l.dirty {
 		s.leaves.unlink(i)
 		l.dirty = true

@@ -11,50 +11,6 @@ import (
 	"github.com/lagan-storage/lagan/core/step"
 )
 
-// measure returns the usage of a layer in chunks.
-func (r *rig) measure(h Handle, id block.LayerID) (used, exclusive, shared int64) {
-	r.t.Helper()
-	r.store.Measure(r.now, h, id, r.next(), &r.out)
-	r.settle()
-	res := r.expect(MeasureDone)
-	if res.Status != message.OK {
-		r.t.Fatalf("measure layer %d: status %d", id, res.Status)
-	}
-	chunk := int64(block.PerChunk * r.size)
-	return res.Usage.Used / chunk, res.Usage.Exclusive / chunk, res.Usage.Shared / chunk
-}
-
-func TestUsageOfALayerIsWhatItsDeletionFrees(t *testing.T) {
-	r := newRig(t, 1, small())
-	h := r.bed(func() {})
-	r.home()
-	r.reopen() // no leaf is in memory
-	clone := r.clone(2, 64, Image{From: h, Layer: 12})
-	for id, want := range map[block.LayerID][3]int64{ // any order: each is measured alone
-		10: {2, 1, 1}, // chunk 0 is in 11 too
-		11: {1, 1, 0},
-		12: {2, 0, 2}, // two stand on it
-		0:  {1, 1, 0},
-	} {
-		if used, exclusive, shared := r.measure(h, id); [3]int64{used, exclusive, shared} != want {
-			t.Errorf("layer %d: used %d, exclusive %d, shared %d, want %v", id, used, exclusive, shared, want)
-		}
-	}
-	r.store.Delete(r.now, clone, r.next(), &r.out)
-	r.settle()
-	for i, id := range []block.LayerID{11, 12, 10} {
-		_, exclusive, _ := r.measure(h, id)
-		before := r.usedChunks(h)
-		r.delSnap(h, pos(1, 11+i), id)
-		r.settle()
-		r.solid(h)
-		r.home()
-		if freed := before - r.usedChunks(h); freed != exclusive {
-			t.Errorf("the deletion of %d freed %d chunks, exclusive were %d", id, freed, exclusive)
-		}
-	}
-}
-
 func (r *rig) usedChunks(h Handle) int64 {
 	info, _ := r.store.Info(h)
 	return int64(info.UsedChunks)
@@ -167,6 +123,7 @@ func TestMergesGoOnUnderWrites(t *testing.T) {
 			if step%50 == 49 {
 				r.wait(3 * time.Second)
 				r.check()
+				r.wantTallies()
 			}
 			if step%90 == 89 {
 				r.solid(h)
@@ -178,6 +135,7 @@ func TestMergesGoOnUnderWrites(t *testing.T) {
 		r.solid(h)
 		r.home()
 		r.check()
+		r.wantTallies()
 		marks += min(r.marks["store: layer folded down"], r.marks["store: layer folded up"])
 		for c := range block.Chunk(blocks / block.PerChunk) {
 			check(c.First())

@@ -1,6 +1,9 @@
 package store
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store/format"
@@ -166,12 +169,11 @@ func (s *Store) scrubLayer(i int32, out *step.Effects) (ready bool) {
 
 // layerFrom returns the first layer from a number on.
 func (s *Store) layerFrom(number uint32) *layer {
-	for _, l := range s.layers { // numbers rise
-		if l.number >= number {
-			return l
-		}
+	at, _ := slices.BinarySearchFunc(s.layers, number, func(l *layer, n uint32) int { return cmp.Compare(l.number, n) })
+	if at == len(s.layers) {
+		return nil
 	}
-	return nil
+	return s.layers[at]
 }
 
 // scrubLeaf returns the first leaf from from on of which l has anything.

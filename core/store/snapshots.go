@@ -30,19 +30,24 @@ func (s *Store) Layers(h Handle, list []LayerInfo) []LayerInfo {
 	if r == nil {
 		return list
 	}
-	var found []*layer
+	for _, l := range r.reads() {
+		list = append(list, l.info(r))
+	}
+	return list
+}
+
+// reads returns the layers of r and those below them, each behind the one that it
+// stands on.
+func (r *replica) reads() (all []*layer) {
 	seen := make(map[*layer]bool)
 	for _, top := range append([]*layer{r.head}, r.snapshots...) {
 		for l := top; l != nil && !seen[l]; l = l.parent {
 			seen[l] = true
-			found = append(found, l)
+			all = append(all, l)
 		}
 	}
-	slices.SortFunc(found, func(a, b *layer) int { return cmp.Compare(a.number, b.number) })
-	for _, l := range found {
-		list = append(list, l.info(r))
-	}
-	return list
+	slices.SortFunc(all, func(a, b *layer) int { return cmp.Compare(a.number, b.number) })
+	return all
 }
 
 func (l *layer) info(r *replica) LayerInfo {

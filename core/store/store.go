@@ -120,7 +120,7 @@ const (
 	ChangesDone              // Handle, Token, Changes, Cursor, Position.Seq = stable
 	PullDone                 // Handle, Token, Status, Chunk content
 	PushDone                 // Handle, Token, Status: the push is accepted
-	MeasureDone              // Handle, Token, Status, Usage
+	MeasureDone              // Token, Status, Cursor
 	Rotten                   // Handle, Layer, Content.Chunk, Bad: what a scrub found lost
 	ScrubDone                // Token, Status, Scrub, Bytes
 )
@@ -137,7 +137,6 @@ type Result struct {
 	Cursor    uint64 // 0: the end
 	Changes   []message.Change
 	Content   ChunkContent
-	Usage     Usage
 	Checksums block.Checksums // of ReadDone, one a block of its range
 	Bad       uint16          // bit i: block i of the chunk is damaged
 	Layer     block.LayerID
@@ -146,11 +145,6 @@ type Result struct {
 	Payload   block.Buffer
 	Text      string
 }
-
-// Usage is the space that a layer takes at home, in bytes: used by it, and of
-// that what only it uses, so that it would come back if the layer was deleted.
-// The rest is shared: the layers that stand on it would take it over.
-type Usage struct{ Used, Exclusive, Shared int64 }
 
 // ChunkContent describes what a chunk of a layer holds. Its data travels
 // beside it as one buffer of a whole chunk, each present block at its place.

@@ -17,6 +17,8 @@ type tree struct {
 	homing int          // chunks on their way into it
 	dead   bool
 	lost   bool // an interior page was unreadable: nothing below can be trusted
+
+	asLower, asUpper *tally // that count its leaves; nil: none does
 }
 
 // node is an interior page.

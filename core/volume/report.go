@@ -34,6 +34,16 @@ type Report struct {
 	Copies   []Copy
 	// Snapshots is how many it has.
 	Snapshots int
+	Usage     *Usage // of the copy on this node, snapshots included; nil: none is here
+}
+
+// Usage is the space that a copy of something takes on its disk, in bytes:
+// exclusive is what only that takes, shared what something else has, too.
+type Usage struct{ Used, Exclusive, Shared int64 }
+
+// Plus returns the space of both.
+func (u Usage) Plus(o Usage) Usage {
+	return Usage{u.Used + o.Used, u.Exclusive + o.Exclusive, u.Shared + o.Shared}
 }
 
 // SnapshotReport is a snapshot as people see it.
@@ -43,6 +53,7 @@ type SnapshotReport struct {
 	Size       int64    // bytes of the volume then
 	RestoredTo string   // name of the snapshot that the volume went back to, if it is still there
 	CloningTo  []string // names of the volumes that are being made from it
+	Usage      *Usage   // of the copy on this node; nil: none is here, or it is not counted yet
 }
 
 // OperationKind says what takes a while.

@@ -430,6 +430,11 @@ type Snapshot struct {
 	// not taken.
 	State string `json:"state"`
 
+	// Usage The space on each disk of what was written after the snapshot before it and is kept for it; known to nodes that
+	// have a copy which is in sync, once it is counted, mostly within seconds. Shared is what the volume or newer
+	// snapshots show, too: it stays when this one is deleted.
+	Usage *Usage `json:"usage,omitempty"`
+
 	// Volume The name of the volume.
 	Volume string `json:"volume"`
 }
@@ -491,6 +496,18 @@ type Token struct {
 // TokenList All tokens that can be used.
 type TokenList struct {
 	Items []Token `json:"items"`
+}
+
+// Usage Space on a disk. What was written counts once it is at its place, mostly within half a minute; zeroes take none.
+type Usage struct {
+	// Exclusive Bytes of them that nothing else has, so that they are free when it is deleted.
+	Exclusive int64 `json:"exclusive"`
+
+	// Shared Bytes of them that something else has, too.
+	Shared int64 `json:"shared"`
+
+	// Used Bytes that it takes.
+	Used int64 `json:"used"`
 }
 
 // User One use of an attached volume, mostly by a container.
@@ -609,6 +626,10 @@ type VolumeStatus struct {
 
 	// Snapshots How many snapshots it has.
 	Snapshots int `json:"snapshots,omitempty"`
+
+	// Usage The space that each copy of it takes, its snapshots included; known to nodes that have a copy which is in
+	// sync. Shared is what a clone of it has, too, or what it was cloned from.
+	Usage *Usage `json:"usage,omitempty"`
 }
 
 // Written How much was written.

@@ -38,6 +38,7 @@ func sick() api.Volume {
 		Status: api.VolumeStatus{
 			Health: "degraded", Reason: "node b is silent", Epoch: 4,
 			Replicas: []api.Replica{{Node: "a", Disk: "d1", State: "in-sync"}, {Node: "b", Disk: "d2", State: "out"}},
+			Usage:    &api.Usage{Used: 3 << 19, Exclusive: 1 << 20, Shared: 1 << 19},
 			Attachment: &api.Attachment{
 				Node: "c", Lingering: true, Device: "/dev/loop3", Mounts: []string{"/mnt/db"},
 				Users: []api.User{{Mount: "m1", Container: "shop", Since: "noon"}, {Mount: "m2", Since: "one"}},
@@ -72,8 +73,8 @@ c      up                yes     c:1       east   v2
 
 2 volumes, 1 not healthy
 
-VOLUME   SIZE     HEALTH     COPIES   ON    ATTACHED      REASON
-db       10 GiB   degraded   1/2      a,b   c (lingers)   node b is silent
+VOLUME   SIZE     USED      HEALTH     COPIES   ON    ATTACHED      REASON
+db       10 GiB   1.5 MiB   degraded   1/2      a,b   c (lingers)   node b is silent
 
 ! db: node b is silent
     look at:  lagan volume inspect db
@@ -81,8 +82,8 @@ db       10 GiB   degraded   1/2      a,b   c (lingers)   node b is silent
 `)
 	s.output = asWide
 	want(t, screen(t, func(b *bytes.Buffer) error { return s.volumeTable(b, status.Volumes[1:]) }), `
-VOLUME   SIZE     HEALTH     COPIES   ON    ATTACHED      USED-BY   FS     EPOCH   CREATED   ID   REASON
-db       10 GiB   degraded   1/2      a,b   c (lingers)   shop,m2   ext4   4       -         1    node b is silent
+VOLUME   SIZE     USED      HEALTH     COPIES   ON    ATTACHED      EXCLUSIVE   SHARED    USED-BY   FS     EPOCH   CREATED   ID   REASON
+db       10 GiB   1.5 MiB   degraded   1/2      a,b   c (lingers)   1 MiB       512 KiB   shop,m2   ext4   4       -         1    node b is silent
 `)
 }
 
@@ -92,6 +93,7 @@ func TestInspectSaysWhoUsesAVolume(t *testing.T) {
 Name:                db
 ID:                  1
 Size:                10GiB
+Used:                1.5 MiB on each disk, 512 KiB of it shared with clones or what it is a clone of
 File system:         ext4 (made at the first mount)
 Copies with labels:  disk=ssd,rack=7
 Preempt:             a container takes it from the node that has it

@@ -41,9 +41,9 @@ func details(w io.Writer, pairs [][2]string) error {
 }
 
 func (s *session) volumeTable(w io.Writer, all []api.Volume) error {
-	header := "VOLUME SIZE HEALTH COPIES ON ATTACHED"
+	header := "VOLUME SIZE USED HEALTH COPIES ON ATTACHED"
 	if s.wide() {
-		header += " USED-BY FS EPOCH CREATED ID"
+		header += " EXCLUSIVE SHARED USED-BY FS EPOCH CREATED ID"
 	}
 	var rows [][]string
 	for i := range all {
@@ -58,16 +58,37 @@ func (s *session) volumeTable(w io.Writer, all []api.Volume) error {
 				users = append(users, cmp.Or(u.Container, u.Mount))
 			}
 		}
+		used := usageColumns(v.Status.Usage)
 		row := []string{
-			v.Name, volume.RoundSize(v.Spec.Size), v.Status.Health, fmt.Sprintf("%d/%d", inSync(v), v.Spec.Replicas),
+			v.Name, volume.RoundSize(v.Spec.Size), used[0], v.Status.Health, fmt.Sprintf("%d/%d", inSync(v), v.Spec.Replicas),
 			dash(strings.Join(nodesOf(v), ",")), dash(attached),
 		}
 		if s.wide() {
-			row = append(row, dash(strings.Join(users, ",")), v.Spec.FS, fmt.Sprint(v.Status.Epoch), dash(v.Status.Created), v.ID)
+			row = append(row, used[1], used[2], dash(strings.Join(users, ",")), v.Spec.FS, fmt.Sprint(v.Status.Epoch), dash(v.Status.Created), v.ID)
 		}
 		rows = append(rows, append(row, v.Status.Reason))
 	}
 	return table(w, header+" REASON", rows)
+}
+
+// usageColumns is what something takes, what only it does, and the rest.
+func usageColumns(u *api.Usage) [3]string {
+	if u == nil {
+		return [3]string{"-", "-", "-"}
+	}
+	return [3]string{volume.RoundSize(u.Used), volume.RoundSize(u.Exclusive), volume.RoundSize(u.Shared)}
+}
+
+// usageDetails says in words what a volume takes.
+func usageDetails(u *api.Usage) string {
+	if u == nil {
+		return ""
+	}
+	text := volume.RoundSize(u.Used) + " on each disk"
+	if u.Shared > 0 {
+		text += fmt.Sprintf(", %s of it shared with clones or what it is a clone of", volume.RoundSize(u.Shared))
+	}
+	return text
 }
 
 // inSync returns how many copies have all that was acknowledged.
@@ -100,6 +121,7 @@ func volumeDetails(w io.Writer, v *api.Volume) error {
 		{"Name", v.Name},
 		{"ID", v.ID},
 		{"Size", volume.FormatSize(v.Spec.Size)},
+		{"Used", usageDetails(v.Status.Usage)},
 		{"File system", v.Spec.FS + formatted},
 		{"Mount options", v.Spec.MountOptions},
 		{"Copies on nodes", strings.Join(v.Spec.Nodes, ", ")},

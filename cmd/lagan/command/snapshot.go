@@ -66,9 +66,9 @@ func (s *session) snapshotList() *cobra.Command {
 }
 
 func (s *session) snapshotTable(w io.Writer, all []api.Snapshot) error {
-	header := "SNAPSHOT STATE CREATED BY"
+	header := "SNAPSHOT STATE CREATED BY USED EXCLUSIVE"
 	if s.wide() {
-		header += " SIZE ID"
+		header += " SHARED SIZE ID"
 	}
 	var rows [][]string
 	for i := range all {
@@ -83,9 +83,10 @@ func (s *session) snapshotTable(w io.Writer, all []api.Snapshot) error {
 		if len(one.Cloning) > 0 {
 			note = "is being cloned to " + strings.Join(one.Cloning, ", ")
 		}
-		row := []string{one.Name, one.State, one.Created, by}
+		used := usageColumns(one.Usage)
+		row := []string{one.Name, one.State, one.Created, by, used[0], used[1]}
 		if s.wide() {
-			row = append(row, volume.FormatSize(one.Size), one.ID)
+			row = append(row, used[2], volume.FormatSize(one.Size), one.ID)
 		}
 		rows = append(rows, append(row, note))
 	}

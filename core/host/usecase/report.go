@@ -132,6 +132,9 @@ func (n *Node) report(s *orchestrator.VolumeStatus, names map[block.NodeID]strin
 	if s.Snapshots != nil {
 		r.Snapshots = len(s.Snapshots.List)
 	}
+	if whole, _, known := n.usage(s.Config); known {
+		r.Usage = &whole
+	}
 	if s.Here.Started {
 		r.Here = &volume.Use{Serving: s.Here.Serving, Lossless: s.Here.Lossless}
 		if !s.Here.Serving {
@@ -145,6 +148,19 @@ func (n *Node) report(s *orchestrator.VolumeStatus, names map[block.NodeID]strin
 	}
 	r.Health, r.Reason = s.Health(func(id block.NodeID) string { return names[id] })
 	return r
+}
+
+// usage returns what a volume and its snapshots take here: of a copy on this node
+// that is in sync. c may be nil.
+func (n *Node) usage(c *volume.Config) (whole volume.Usage, snapshots map[block.LayerID]volume.Usage, known bool) {
+	if c == nil {
+		return whole, nil, false
+	}
+	at := slices.IndexFunc(c.Members, func(m volume.Member) bool { return m.Node == n.p.Node.ID && m.State == volume.InSync })
+	if at < 0 {
+		return whole, nil, false
+	}
+	return n.p.Host.Usage(c.Members[at].Disk, c.Members[at].Replica)
 }
 
 // Nodes reports all nodes, by name.

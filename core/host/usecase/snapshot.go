@@ -20,8 +20,9 @@ func (n *Node) Snapshots(ctx context.Context, name string) ([]volume.SnapshotRep
 		return nil, err
 	}
 	var all []volume.SnapshotReport
+	_, used, _ := n.usage(status.Config)
 	for i := range status.Snapshots.List {
-		all = append(all, n.snapshotReport(&status, &status.Snapshots.List[i]))
+		all = append(all, n.snapshotReport(&status, &status.Snapshots.List[i], used))
 	}
 	return all, nil
 }
@@ -34,7 +35,8 @@ func (n *Node) Snapshot(ctx context.Context, name, snapshot string) (volume.Snap
 	}
 	if status.Snapshots != nil {
 		if s := status.Snapshots.Named(snapshot); s != nil {
-			return n.snapshotReport(&status, s), nil
+			_, used, _ := n.usage(status.Config)
+			return n.snapshotReport(&status, s, used), nil
 		}
 	}
 	return volume.SnapshotReport{}, &volume.Error{
@@ -44,10 +46,13 @@ func (n *Node) Snapshot(ctx context.Context, name, snapshot string) (volume.Snap
 	}
 }
 
-func (n *Node) snapshotReport(status *orchestrator.VolumeStatus, s *volume.Snapshot) volume.SnapshotReport {
+func (n *Node) snapshotReport(status *orchestrator.VolumeStatus, s *volume.Snapshot, used map[block.LayerID]volume.Usage) volume.SnapshotReport {
 	r := volume.SnapshotReport{Snapshot: *s, Of: status.Spec.Name, Size: int64(s.Blocks) * block.Size}
 	if older := status.Snapshots.Find(s.Restores); s.Restores != 0 && older != nil {
 		r.RestoredTo = older.Name
+	}
+	if u, counted := used[s.Layer]; counted {
+		r.Usage = &u
 	}
 	n.p.Host.View(func(o *orchestrator.Orchestrator) {
 		for _, id := range s.Cloning {
