@@ -186,14 +186,17 @@ func (m *Machine) Sync(slot int) {
 	m.settle()
 }
 
-// durableSeq returns the seq up to which the store said that r is durable.
-func (r *replica) durableSeq() block.Seq { return r.after(r.durable).last.Seq }
+// durableSeq returns the seq up to which the store said that r is durable, as far as
+// nothing dropped it since.
+func (r *replica) durableSeq() block.Seq {
+	return min(r.after(r.durable).last.Seq, r.after(len(r.log)).last.Seq)
+}
 
 // Stable tells the store that everything is stable but the newest lag durable records.
 func (m *Machine) Stable(slot int, lag block.Seq) {
 	r := m.replicas[slot]
 	seq := r.durableSeq()
-	seq = max(r.stable, seq-min(lag, seq))
+	seq = min(max(r.stable, seq-min(lag, seq)), r.after(len(r.log)).last.Seq)
 	if seq <= r.told {
 		return
 	}

@@ -159,13 +159,24 @@ func (m *Machine) chosen(slot int, n uint64) block.LayerID {
 	return ids[n-1]
 }
 
-// isTarget reports whether r is the target of a resync that may be pushed to:
-// here only before its stream goes on, unless it keeps what it has, and while no
-// record of its own is unstable, which a push would go home before.
+// isTarget reports whether r is the target of a resync that may be pushed to: here
+// only before its stream goes on. One that keeps what it has must have heard that
+// it is rewound: from then on none of its records is unstable, which a push would
+// go home before.
 func (r *replica) isTarget() bool {
 	s := r.after(len(r.log))
+	if s.meta.Resync == 0 {
+		return false
+	}
+	begun := r.durable
+	for i, a := range r.log {
+		if a.kind == actMeta && a.meta.Resync == s.meta.Resync {
+			begun = i + 1
+			break
+		}
+	}
 	keeps := s.meta.SyncTarget != block.Position{}
-	return s.meta.Resync != 0 && s.last.Seq <= r.told && (keeps || len(s.records) == 0)
+	return s.last.Seq == s.meta.SyncTarget.Seq && (keeps && r.durable >= begun || len(s.records) == 0)
 }
 
 // playLayers plays the verbs that make, use and end layers.
@@ -216,11 +227,13 @@ func (m *Machine) playRange(l Line) {
 	}
 }
 
-// playContinue does what a resync does: its replica was just reset.
+// playContinue does what a resync does: its replica was just reset, or rewound.
 func (m *Machine) playContinue(l Line) {
 	r := m.replicas[l.Slot]
-	if s := r.after(len(r.log)); s.last.Seq == 0 && s.meta.Resync != 0 {
-		m.Continue(l.Slot, block.Seq(l.A))
+	s := r.after(len(r.log))
+	keeps := s.meta.SyncTarget != block.Position{}
+	if r.isTarget() && (keeps || s.last.Seq == 0) {
+		m.Continue(l.Slot, s.last.Seq+block.Seq(l.A))
 		m.Drain()
 	}
 }
