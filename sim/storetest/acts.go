@@ -286,6 +286,9 @@ func (m *Machine) Target(slot int) {
 		m.setMeta(r, meta)
 		return
 	}
+	if r.told < r.base.last.Seq {
+		return // it would drop what the oracle forgot the content of
+	}
 	to := max(s.below.Seq, min(r.told, s.last.Seq))
 	if to < s.last.Seq {
 		r.era = max(r.era, s.last.Era) + 1
