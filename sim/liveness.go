@@ -61,7 +61,7 @@ func (w *World) volumeRecovered(v *volumeState) bool {
 	}
 	for i := range v.config.Members {
 		m := &v.config.Members[i]
-		if state := v.member(m.Replica); m.State != volume.InSync && !state.gone && !state.refused {
+		if state := v.member(m.Replica); m.State != volume.InSync && !state.gone && !state.refused && !w.cramped(m) {
 			return false
 		}
 	}

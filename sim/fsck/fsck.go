@@ -36,6 +36,13 @@ func Check(d *disk.Disk) error {
 	return check.Tables(im).Err()
 }
 
+// Leaks reports whether slots of a disk are taken that nothing uses: a page that
+// named them is lost.
+func Leaks(d *disk.Disk) bool {
+	im, err := Open(Durable(d))
+	return err == nil && slices.ContainsFunc(check.Tables(im).Findings, func(f check.Finding) bool { return f.Kind == check.SlotLost })
+}
+
 // CheckAll is Check with the journal and the checksums of all data, for a disk
 // that nothing has damaged. What power losses leave is no damage.
 func CheckAll(d *disk.Disk) error {
