@@ -64,10 +64,11 @@ func (w *World) clone(v *volumeState, layer block.LayerID) *volumeState {
 		if m.State != volume.InSync {
 			continue
 		}
+		replica := block.ReplicaID(id('r', len(w.volumes)-1, i))
 		p.Members = append(p.Members, w.bodyOf(m.Node).index)
-		config.Members = append(config.Members, volume.Member{
-			Replica: block.ReplicaID(id('r', len(w.volumes)-1, i)), Node: m.Node, Disk: m.Disk, State: volume.InSync,
-		})
+		config.Members = append(config.Members, volume.Member{Replica: replica, Node: m.Node, Disk: m.Disk, State: volume.InSync})
+		of := v.member(m.Replica) // nobody may have noticed yet what its disk has come to
+		*n.member(replica) = memberState{gone: of.gone, refused: of.refused, unsound: of.unsound, since: w.now}
 		ops = append(ops, w.promiseMore(m.Disk, size))
 	}
 	spec := volume.Spec{
