@@ -72,9 +72,7 @@ const (
 	windowReplay feature = "window replay (issue 6)"
 	resizes      feature = "growing a volume (issue 6)"
 	acceptLoss   feature = "volume recover --accept-loss (issue 6)"
-	minWritable  feature = "minWritable (issue 6)"
 	moves        feature = "adding, moving and removing copies (issue 6)"
-	hysteresis   feature = "hysteresis of slow copies (issue 6)"
 	oldBackup    feature = "refusal of an old backup of the metadata (issue 6)"
 	holder       feature = "a device that outlives its daemon (issue 7)"
 )
@@ -84,9 +82,7 @@ var signs = map[feature]string{
 	windowReplay: `window replay|unstable window|durableBase`,
 	resizes:      `message\.OpResize\b`,
 	acceptLoss:   `(?i)acceptLoss`,
-	minWritable:  `\.MinWritable\b`,
 	moves:        `State = volume\.Leaving|MoveReplica|AddReplica`,
-	hysteresis:   `(?i)healthySince|hysteresis`,
 	oldBackup:    `(?i)regressed|oldBackup`,
 	holder:       `pidfd|package holder\b`,
 }
@@ -117,7 +113,7 @@ var corners = []row{
 	{"all copies lose power", []string{"TestPowerLossOfAllKeepsWhatWasFlushed", "TestVolumeWaitsForAllItsCopiesAfterAllLostPower"}, ""},
 	{"A is out, then B dies", []string{"TestVolumeWaitsForTheLastCopyThoughAnOlderOneIsThere"}, ""},
 	{"A is not repaired yet, B falls silent", []string{"TestLastValidCopyStaysWhileTheOtherIsNotRepaired"}, ""},
-	{"too few copies to write", nil, minWritable},
+	{"too few copies to write", []string{"TestWriteWaitsWhileTooFewCopiesAreInSync"}, ""},
 	{"an old copy returns", []string{"TestAcknowledgedWriteIsReadOnANodeWithoutCopyAfterTheCoordinatorDied"}, ""},
 	{"attached on another node, by force", []string{"TestIsolatedHolderAnswersNoReadOnceAnotherNodeServes", "TestVolumeOfAHolderThatIsGoneIsTakenThoughItLingered"}, ""},
 	{"attached on another node, in order", []string{"TestVolumeThatLingersIsHandedOverWithoutForceAndLosesNothing"}, ""},
@@ -141,7 +137,7 @@ var corners = []row{
 	{"disks are full", []string{"TestFullDiskRefusesWritesServesReadsAndComesBack"}, ""},
 	{"a copy that was put out keeps a write that became a NOP", []string{"TestCopyThatKeptWhatBecameANopLosesIt"}, ""},
 	{"a slow copy", []string{"TestSilentMemberIsPutOutAndFilledAgainWhileWritesGoOn"}, ""},
-	{"a slow copy comes back only when it has been well", nil, hysteresis},
+	{"a slow copy comes back only when it has been well", []string{"TestSlowCopyComesBackOnlyWhenItHasBeenWellForAWhile"}, ""},
 	{"a member returns before its removal is decided", []string{"TestEvictionOfUnknownOutcomeIsSettled"}, ""},
 	{"the metadata store goes back to an old backup", nil, oldBackup},
 	{"a volume is deleted", []string{"TestDeletionWithANodeDownIsDoneWhenItReturns", "TestChangesWhoseNodeDiesLeaveNoDebris"}, ""},

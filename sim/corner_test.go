@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/metadata"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/sim/disk"
@@ -151,4 +152,37 @@ func TestFullDiskRefusesWritesServesReadsAndComesBack(t *testing.T) {
 	c.read(0, 16).run(40*time.Second).write(0, 1).read(0, 1)
 	c.w.freeSpace()
 	c.w.useSpace()
+}
+
+// wants makes a volume want that many copies in sync for a write.
+func (c *cluster) wants(copies int) *cluster {
+	next := c.v.config.Clone()
+	next.Epoch, next.Change, next.MinWritable = next.Epoch+1, next.Change+1, copies
+	c.w.metadata.put(metadata.Op{Key: volume.ConfigKey(c.v.id), Value: next.Encode()})
+	return c.run(100 * time.Millisecond)
+}
+
+func TestWriteWaitsWhileTooFewCopiesAreInSync(t *testing.T) {
+	c := newCluster(t, 4, 1, 2).wants(2).attach(0, time.Second).write(0, 32).kill(2)
+	write := c.waits(step.WriteRequest, 5*time.Second)
+	c.becomes(2, volume.Out, time.Second)
+	c.flush().read(16, 16)
+	if text := c.text(0); !strings.Contains(text, "writes wait: 1 of its copies") {
+		t.Errorf("the volume says %q", text)
+	}
+	c.up(2).within(20*time.Second, "the write is answered", func() bool { return *write })
+	c.becomes(2, volume.InSync, time.Second).read(0, 32).flush().compare()
+}
+
+func TestSlowCopyComesBackOnlyWhenItHasBeenWellForAWhile(t *testing.T) {
+	c := newCluster(t, 4, 1, 2).attach(0, time.Second).write(0, 32)
+	c.w.planDisk(c.w.bodies[2].drives[0].device, disk.Stall, 3*time.Second)
+	c.write(0, 4).hit("coordinator: slow member put out")
+	out := c.w.now
+	for c.w.now-out < int64(25*time.Second) {
+		if c.run(time.Second).write(0, 4); !c.is(2, volume.Out) {
+			t.Fatalf("it is back after %v", time.Duration(c.w.now-out))
+		}
+	}
+	c.becomes(2, volume.InSync, 20*time.Second).flush().compare()
 }

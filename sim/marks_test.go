@@ -35,6 +35,7 @@ var wantedMarks = []struct {
 	{"coordinator: member filled with a snapshot that was deleted", 400},
 	{"coordinator: record of snapshots of unknown outcome", 400},
 	{"coordinator: record of snapshots refused", 400},
+	{"coordinator: slow member put out", 400},
 	{"coordinator: snapshot taken while a member is filled", 2000},
 	{"coordinator: snapshots recorded", 400},
 	{"coordinator: sync sent ahead of its flush", 400},

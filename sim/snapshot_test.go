@@ -156,7 +156,7 @@ func TestSnapshotTakenInTheLivePassKeepsWhatWasWrittenLive(t *testing.T) {
 		now, again := c.take(), c.take()
 		c.becomes(3, volume.InSync, 30*time.Second).slow(1, 1).slow(2, 1).calm().holds(old, now, again)
 		c.flush().compare().kill(1).kill(2).holds(old, now, again).up(1).up(2)
-		c.becomes(1, volume.InSync, 20*time.Second)
+		c.becomes(1, volume.InSync, 60*time.Second)
 	})
 }
 

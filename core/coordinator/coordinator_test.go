@@ -186,7 +186,7 @@ func TestMemberPutOutWithAWriteThatBecameANopIsFilledAnew(t *testing.T) {
 	if kept.Op != message.OpWrite || !slices.Contains(full.log, nop) {
 		t.Fatalf("it has %+v, the other %+v: this shows nothing", kept, full.log)
 	}
-	w.pass(10 * time.Second)
+	w.pass(40 * time.Second)
 	if out.resyncs == 0 {
 		t.Fatal("it was not filled anew")
 	}

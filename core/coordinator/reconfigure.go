@@ -101,6 +101,10 @@ func (c *Coordinator) grantWish(listed *volume.Member, m *member, w wish, out *s
 	case evict:
 		out.Marks.Hit("coordinator: member evicted")
 		listed.State = volume.Out
+		if m.condemned == "" && m.prepared() && c.now.Sub(m.heardAt) < evictAfter {
+			out.Marks.Hit("coordinator: slow member put out")
+			m.restsFor(slowPause, c.now)
+		}
 		m.restsFor(resyncPause, c.now)
 		if evictEarly {
 			out.Marks.Hit("mutant: evict early")
@@ -133,6 +137,11 @@ func (c *Coordinator) reportHealth(out *step.Effects) {
 			why = "it does not answer"
 		}
 		c.report(fmt.Sprintf("waiting for replica %v on node %v, the last valid copy: %s", m.Replica, m.Node, why), out)
+		return
+	}
+	if c.tooFew() && c.window.base != c.window.next {
+		c.report(fmt.Sprintf("writes wait: %d of its copies are in sync, and it wants %d for a write",
+			c.config.Count(volume.InSync), c.config.MinWritable), out)
 		return
 	}
 	if c.status != "" {

@@ -15,6 +15,9 @@ const (
 	passesMax   = 16          // a volume written faster than it is copied goes live all the same
 	resyncStall = 10 * time.Second
 	fullPause   = 30 * time.Second // before a member whose disk was full is filled again
+	// slowPause is the hysteresis of members that answer, but not in time: they would
+	// be in sync and out again every few seconds, and slow all writes meanwhile.
+	slowPause = 30 * time.Second
 )
 
 // What a request of a resync asks for, in the low byte of its number.

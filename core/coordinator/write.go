@@ -4,6 +4,7 @@ import (
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
 )
 
 // startWrite gives a write or zero its place in the stream and sends it to every
@@ -90,10 +91,19 @@ func (c *Coordinator) progress(m *member, msg *message.Message) {
 func (c *Coordinator) advance(out *step.Effects) {
 	accepted, durable, known := c.lowest(out)
 	if known {
-		c.commitTo(accepted, out)
+		if !c.tooFew() {
+			c.commitTo(accepted, out)
+		}
 		c.stabilize(durable, out)
 	}
 	c.afterProgress(out)
+}
+
+// tooFew reports whether fewer members are in sync than the volume wants for its
+// writes: none is acknowledged meanwhile, those under way neither. What they have is
+// made durable all the same, for that is what brings others in sync.
+func (c *Coordinator) tooFew() bool {
+	return c.phase >= serving && c.config.Count(volume.InSync) < c.config.MinWritable
 }
 
 // lowest returns how far all required members are; known is false while one of
@@ -263,9 +273,7 @@ func (c *Coordinator) resolveRefusal(out *step.Effects) {
 
 // replaceByNop makes the operation at seq one that never happened. A member that
 // was put out before it was asked may have accepted it, and keeps another record
-// with this very position for good: such a member is filled from nothing. A resync
-// that spares what is equal could go by its records only up to what was committed
-// when it was put out, and would have to find that in the configuration.
+// with this very position: when it comes back it drops all that is not stable.
 func (c *Coordinator) replaceByNop(seq block.Seq, out *step.Effects) {
 	out.Marks.Hit("coordinator: operation refused by all became a NOP")
 	e := c.window.at(seq)
