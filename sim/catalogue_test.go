@@ -132,6 +132,11 @@ var corners = []row{
 		"TestRottenBlocksAreWrittenAnew", "TestBlocksRottenOnEitherCopyAreAllReadAndWrittenAnew", "TestRepairNeverOverwritesANewerWrite",
 		"TestRepairOutlastsTheMemberThatFails", "TestBlockWithoutAGoodCopyStaysSoThroughAResync",
 	}, ""},
+	{"a damaged block of a snapshot is repaired", []string{
+		"TestRottenBlocksOfASnapshotAreRepaired", "TestReadOfASnapshotHasItRepaired", "TestBlocksOfASnapshotRottenOnEitherCopyAreRepaired",
+		"TestBlockOfASnapshotThatWasCopiedAsLostIsRepaired", "TestBlockOfASnapshotWithoutAGoodCopyStaysLost",
+		"TestRepairOfASnapshotOutlastsItsMember", "TestSnapshotMayGoWhileItIsRepaired",
+	}, ""},
 	{"a sync fails", []string{"TestFailedSyncIsNeverBelieved"}, ""},
 	{"a sync hangs", []string{"TestDiskThatHangsIsLeftBehind"}, ""},
 	{"disks are full", []string{"TestFullDiskRefusesWritesServesReadsAndComesBack"}, ""},

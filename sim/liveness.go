@@ -170,13 +170,14 @@ func (w *World) compareMembers() {
 		if v.lost() {
 			continue
 		}
+		var holes snapshotHoles
 		for i := range v.config.Members {
 			m := &v.config.Members[i]
 			b := w.bodyOf(m.Node)
 			if state := v.member(m.Replica); m.State != volume.InSync || state.gone || state.refused {
 				continue
 			}
-			w.compareSnapshots(v, b, m)
+			w.compareSnapshots(v, b, m, &holes)
 			image, holes := w.readDisk(b.drives[0], m.Replica, v.plan.Blocks)
 			if image == nil {
 				continue // an unsound disk that does not tell any more
@@ -191,6 +192,7 @@ func (w *World) compareMembers() {
 			w.fail("I10", "block %d of %s on %s is %s, clients read %s", n, v.name, b.name,
 				w.blockText(image, n), w.blockText(v.image, n))
 		}
+		w.compareHoles(v, &holes)
 	}
 }
 

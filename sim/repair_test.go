@@ -135,3 +135,107 @@ func (c *cluster) refuses(first, count int) *cluster {
 	}
 	return c
 }
+
+// scrubs has a node's disk read to its end, and waits until what was repaired is
+// durable.
+func (c *cluster) scrubs(node int) *cluster {
+	c.t.Helper()
+	d := c.w.bodies[node].drives[0]
+	c.sound(func() {
+		d.scrub = &volume.Scrub{Rate: 1 << 40}
+		c.w.bodies[node].goOnScrubbing(0)
+	})
+	return c.within(time.Minute, "the disk is scrubbed", func() bool { return d.scrub.Over }).run(mergedAfter)
+}
+
+const snapshotRepaired = "store: block of a snapshot repaired"
+
+func TestRottenBlocksOfASnapshotAreRepaired(t *testing.T) {
+	c := settled(t, 3, 1, 2)
+	id := c.take()
+	c.rotBlocks(1, 3, 4, 20).write(4, 1).run(40 * time.Second)
+	c.scrubs(1).hit(snapshotRepaired).flush().agree().holds(id).whole(1).read(0, 32).compare()
+	if n := c.w.marks.Counts[snapshotRepaired]; n != 3 {
+		t.Errorf("%d blocks were repaired, 3 had rotted", n)
+	}
+}
+
+func TestReadOfASnapshotHasItRepaired(t *testing.T) {
+	c := settled(t, 3, 1, 2).attach(1, 10*time.Second)
+	id := c.take()
+	c.rotBlocks(1, 3, 20).write(3, 1).holds(id).run(mergedAfter).hit(snapshotRepaired).agree().holds(id).compare()
+}
+
+func TestBlocksOfASnapshotRottenOnEitherCopyAreRepaired(t *testing.T) {
+	c := settled(t, 3, 1, 2)
+	first := c.take()
+	c.write(8, 16).run(40 * time.Second)
+	second := c.take()
+	c.rotBlocks(1, 3, 10).rotBlocks(2, 4, 20).write(0, 32).run(40 * time.Second).drop(first)
+	c.scrubs(1).scrubs(2).hit(snapshotRepaired).flush().agree().holds(second).read(0, 32).compare().drop(second).merged().compare()
+}
+
+// A block that was copied as lost has no checksum where it is lost.
+func TestBlockOfASnapshotThatWasCopiedAsLostIsRepaired(t *testing.T) {
+	c := settled(t, 4, 1, 2, 3).isolate(3, 8*time.Second).becomes(3, volume.Out, 5*time.Second).rotBlocks(1, 3).write(4, 4)
+	id := c.take()
+	c.write(3, 1).becomes(3, volume.InSync, 40*time.Second).hit("coordinator: lost blocks copied as lost")
+	c.scrubs(1).scrubs(3).flush().hit(snapshotRepaired).agree().holds(id).compare()
+}
+
+func TestBlockOfASnapshotWithoutAGoodCopyStaysLost(t *testing.T) {
+	c := settled(t, 3, 1, 2)
+	id := c.take()
+	c.rotBlocks(1, 3).rotBlocks(2, 3).write(3, 1).scrubs(1).scrubs(2).flush()
+	if c.look(id) || c.w.marks.Counts[snapshotRepaired] > 0 {
+		t.Error("a block that nobody has was read, or made up")
+	}
+	c.agree().read(0, 32).compare()
+}
+
+// TestRepairOfASnapshotOutlastsItsMember kills the member at every moment of a
+// repair.
+func TestRepairOfASnapshotOutlastsItsMember(t *testing.T) {
+	repaired := 0
+	for events := range 40 {
+		c := settled(t, 3, 1, 2)
+		id := c.take()
+		c.rotBlocks(1, 3).write(3, 1).run(40*time.Second).attach(0, 10*time.Second)
+		c.sound(func() {
+			c.w.bodies[1].drives[0].scrub = &volume.Scrub{Rate: 1 << 40}
+			c.w.bodies[1].goOnScrubbing(0)
+		})
+		c.until(time.Minute, "it is found", func() bool { return c.w.marks.Counts["store: scrub found lost blocks"] > 0 })
+		for range events {
+			c.sound(c.w.one)
+		}
+		repaired += c.w.marks.Counts[snapshotRepaired]
+		if events%2 == 0 {
+			c.kill(1)
+		} else {
+			c.power(1)
+		}
+		c.up(1).becomes(1, volume.InSync, 40*time.Second).scrubs(1).flush().agree().holds(id).whole(1).compare()
+	}
+	if repaired == 0 || repaired == 40 {
+		t.Errorf("%d of 40 ends came after the repair", repaired)
+	}
+}
+
+// TestSnapshotMayGoWhileItIsRepaired deletes it at every moment of that.
+func TestSnapshotMayGoWhileItIsRepaired(t *testing.T) {
+	for events := range 40 {
+		c := settled(t, 3, 1, 2)
+		id := c.take()
+		c.rotBlocks(1, 3, 4).write(3, 1).run(40 * time.Second)
+		c.sound(func() {
+			c.w.bodies[1].drives[0].scrub = &volume.Scrub{Rate: 1 << 40}
+			c.w.bodies[1].goOnScrubbing(0)
+		})
+		c.until(time.Minute, "it is found", func() bool { return c.w.marks.Counts["store: scrub found lost blocks"] > 0 })
+		for range events {
+			c.sound(c.w.one)
+		}
+		c.drop(id).scrubs(1).flush().merged().whole(1).read(0, 32).compare()
+	}
+}

@@ -44,6 +44,9 @@ func (w *World) scrubAll() {
 		w.fail("liveness", "a disk of a healed world is not read to its end in %v", w.plan.Liveness)
 	}
 	w.run(w.now+int64(repairAfter), nil)
+	if w.marks.Counts["store: block of a snapshot repaired"] > 0 { // which takes effect at the next checkpoint
+		w.run(w.now+int64(mergedAfter), nil)
+	}
 	w.run(w.now+int64(w.plan.Liveness), w.recovered)
 	if !w.recovered() {
 		w.fail("liveness", "%v after a scrub: %s", w.plan.Liveness, w.missing())

@@ -65,12 +65,14 @@ func (c *cluster) holds(ids ...block.LayerID) *cluster {
 // agree compares all copies in sync with the stream.
 func (c *cluster) agree() *cluster {
 	c.t.Helper()
+	var holes snapshotHoles
 	return c.sound(func() {
 		for i := range c.v.config.Members {
 			if m := &c.v.config.Members[i]; m.State == volume.InSync {
-				c.w.compareSnapshots(c.v, c.w.bodyOf(m.Node), m)
+				c.w.compareSnapshots(c.v, c.w.bodyOf(m.Node), m, &holes)
 			}
 		}
+		c.w.compareHoles(c.v, &holes)
 	})
 }
 

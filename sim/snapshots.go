@@ -268,7 +268,7 @@ func (w *World) readEverySnapshot() bool {
 // compareSnapshots looks at what a disk that lost power at this moment holds of a
 // copy: the snapshots that are listed, each as the stream made it (I10, I11), and
 // no others.
-func (w *World) compareSnapshots(v *volumeState, b *body, m *volume.Member) {
+func (w *World) compareSnapshots(v *volumeState, b *body, m *volume.Member, holes *snapshotHoles) {
 	if v.beyond || w.plan.Snapshots == 0 {
 		return
 	}
@@ -284,17 +284,52 @@ func (w *World) compareSnapshots(v *volumeState, b *body, m *volume.Member) {
 		}
 	}
 	v.images.upTo(info.LastAccepted.Seq, w.zeroSum)
+	holes.copies++
 	for _, s := range append(v.ready(), volume.Snapshot{}) {
 		if s.Layer != 0 && !bare.store.HasLayer(info.Handle, s.Layer) {
 			w.fail("I10", "%s does not hold snapshot %x of %s, which is ready", b.name, s.Layer, v.name)
 		}
 		bare.eachRange(d, v.plan.Blocks, func(r block.Range) {
-			if data := bare.read(d, info.Handle, s.Layer, r); data != nil {
+			switch data := bare.read(d, info.Handle, s.Layer, r); {
+			case data == nil && s.Layer != 0:
+				holes.add(s.Layer, r.First, b)
+			case data != nil:
 				w.checkLayer(v, s.Layer, r, data, func(n int) string {
 					return fmt.Sprintf("block %d of snapshot %x of %s on %s is %s", n, s.Layer, v.name, b.name, w.blockText(data, n-int(r.First)))
 				})
 			}
 		})
+	}
+}
+
+// snapshotHoles are blocks of snapshots that copies in sync cannot give.
+type snapshotHoles struct {
+	copies int // that were looked at
+	list   []snapshotHole
+}
+
+type snapshotHole struct {
+	layer block.LayerID
+	block block.Block
+	on    []*body
+}
+
+func (h *snapshotHoles) add(layer block.LayerID, b block.Block, on *body) {
+	i := slices.IndexFunc(h.list, func(o snapshotHole) bool { return o.layer == layer && o.block == b })
+	if i < 0 {
+		i = len(h.list)
+		h.list = append(h.list, snapshotHole{layer: layer, block: b})
+	}
+	h.list[i].on = append(h.list[i].on, on)
+}
+
+// compareHoles insists that what one copy in sync has of a snapshot all have, after
+// all disks were scrubbed (I16).
+func (w *World) compareHoles(v *volumeState, h *snapshotHoles) {
+	for _, hole := range h.list {
+		if len(hole.on) < h.copies {
+			w.fail("I16", "block %d of snapshot %x of %s cannot be read on %s after all disks were scrubbed, and another copy has it", hole.block, hole.layer, v.name, hole.on[0].name)
+		}
 	}
 }
 

@@ -63,7 +63,7 @@ func (c *Coordinator) end(how step.ControlKind, text string, out *step.Effects) 
 			continue
 		}
 		switch o.state {
-		case opFree:
+		case opFree, opMending: // repairs were left out above
 			continue
 		case opWriting, opFlushing:
 			out.Complete(o.ID, step.RequestAmbiguous, block.Buffer{})

@@ -129,7 +129,7 @@ func (c *Coordinator) onMessage(conn step.Conn, msg *message.Message, out *step.
 	case message.Fenced:
 		c.onFenced(m, msg, out)
 	case message.Rotten:
-		c.wounded(m, msg.Chunk, msg.Bad())
+		c.wounded(wound{member: m, layer: msg.Layer, chunk: msg.Chunk, blocks: msg.Bad()})
 		c.startWaiting(out)
 	default: // Unprepared, or a peer that speaks out of turn
 		msg.Payload.Release()

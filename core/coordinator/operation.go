@@ -18,6 +18,7 @@ const (
 	opReading          // holds its range; a member is asked
 	opStalled          // a read that holds its range and has nobody to ask, or no grants, now
 	opWriting          // holds its range; in the window
+	opMending          // a repair of a snapshot that holds its range; the member was sent what it lost
 	opFlushing         // a FUA write that holds its range, or a flush: waits for stable
 )
 
@@ -64,7 +65,7 @@ func (t *opTable) token(i int32) uint64 {
 
 func (t *opTable) find(token uint64) (int32, bool) {
 	i := int32(uint32(token))
-	if int(i) >= len(t.slots) || t.slots[i].state == opFree || t.slots[i].generation != uint32(token>>32) {
+	if i < 0 || int(i) >= len(t.slots) || t.slots[i].state == opFree || t.slots[i].generation != uint32(token>>32) {
 		return 0, false
 	}
 	return i, true

@@ -170,8 +170,8 @@ func (c *Coordinator) foundBad(o *op, blocks uint16) {
 	if k := slices.Index(c.members, o.asked); k >= 0 {
 		o.bad |= 1 << k
 	}
-	if o.suspect == nil && o.Layer == 0 { // a snapshot is not written to
-		c.wounded(o.asked, o.Range.First.Chunk(), blocks)
+	if o.suspect == nil {
+		c.wounded(wound{member: o.asked, layer: o.Layer, chunk: o.Range.First.Chunk(), blocks: blocks})
 	}
 }
 

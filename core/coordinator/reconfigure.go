@@ -152,6 +152,7 @@ func (c *Coordinator) reportHealth(out *step.Effects) {
 // afterLinkLost goes on without m's connection: its reads are asked elsewhere,
 // a resync that it was part of is over.
 func (c *Coordinator) afterLinkLost(m *member, out *step.Effects) {
+	c.giveUpMending(m, out)
 	if !c.Serving() {
 		return
 	}

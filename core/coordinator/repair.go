@@ -3,6 +3,7 @@ package coordinator
 import (
 	"math/bits"
 	"slices"
+	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/invariant"
@@ -10,8 +11,8 @@ import (
 	"github.com/lagan-storage/lagan/core/step"
 )
 
-// A block that a member cannot give any more is written anew by the stream
-// itself, as if a client had written what it says:
+// A block of the head that a member cannot give any more is written anew by the
+// stream itself, as if a client had written what it says:
 //
 //	found by a read, or by the member ──▶ waits for its range, as a write does
 //	──▶ the member is asked again ──▶ another one's good copy ──▶ WRITE, to all
@@ -20,17 +21,26 @@ import (
 // newer can come in between and be overwritten. Who asks again may find that it
 // was written meanwhile, or that the disk only blundered: then nothing is done.
 // What nobody can answer now is left: it is found again.
+//
+// Nobody writes to a snapshot. What a member has lost of one it is given alone, by
+// a REPAIR, and takes only if it is still lost there:
+//
+//	──▶ the member is asked again ──▶ another one's good copy ──▶ REPAIR, to the member
 
 const (
 	repairsMax = 4    // under way at a time: foreground I/O goes first
 	woundsMax  = 1024 // chunks that wait for it; others are found again
+	// mendAgain is when a member is asked again that cannot repair a snapshot now.
+	mendAgain = time.Second
 )
 
 // wound is what a member cannot give of a chunk.
 type wound struct {
 	member *member
+	layer  block.LayerID // a snapshot, 0: the head
 	chunk  block.Chunk
 	blocks uint16
+	after  step.Time // not before
 }
 
 // repairs is what waits to be repaired.
@@ -39,31 +49,40 @@ type repairs struct {
 	underWay int
 }
 
-// wounded notes that m cannot give blocks of a chunk.
-func (c *Coordinator) wounded(m *member, chunk block.Chunk, blocks uint16) {
+// wounded notes that a member cannot give blocks of a chunk.
+func (c *Coordinator) wounded(found wound) {
 	r := &c.repairs
-	if blocks == 0 || c.phase > serving || uint64(chunk.First()) >= c.config.Blocks {
+	if found.blocks == 0 || c.phase > serving || uint64(found.chunk.First()) >= c.config.Blocks {
 		return
 	}
 	for i := range r.wounds {
-		if w := &r.wounds[i]; w.member == m && w.chunk == chunk {
-			w.blocks |= blocks
+		if w := &r.wounds[i]; w.member == found.member && w.layer == found.layer && w.chunk == found.chunk {
+			w.blocks |= found.blocks
 			return
 		}
 	}
 	if len(r.wounds) < woundsMax {
-		r.wounds = append(r.wounds, wound{member: m, chunk: chunk, blocks: blocks})
+		r.wounds = append(r.wounds, found)
 	}
 }
 
 // beginRepairs puts repairs in line with the requests of the device, block by
 // block: one that no member has must not keep its neighbours from being repaired.
+// Those of a member that was away wait until it counts again.
 func (c *Coordinator) beginRepairs(out *step.Effects) {
 	r := &c.repairs
-	for len(r.wounds) > 0 && r.underWay < repairsMax && c.phase == serving {
-		w := &r.wounds[0]
+	for r.underWay < repairsMax && c.phase == serving {
+		first := slices.IndexFunc(r.wounds, func(w wound) bool { return w.after <= c.now && c.valid(w.member) })
+		if first < 0 {
+			return
+		}
+		w := &r.wounds[first]
 		at := bits.TrailingZeros16(w.blocks)
-		i := c.ops.add(&step.Request{Kind: step.WriteRequest, Range: block.Range{First: w.chunk.First() + block.Block(at), Count: 1}})
+		request := step.Request{Kind: step.WriteRequest, Layer: w.layer, Range: block.Range{First: w.chunk.First() + block.Block(at), Count: 1}}
+		if w.layer != 0 {
+			request.Kind = step.ReadRequest
+		}
+		i := c.ops.add(&request)
 		c.ops.slots[i].suspect = w.member
 		if r.underWay++; repairUnlocked {
 			out.Marks.Hit("mutant: repair unlocked")
@@ -72,7 +91,7 @@ func (c *Coordinator) beginRepairs(out *step.Effects) {
 			c.ops.waiting = append(c.ops.waiting, i)
 		}
 		if w.blocks &^= 1 << at; w.blocks == 0 {
-			r.wounds = slices.Delete(r.wounds, 0, 1)
+			r.wounds = slices.Delete(r.wounds, first, first+1)
 		}
 	}
 }
@@ -100,13 +119,67 @@ func (c *Coordinator) onRepairData(i int32, msg *message.Message, out *step.Effe
 		c.endRepair(i)
 		return
 	}
-	o.Payload, o.donor = msg.Payload, o.asked
+	o.donor = o.asked
+	if o.Layer != 0 {
+		c.mend(i, msg, out)
+		return
+	}
+	o.Payload = msg.Payload
 	c.startWrite(i, out)
+}
+
+// mend gives the member that is suspected what it has lost of a snapshot.
+func (c *Coordinator) mend(i int32, msg *message.Message, out *step.Effects) {
+	o := &c.ops.slots[i]
+	if !c.valid(o.suspect) {
+		msg.Payload.Release()
+		c.giveUpRepair(i, out)
+		return
+	}
+	o.state, o.asked = opMending, o.suspect
+	o.generation++
+	c.send(o.suspect, message.Message{
+		Kind: message.Repair, Request: c.ops.token(i), Layer: o.Layer, Range: o.Range, Checksums: msg.Checksums, Payload: msg.Payload,
+	}, out)
+}
+
+// onMended takes the member's answer to a REPAIR.
+func (c *Coordinator) onMended(m *member, i int32, msg *message.Message, out *step.Effects) {
+	o := &c.ops.slots[i]
+	switch {
+	case o.suspect != m:
+		return
+	case msg.Status == message.OK:
+		c.repaired(i, step.RequestOK, out)
+	case msg.Status == message.BehindSeq:
+		out.Marks.Hit("coordinator: repair of a snapshot tried again")
+		again := wound{member: m, layer: o.Layer, chunk: o.Range.First.Chunk(), blocks: maskOf(o.Range), after: c.now.Add(mendAgain)}
+		c.endRepair(i)
+		c.wounded(again)
+	default:
+		c.repaired(i, step.RequestRefused, out)
+	}
+	c.startWaiting(out)
+}
+
+// forgetWounds drops what waits to be repaired of members that are none any more.
+func (c *Coordinator) forgetWounds() {
+	c.repairs.wounds = slices.DeleteFunc(c.repairs.wounds, func(w wound) bool { return !slices.Contains(c.members, w.member) })
+}
+
+// giveUpMending ends the repairs of snapshots that m was asked for: its connection
+// is lost. It says again what it lacks when it is back.
+func (c *Coordinator) giveUpMending(m *member, out *step.Effects) {
+	for k := len(c.ops.active) - 1; k >= 0; k-- {
+		if i := c.ops.active[k]; c.ops.slots[i].state == opMending && c.ops.slots[i].suspect == m {
+			c.giveUpRepair(i, out)
+		}
+	}
 }
 
 // giveUpRepair ends a repair that nobody can answer now, or ever.
 func (c *Coordinator) giveUpRepair(i int32, out *step.Effects) {
-	if o := &c.ops.slots[i]; o.bad != 0 && c.allBad(o) {
+	if o := &c.ops.slots[i]; o.Layer == 0 && o.bad != 0 && c.allBad(o) {
 		c.lose(o.Range)
 	} else {
 		out.Marks.Hit("coordinator: repair given up")

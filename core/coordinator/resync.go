@@ -90,6 +90,7 @@ func (c *Coordinator) strayed(source *member) *member {
 
 // afterResyncConfig acts on what the members have become.
 func (c *Coordinator) afterResyncConfig(out *step.Effects) {
+	c.forgetWounds()
 	for _, m := range c.members {
 		isTarget := c.resync != nil && c.resync.target == m
 		switch m.State {
@@ -116,6 +117,7 @@ func (c *Coordinator) afterResyncConfig(out *step.Effects) {
 			if m.streaming && m.prepared() {
 				c.confirm(m, out) // what it accepted since is what it is brought up from
 			}
+			c.giveUpMending(m, out)
 			m.streaming, m.joining, m.repairing, m.condemned, m.refusedAt = false, false, false, "", 0
 		}
 	}
@@ -293,10 +295,8 @@ func (c *Coordinator) onPulled(m *member, msg *message.Message, out *step.Effect
 	case message.OK:
 		if msg.Bad() != 0 { // the target has none either, until it is repaired: by the stream, or a later pass
 			out.Marks.Hit("coordinator: lost blocks copied as lost")
-			if k.layer == 0 {
-				c.wounded(m, msg.Chunk, msg.Bad())
-				c.startWaiting(out)
-			}
+			c.wounded(wound{member: m, layer: k.layer, chunk: msg.Chunk, blocks: msg.Bad()})
+			c.startWaiting(out)
 		}
 		c.resynced += uint64(msg.Payload.Len())
 		c.askResync(r.target, msg.Request&0xff, message.Message{

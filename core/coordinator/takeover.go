@@ -240,8 +240,12 @@ func (c *Coordinator) onTail(m *member, msg *message.Message) {
 	c.window.push(entry{record: msg.Record, payload: msg.Payload, op: noOp, sentAt: c.now})
 }
 
-// onDone takes the end of a request of the takeover or of the resync.
+// onDone takes the end of a request of the takeover, of the resync or of a repair.
 func (c *Coordinator) onDone(m *member, msg *message.Message, out *step.Effects) {
+	if i, known := c.ops.find(msg.Request); known && c.ops.slots[i].state == opMending {
+		c.onMended(m, i, msg, out)
+		return
+	}
 	if msg.Request != truncateRequest && msg.Request != tailRequest {
 		c.onResyncDone(m, msg, out)
 		return

@@ -48,19 +48,19 @@ const (
 	ResyncEnd   // Era, Request, Resync: close the resync durably; later pushes are discarded; to the source: it is over
 	ListLayers  // Era, Request, Resync, Seq: the layers of the source, S.stable >= Seq; none is merged before ResyncEnd
 	Checksum    // reserved: checksums of Range, for scrub
-	Repair      // reserved: Chunk, LastSeq, Payload
+	Repair      // Era, Request, Layer, Range (one block), Checksums, Payload: what a snapshot has lost of it is this
 
 	Promise    // answers Prepare: PromiseInfo
 	Ack        // Accepted, Durable, Credit, Pressure: cumulative
 	Data       // answers Read: Request, Range, Checksums, Payload, or Status, Present and Zero: what is damaged
 	Granted    // answers Grant: Request, Accepted, Durable
 	Tail       // one record of FetchTail's answer: Request, Record, Payload
-	Done       // ends FetchTail, answers Truncate, Push, Shape, Resync*: Request, Status; of a ResyncBegin Layers, that the target has
+	Done       // ends FetchTail, answers Truncate, Push, Shape, Repair, Resync*: Request, Status; of a ResyncBegin Layers, that the target has
 	Changed    // answers ListChanged: Request, Layer, Changes, Cursor (0 = end), Stable
 	Pulled     // answers Pull: Request, Layer, Chunk, LastSeq, Present, Zero, Checksums, Payload
 	Fenced     // Era = promised: the sender has been replaced
 	Unprepared // no PREPARE was answered on this connection
-	Rotten     // unasked: Chunk, Present and Zero: blocks that a scrub found lost
+	Rotten     // unasked: Layer, Chunk, Present and Zero: blocks that a scrub found lost
 
 	Shape  // a request: Era, Request, Resync, Record: an OpSnap or OpDelSnap that a target does outside its stream
 	Layers // answers ListLayers: Request, Layers, or Status

@@ -59,8 +59,8 @@ type Replica struct {
 
 	links    []link // few: one stream and perhaps one bulk connection a session
 	requests requestTable
-	live     map[layerChunk]uint16  // blocks written since the live stream began; nil when not a live target
-	rotten   map[block.Chunk]uint16 // blocks that a scrub found lost, until they are overwritten
+	live     map[layerChunk]uint16 // blocks written since the live stream began; nil when not a live target
+	rotten   map[layerChunk]uint16 // blocks that a scrub found lost, until they are overwritten or repaired
 	ackDue   bool
 }
 
@@ -160,6 +160,8 @@ func (r *Replica) Result(now step.Time, res *store.Result, out *step.Effects) {
 		r.onPullDone(res, out)
 	case store.PushDone:
 		r.answerDone(res, out)
+	case store.RepairDone:
+		r.onRepairDone(res, out)
 	case store.Rotten:
 		r.onRotten(res, out)
 	case store.ResultInvalid, store.Formatted, store.Opened, store.Failed, store.Closed, store.ScrubDone, store.MeasureDone:

@@ -12,6 +12,7 @@ type request struct {
 	request uint64 // the asking side's number
 	kind    message.Kind
 	era     block.Epoch
+	layer   block.LayerID // of a Repair
 	rng     block.Range
 	meta    bool // it counts in Replica.metaPending
 }

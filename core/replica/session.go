@@ -129,6 +129,8 @@ func (r *Replica) onPrepared(now step.Time, l *link, m *message.Message, out *st
 		r.onListLayers(l, m, out)
 	case message.Shape:
 		r.onShape(now, l, m, out)
+	case message.Repair:
+		r.onRepair(now, l, m, out)
 	case message.ResyncBegin:
 		r.onResyncBegin(now, l, m, out)
 	case message.ResyncPass:
@@ -137,7 +139,7 @@ func (r *Replica) onPrepared(now step.Time, l *link, m *message.Message, out *st
 		r.onResyncLive(now, l, m, out)
 	case message.ResyncEnd:
 		r.onResyncEnd(now, l, m, out)
-	case message.KindInvalid, message.Prepare, message.Checksum, message.Repair,
+	case message.KindInvalid, message.Prepare, message.Checksum,
 		message.Promise, message.Ack, message.Data, message.Granted, message.Tail, message.Done,
 		message.Changed, message.Pulled, message.Fenced, message.Unprepared, message.Rotten, message.Layers, message.KindCount:
 		m.Payload.Release()

@@ -327,9 +327,12 @@ func (s *Store) onHomeWritten(i int32, out *step.Effects) {
 	if j.home.writes--; j.home.writes > 0 {
 		return
 	}
-	if j.kind == jobFold {
+	switch j.kind {
+	case jobFold:
 		s.finishFolded(i, out)
-	} else {
+	case jobRepair:
+		s.finishRepair(i, out)
+	default:
 		s.finishHome(i, out)
 	}
 }

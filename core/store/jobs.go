@@ -20,6 +20,7 @@ const (
 	jobMeasure
 	jobFold // chunks move from one tree of a layer to the other
 	jobScrub
+	jobRepair // a block of a snapshot gets its data back
 )
 
 // sourceKind says where a block's content comes from.
@@ -74,6 +75,7 @@ type job struct {
 	measure measurePlan
 	park    parkPlan
 	scrub   scrubPlan
+	repair  repairPlan
 }
 
 // jobs is the table of jobs. Readers are counted by the parity of the moment
@@ -135,6 +137,8 @@ func (s *Store) resume(i int32, out *step.Effects) {
 		s.runFold(i, out)
 	case jobScrub:
 		s.runScrub(i, out)
+	case jobRepair:
+		s.runRepair(i, out)
 	case jobTail, jobPark: // need no leaf
 	}
 }
@@ -161,6 +165,8 @@ func (s *Store) onJobRead(i int32, mask uint16, err step.DiskError, out *step.Ef
 		s.writeFolded(i, out)
 	case jobScrub:
 		s.onScrubRead(i, out)
+	case jobRepair:
+		s.judgeLost(i, out)
 	case jobList, jobReclaim, jobMeasure:
 	}
 }

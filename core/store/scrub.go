@@ -228,20 +228,44 @@ func (s *Store) checkChunk(i int32, out *step.Effects) (ready bool) {
 	return true
 }
 
-// reportRotten tells of what is lost of a chunk, once for every replica that reads
-// through its layer: a head shows what is below it unless it was overwritten.
+// reportRotten tells of what is lost of a chunk, for every snapshot and head that is
+// the next to show its layer: what stands on those shows it through them.
 func (s *Store) reportRotten(j *job, out *step.Effects) {
 	l := j.scrub.layer
 	if s.byNumber[l.number] != l || l.doomed && l.owner == nil {
 		return // it is not there any more
 	}
 	for _, r := range s.replicas {
-		if !r.gone && r.sees(l) {
+		if r.gone {
+			continue
+		}
+		for _, id := range r.shows(l) {
 			out.Marks.Hit("store: scrub found lost blocks")
-			s.result(Result{Kind: Rotten, Handle: Handle(r.handle), Layer: l.id, Content: ChunkContent{Chunk: j.chunk}, Bad: j.bad})
+			s.result(Result{Kind: Rotten, Handle: Handle(r.handle), Layer: id, Content: ChunkContent{Chunk: j.chunk}, Bad: j.bad})
 		}
 	}
 }
+
+// shows returns those of r's snapshots, and 0 for its head, that show l with no
+// other in between: l alone, if it is one.
+func (r *replica) shows(l *layer) (ids []block.LayerID) {
+	if l.shownBy(r) {
+		return []block.LayerID{l.id}
+	}
+	for _, top := range append(slices.Clip(r.snapshots), r.head) {
+		p := top.parent
+		for p != l && p != nil && !p.shownBy(r) {
+			p = p.parent
+		}
+		if p == l && top.shownBy(r) {
+			ids = append(ids, top.id)
+		}
+	}
+	return ids
+}
+
+// shownBy reports whether l is the head of r or one of its snapshots.
+func (l *layer) shownBy(r *replica) bool { return l.owner == r && !l.deleted }
 
 // ScrubEnded reports whether a cursor is behind everything.
 func ScrubEnded(at volume.ScrubCursor) bool { return at.Stage >= scrubOver }

@@ -121,7 +121,8 @@ const (
 	PullDone                 // Handle, Token, Status, Chunk content
 	PushDone                 // Handle, Token, Status: the push is accepted
 	MeasureDone              // Token, Status, Cursor
-	Rotten                   // Handle, Layer, Content.Chunk, Bad: what a scrub found lost
+	RepairDone               // Handle, Token, Status
+	Rotten                   // Handle, Layer, Content.Chunk, Bad: what a scrub found lost, and the snapshot that shows it, 0: the head
 	ScrubDone                // Token, Status, Scrub, Bytes
 )
 

@@ -302,7 +302,7 @@ func (m *Machine) onResult(r *store.Result) {
 	case store.Durable:
 		m.onDurable(r)
 	case store.RecordDone, store.ReadDone, store.TailRecord, store.TailDone, store.ChangesDone, store.PullDone, store.PushDone,
-		store.ScrubDone:
+		store.ScrubDone, store.RepairDone:
 		f := m.expected[r.Token]
 		if f == nil {
 			m.fail("result %d for token %d, which nobody waits for", r.Kind, r.Token)

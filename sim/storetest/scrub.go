@@ -12,7 +12,7 @@ type scrubbing struct {
 	running bool
 	due     bool // its next turn
 	at      volume.ScrubCursor
-	found   map[block.Block]bool // blocks of heads that were found lost by any
+	found   map[block.Block]bool // blocks that were found lost by any, of heads or snapshots
 	over    int                  // how many came to their end
 }
 
@@ -60,7 +60,7 @@ func (m *Machine) onRotten(res *store.Result) {
 		m.scrub.found = map[block.Block]bool{}
 	}
 	for i := range block.PerChunk {
-		if res.Bad&(1<<i) != 0 && res.Layer == 0 {
+		if res.Bad&(1<<i) != 0 {
 			m.scrub.found[res.Content.Chunk.First()+block.Block(i)] = true
 		}
 	}

@@ -57,7 +57,7 @@ func TestScrubFindsEveryLostBlockAndNoOther(t *testing.T) {
 			if m.config.Marks["store: scrub found lost blocks"] == lost {
 				continue // freed, or covered by what is in the journal
 			}
-			if found++; len(f.scrub.found) > 1 || len(f.scrub.found) == 1 && !f.scrub.found[b] {
+			if found++; len(f.scrub.found) != 1 || !f.scrub.found[b] {
 				t.Errorf("block %d rotten at %d: found %v", b, at, f.scrub.found)
 			}
 		}
