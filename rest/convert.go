@@ -68,7 +68,7 @@ func operationOf(r *volume.Operation) api.Operation {
 		state = "failed"
 	}
 	return api.Operation{
-		ID: r.ID, Kind: string(r.Kind), Volume: r.Volume, Snapshot: r.Snapshot, Node: r.Node, State: state, Reason: r.Reason,
+		ID: r.ID, Kind: string(r.Kind), Volume: r.Volume, Disk: r.Disk, Snapshot: r.Snapshot, Node: r.Node, State: state, Reason: r.Reason,
 		Since: r.Since, Done: r.Done, Total: r.Total, Cancellable: r.Cancellable,
 	}
 }
@@ -91,7 +91,21 @@ func diskOf(r *volume.DiskReport) api.Disk {
 			WaitingSeconds: w.Waiting.Seconds(),
 		}
 	}
+	if s := r.Scrub; s != nil {
+		d.Scrub = &api.DiskScrub{
+			Running: s.Going, Done: min(s.Read, s.Total), Total: s.Total, DamagedChunks: s.Lost,
+			Began: timeOf(s.Began), Ended: timeOf(s.Ended), Next: timeOf(s.Next),
+		}
+	}
 	return d
+}
+
+// timeOf writes a time for people and programs, "" for none.
+func timeOf(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 func operationsOf(o volume.Operations) api.DiskOperations {

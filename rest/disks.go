@@ -41,6 +41,12 @@ func (s *server) ChangeDisk(ctx context.Context, r api.ChangeDiskRequestObject) 
 	return api.ChangeDisk200JSONResponse(diskOf(&d)), err
 }
 
+// ScrubDisk implements api.StrictServerInterface.
+func (s *server) ScrubDisk(ctx context.Context, r api.ScrubDiskRequestObject) (api.ScrubDiskResponseObject, error) {
+	o, err := s.Machines.ScrubDisk(requestOf(ctx).Context(), r.ID)
+	return api.ScrubDisk202JSONResponse(operationOf(&o)), err
+}
+
 // DeleteDisk implements api.StrictServerInterface.
 func (s *server) DeleteDisk(ctx context.Context, r api.DeleteDiskRequestObject) (api.DeleteDiskResponseObject, error) {
 	return api.DeleteDisk204Response{}, s.Machines.RemoveDisk(requestOf(ctx).Context(), r.ID)

@@ -79,6 +79,11 @@ func (n *counted) CordonDisk(context.Context, string, bool) (volume.DiskReport, 
 	return volume.DiskReport{}, nil
 }
 
+func (n *counted) ScrubDisk(context.Context, string) (volume.Operation, error) {
+	n.changes++
+	return volume.Operation{}, nil
+}
+
 func (n *counted) RemoveDisk(context.Context, string) error { n.changes++; return nil }
 
 func (n *counted) ReadBlocks(_ context.Context, name string, offset, length int64, w io.Writer) error {

@@ -170,6 +170,11 @@ func (n *node) CordonDisk(_ context.Context, name string, cordoned bool) (volume
 	return volume.DiskReport{Disk: volume.Disk{Cordoned: cordoned}}, n.err
 }
 
+func (n *node) ScrubDisk(_ context.Context, name string) (volume.Operation, error) {
+	n.name = name
+	return volume.Operation{ID: "scrub-1", Kind: volume.ScrubOperation, Disk: name, Total: 7, Cancellable: true}, n.err
+}
+
 func (n *node) RemoveDisk(_ context.Context, name string) error { n.name = name; return n.err }
 
 func (n *node) Alerts(context.Context) ([]volume.Alert, error) {
@@ -382,6 +387,9 @@ func TestClientAsksForWhatItWasTold(t *testing.T) {
 	if d, err := c.CordonDisk(ctx, "0011", true); err != nil || n.name != "0011" || !d.Cordoned || d.Work != nil {
 		t.Errorf("cordon: %+v, %v; asked for %q", d, err, n.name)
 	}
+	if o, err := c.ScrubDisk(ctx, "0011"); err != nil || n.name != "0011" || o.ID != "scrub-1" || o.Disk != "0011" || o.Total != 7 || !o.Cancellable {
+		t.Errorf("scrub: %+v, %v", o, err)
+	}
 	if err := c.RemoveDisk(ctx, "0022"); err != nil || n.name != "0022" {
 		t.Errorf("remove disk: %v; asked for %q", err, n.name)
 	}
@@ -451,8 +459,10 @@ func TestNoNameMakesAnotherAddress(t *testing.T) {
 		_, nodeErr := c.Node(ctx, name)
 		_, diskErr := c.Disk(ctx, name)
 		_, cordonErr := c.CordonDisk(ctx, name, true)
+		_, scrubErr := c.ScrubDisk(ctx, name)
+		_, operationErr := c.Operation(ctx, name)
 		for i, err := range []error{
-			volumeErr, createErr, attachErr, writeErr, nodeErr, diskErr, cordonErr, c.RemoveDisk(ctx, name), c.Delete(ctx, name), c.Detach(ctx, name, false), c.Unmount(ctx, name, ""),
+			volumeErr, createErr, attachErr, writeErr, nodeErr, diskErr, cordonErr, scrubErr, operationErr, c.RemoveDisk(ctx, name), c.Delete(ctx, name), c.Detach(ctx, name, false), c.Unmount(ctx, name, ""),
 			c.ReadBlocks(ctx, name, 0, 4096, io.Discard), c.RemoveNode(ctx, name), c.RemoveToken(ctx, name),
 			c.DeleteSnapshot(ctx, name, "x"), c.DeleteSnapshot(ctx, "x", name), c.Cancel(ctx, name), c.DeleteAll(ctx, name),
 		} {

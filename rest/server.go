@@ -80,6 +80,8 @@ type Machines interface {
 	AddDisk(ctx context.Context, d volume.NewDisk) (volume.DiskReport, error)
 	// CordonDisk keeps new copies away from a disk, or lets them come again.
 	CordonDisk(ctx context.Context, name string, cordoned bool) (volume.DiskReport, error)
+	// ScrubDisk has all that is on a disk read.
+	ScrubDisk(ctx context.Context, name string) (volume.Operation, error)
 	// RemoveDisk takes a disk out of the cluster that holds no copies.
 	RemoveDisk(ctx context.Context, name string) error
 	// Alerts returns what someone must act on.

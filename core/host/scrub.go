@@ -32,8 +32,7 @@ type ScrubNotes interface {
 type ScrubReport struct {
 	Disk block.DiskID
 	Path string
-	volume.ScrubRecord
-	Next time.Time // when it is due; zero: when somebody asks for it
+	volume.DiskScrub
 }
 
 // scrubs is what the body knows of the scrubs of its disks.
@@ -157,7 +156,7 @@ func (s *scrubs) reports() (all []ScrubReport) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, id := range open {
-		r := ScrubReport{Disk: id, Path: s.host.diskPath(id), ScrubRecord: s.records[id]}
+		r := ScrubReport{Disk: id, Path: s.host.diskPath(id), DiskScrub: volume.DiskScrub{ScrubRecord: s.records[id]}}
 		if since := r.Ended; s.p.Every > 0 && !r.Going {
 			if since.Before(r.Seen) {
 				since = r.Seen

@@ -29,7 +29,7 @@ type scrub struct {
 // onScrubDisk begins a scrub, lets it go on from somewhere, or pauses it.
 func (d *Disk) onScrubDisk(now step.Time, want *volume.Scrub, out *step.Effects) {
 	s := &d.scrub
-	s.Scrub, s.told = *want, now
+	s.Scrub, s.told = *want, now.Add(-scrubTells) // the first turn tells how much there is
 	s.Over, s.turn = false, 0
 	if s.Total == 0 && d.open {
 		s.Total = d.store.Used()

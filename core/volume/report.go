@@ -66,6 +66,7 @@ const (
 	RestorationOperation      OperationKind = "restoration"       // a volume goes back to a snapshot
 	DeletionOperation         OperationKind = "volume-deletion"   // the space of copies is being freed
 	ResyncOperation           OperationKind = "resync"            // a copy is being filled
+	ScrubOperation            OperationKind = "scrub"             // all that is on a disk is being read
 )
 
 // Operation is something that takes a while, whoever asked for it. What is done
@@ -73,7 +74,8 @@ const (
 type Operation struct {
 	ID          string
 	Kind        OperationKind
-	Volume      string // name, or identity of one that has no name any more
+	Volume      string // name, or identity of one that has no name any more; "" if it is about a disk
+	Disk        string // identity, if it is about one
 	Snapshot    string // name, if it is about one
 	Node        string // name of the one that does it, "" if none does
 	Failed      bool
@@ -116,6 +118,13 @@ type DiskReport struct {
 	NodeName string
 	Path     string    // on its node; known to that node alone
 	Work     *DiskWork // what it has done since the node started; likewise
+	Scrub    *DiskScrub
+}
+
+// DiskScrub is what is known of the reading of all that is on a disk of this node.
+type DiskScrub struct {
+	ScrubRecord
+	Next time.Time // when it is due; zero: when somebody asks for it
 }
 
 // DiskWork is what a disk has been asked to do, and how that went.

@@ -114,6 +114,9 @@ type Disk struct {
 	// Promised Bytes that the volumes placed on it may grow to.
 	Promised int64 `json:"promised"`
 
+	// Scrub How the reading of all that is on it goes, or went; not there, if another node knows that.
+	Scrub *DiskScrub `json:"scrub,omitempty"`
+
 	// Work What it has done; not there, if another node knows that.
 	Work *DiskWork `json:"work,omitempty"`
 }
@@ -139,6 +142,30 @@ type DiskOperations struct {
 
 	// MeanSeconds How long one took.
 	MeanSeconds float64 `json:"mean_seconds"`
+}
+
+// DiskScrub The scrub of a disk that is under way, or the last one.
+type DiskScrub struct {
+	// Began When it began, RFC 3339; nothing, if there was none.
+	Began string `json:"began,omitempty"`
+
+	// DamagedChunks Chunks of 64 KiB in which it found damage.
+	DamagedChunks int `json:"damaged_chunks"`
+
+	// Done Bytes that it has read.
+	Done int64 `json:"done,omitempty"`
+
+	// Ended When the last one came to its end, RFC 3339; nothing, if none did.
+	Ended string `json:"ended,omitempty"`
+
+	// Next When the next one is due, RFC 3339; nothing, if one is under way, or only when somebody asks.
+	Next string `json:"next,omitempty"`
+
+	// Running Whether one is under way.
+	Running bool `json:"running"`
+
+	// Total Bytes that were on the disk when it began, about.
+	Total int64 `json:"total,omitempty"`
 }
 
 // DiskWork What a disk has done since its node was started; known to that node alone.
@@ -300,6 +327,9 @@ type Operation struct {
 	// Cancellable Whether it can be broken off.
 	Cancellable bool `json:"cancellable"`
 
+	// Disk The identity of the disk, if it is about one.
+	Disk string `json:"disk,omitempty"`
+
 	// Done Bytes that are done, if it is counted and known here.
 	Done int64 `json:"done,omitempty"`
 
@@ -307,7 +337,8 @@ type Operation struct {
 	ID string `json:"id"`
 
 	// Kind snapshot: one is being taken; snapshot-deletion; restoration: a volume goes back to a snapshot;
-	// volume-deletion: space is being freed; resync: a copy is being filled.
+	// volume-deletion: space is being freed; resync: a copy is being filled; scrub: all that is on a disk is being
+	// read.
 	Kind string `json:"kind"`
 
 	// Node The name of the node that does it, if one does.
@@ -328,8 +359,8 @@ type Operation struct {
 	// Total Bytes that there are to be done, if that is known.
 	Total int64 `json:"total,omitempty"`
 
-	// Volume The name of the volume, or its identity once it has no name any more.
-	Volume string `json:"volume"`
+	// Volume The name of the volume, or its identity once it has no name any more; nothing, if it is about a disk.
+	Volume string `json:"volume,omitempty"`
 }
 
 // OperationList All operations, by volume.
@@ -895,6 +926,17 @@ type ClientInterface interface {
 	// Corresponds with PATCH /v1/disks/{id} (the `ChangeDisk` operationId).
 	ChangeDisk(ctx context.Context, id string, body ChangeDiskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ScrubDisk Read all that is on a disk
+	//
+	// Everything is compared with its checksum, in the background and behind whoever waits for the disk. What is damaged is repaired
+	// from other copies and reported as an event. A scrub that is under way goes on and is the answer. It can be broken off like
+	// any operation that is cancellable.
+	//
+	// Problems: `disk-not-found`, `invalid-request`, `not-ready`.
+	//
+	// Corresponds with POST /v1/disks/{id}/scrub (the `ScrubDisk` operationId).
+	ScrubDisk(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListEvents What has happened
 	//
 	// What this node saw happen in the cluster, oldest first. Numbers begin at 1 when the node starts and rise by
@@ -972,14 +1014,15 @@ type ClientInterface interface {
 	// What takes a while, as far as it is recorded: snapshots that are being taken, deleted or gone back to, and those
 	// that failed; copies that are being filled; deleted volumes whose space is not free yet. Every node knows the
 	// same, but how far a copy is filled is known to the node that serves its volume. What is done is not listed any
-	// more. All of it goes on whichever node dies.
+	// more. All of it goes on whichever node dies. Scrubs are listed by the node whose disk is read.
 	//
 	// Corresponds with GET /v1/operations (the `ListOperations` operationId).
 	ListOperations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CancelOperation Break off an operation
 	//
-	// A snapshot that is being taken is given up, one that failed is forgotten. Everything else goes on to its end.
+	// A snapshot that is being taken is given up, one that failed is forgotten, a scrub ends. Everything else goes on to
+	// its end.
 	//
 	// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`.
 	//
@@ -988,7 +1031,7 @@ type ClientInterface interface {
 
 	// GetOperation One operation
 	//
-	// One that is done is not there any more.
+	// One that is done is not there any more. Every node is told of the scrub of a disk by the node that has it.
 	//
 	// Problems: `operation-not-found`.
 	//
@@ -1487,6 +1530,27 @@ func (c *Client) ChangeDisk(ctx context.Context, id string, body ChangeDiskJSONR
 	return c.Client.Do(req)
 }
 
+// ScrubDisk Read all that is on a disk
+//
+// Everything is compared with its checksum, in the background and behind whoever waits for the disk. What is damaged is repaired
+// from other copies and reported as an event. A scrub that is under way goes on and is the answer. It can be broken off like
+// any operation that is cancellable.
+//
+// Problems: `disk-not-found`, `invalid-request`, `not-ready`.
+//
+// Corresponds with POST /v1/disks/{id}/scrub (the `ScrubDisk` operationId).
+func (c *Client) ScrubDisk(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewScrubDiskRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListEvents What has happened
 //
 // What this node saw happen in the cluster, oldest first. Numbers begin at 1 when the node starts and rise by
@@ -1634,7 +1698,7 @@ func (c *Client) GetDocument(ctx context.Context, reqEditors ...RequestEditorFn)
 // What takes a while, as far as it is recorded: snapshots that are being taken, deleted or gone back to, and those
 // that failed; copies that are being filled; deleted volumes whose space is not free yet. Every node knows the
 // same, but how far a copy is filled is known to the node that serves its volume. What is done is not listed any
-// more. All of it goes on whichever node dies.
+// more. All of it goes on whichever node dies. Scrubs are listed by the node whose disk is read.
 //
 // Corresponds with GET /v1/operations (the `ListOperations` operationId).
 func (c *Client) ListOperations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1651,7 +1715,8 @@ func (c *Client) ListOperations(ctx context.Context, reqEditors ...RequestEditor
 
 // CancelOperation Break off an operation
 //
-// A snapshot that is being taken is given up, one that failed is forgotten. Everything else goes on to its end.
+// A snapshot that is being taken is given up, one that failed is forgotten, a scrub ends. Everything else goes on to
+// its end.
 //
 // Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`.
 //
@@ -1670,7 +1735,7 @@ func (c *Client) CancelOperation(ctx context.Context, id string, reqEditors ...R
 
 // GetOperation One operation
 //
-// One that is done is not there any more.
+// One that is done is not there any more. Every node is told of the scrub of a disk by the node that has it.
 //
 // Problems: `operation-not-found`.
 //
@@ -2521,6 +2586,40 @@ func NewChangeDiskRequestWithBody(server string, id string, contentType string, 
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewScrubDiskRequest constructs an http.Request for the ScrubDisk method
+func NewScrubDiskRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/disks/%s/scrub", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -3934,6 +4033,19 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /v1/disks/{id} (the `ChangeDisk` operationId).
 	ChangeDiskWithResponse(ctx context.Context, id string, body ChangeDiskJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeDiskResponse, error)
 
+	// ScrubDiskWithResponse Read all that is on a disk
+	//
+	// Everything is compared with its checksum, in the background and behind whoever waits for the disk. What is damaged is repaired
+	// from other copies and reported as an event. A scrub that is under way goes on and is the answer. It can be broken off like
+	// any operation that is cancellable.
+	//
+	// Problems: `disk-not-found`, `invalid-request`, `not-ready`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/disks/{id}/scrub (the `ScrubDisk` operationId).
+	ScrubDiskWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*ScrubDiskResponse, error)
+
 	// ListEventsWithResponse What has happened
 	//
 	// What this node saw happen in the cluster, oldest first. Numbers begin at 1 when the node starts and rise by
@@ -4021,7 +4133,7 @@ type ClientWithResponsesInterface interface {
 	// What takes a while, as far as it is recorded: snapshots that are being taken, deleted or gone back to, and those
 	// that failed; copies that are being filled; deleted volumes whose space is not free yet. Every node knows the
 	// same, but how far a copy is filled is known to the node that serves its volume. What is done is not listed any
-	// more. All of it goes on whichever node dies.
+	// more. All of it goes on whichever node dies. Scrubs are listed by the node whose disk is read.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4030,7 +4142,8 @@ type ClientWithResponsesInterface interface {
 
 	// CancelOperationWithResponse Break off an operation
 	//
-	// A snapshot that is being taken is given up, one that failed is forgotten. Everything else goes on to its end.
+	// A snapshot that is being taken is given up, one that failed is forgotten, a scrub ends. Everything else goes on to
+	// its end.
 	//
 	// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`.
 	//
@@ -4041,7 +4154,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetOperationWithResponse One operation
 	//
-	// One that is done is not there any more.
+	// One that is done is not there any more. Every node is told of the scrub of a disk by the node that has it.
 	//
 	// Problems: `operation-not-found`.
 	//
@@ -4576,6 +4689,31 @@ func (r ChangeDiskResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ChangeDiskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type ScrubDiskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Operation
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ScrubDiskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ScrubDiskResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -5466,6 +5604,25 @@ func (c *ClientWithResponses) ChangeDiskWithResponse(ctx context.Context, id str
 	return ParseChangeDiskResponse(rsp)
 }
 
+// ScrubDiskWithResponse Read all that is on a disk
+//
+// Everything is compared with its checksum, in the background and behind whoever waits for the disk. What is damaged is repaired
+// from other copies and reported as an event. A scrub that is under way goes on and is the answer. It can be broken off like
+// any operation that is cancellable.
+//
+// Problems: `disk-not-found`, `invalid-request`, `not-ready`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/disks/{id}/scrub (the `ScrubDisk` operationId).
+func (c *ClientWithResponses) ScrubDiskWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*ScrubDiskResponse, error) {
+	rsp, err := c.ScrubDisk(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseScrubDiskResponse(rsp)
+}
+
 // ListEventsWithResponse What has happened
 //
 // What this node saw happen in the cluster, oldest first. Numbers begin at 1 when the node starts and rise by
@@ -5595,7 +5752,7 @@ func (c *ClientWithResponses) GetDocumentWithResponse(ctx context.Context, reqEd
 // What takes a while, as far as it is recorded: snapshots that are being taken, deleted or gone back to, and those
 // that failed; copies that are being filled; deleted volumes whose space is not free yet. Every node knows the
 // same, but how far a copy is filled is known to the node that serves its volume. What is done is not listed any
-// more. All of it goes on whichever node dies.
+// more. All of it goes on whichever node dies. Scrubs are listed by the node whose disk is read.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5610,7 +5767,8 @@ func (c *ClientWithResponses) ListOperationsWithResponse(ctx context.Context, re
 
 // CancelOperationWithResponse Break off an operation
 //
-// A snapshot that is being taken is given up, one that failed is forgotten. Everything else goes on to its end.
+// A snapshot that is being taken is given up, one that failed is forgotten, a scrub ends. Everything else goes on to
+// its end.
 //
 // Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`.
 //
@@ -5627,7 +5785,7 @@ func (c *ClientWithResponses) CancelOperationWithResponse(ctx context.Context, i
 
 // GetOperationWithResponse One operation
 //
-// One that is done is not there any more.
+// One that is done is not there any more. Every node is told of the scrub of a disk by the node that has it.
 //
 // Problems: `operation-not-found`.
 //
@@ -6371,6 +6529,39 @@ func ParseChangeDiskResponse(rsp *http.Response) (*ChangeDiskResponse, error) {
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseScrubDiskResponse parses an HTTP response from a ScrubDiskWithResponse call
+func ParseScrubDiskResponse(rsp *http.Response) (*ScrubDiskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ScrubDiskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Operation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
@@ -7345,6 +7536,9 @@ type ServerInterface interface {
 	// ChangeDisk Keep new copies away from a disk, or let them come again
 	// (PATCH /v1/disks/{id})
 	ChangeDisk(c *gin.Context, id string)
+	// ScrubDisk Read all that is on a disk
+	// (POST /v1/disks/{id}/scrub)
+	ScrubDisk(c *gin.Context, id string)
 	// ListEvents What has happened
 	// (GET /v1/events)
 	ListEvents(c *gin.Context, params ListEventsParams)
@@ -7594,6 +7788,31 @@ func (siw *ServerInterfaceWrapper) ChangeDisk(c *gin.Context) {
 	}
 
 	siw.Handler.ChangeDisk(c, id)
+}
+
+// ScrubDisk operation middleware
+func (siw *ServerInterfaceWrapper) ScrubDisk(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ScrubDisk(c, id)
 }
 
 // ListEvents operation middleware
@@ -8421,6 +8640,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.DELETE(options.BaseURL+"/v1/disks/:id", wrapper.DeleteDisk)
 	router.GET(options.BaseURL+"/v1/disks/:id", wrapper.GetDisk)
 	router.PATCH(options.BaseURL+"/v1/disks/:id", wrapper.ChangeDisk)
+	router.POST(options.BaseURL+"/v1/disks/:id/scrub", wrapper.ScrubDisk)
 	router.POST(options.BaseURL+"/v1/join", wrapper.Join)
 	router.GET(options.BaseURL+"/v1/tokens", wrapper.ListTokens)
 	router.POST(options.BaseURL+"/v1/tokens", wrapper.CreateToken)
@@ -8751,6 +8971,45 @@ type ChangeDiskdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ChangeDiskdefaultApplicationProblemPlusJSONResponse) VisitChangeDiskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScrubDiskRequestObject struct {
+	ID string `json:"id"`
+}
+
+type ScrubDiskResponseObject interface {
+	VisitScrubDiskResponse(w http.ResponseWriter) error
+}
+
+type ScrubDisk202JSONResponse Operation
+
+func (response ScrubDisk202JSONResponse) VisitScrubDiskResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ScrubDiskdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ScrubDiskdefaultApplicationProblemPlusJSONResponse) VisitScrubDiskResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -9971,6 +10230,9 @@ type StrictServerInterface interface {
 	// ChangeDisk Keep new copies away from a disk, or let them come again
 	// (PATCH /v1/disks/{id})
 	ChangeDisk(ctx context.Context, request ChangeDiskRequestObject) (ChangeDiskResponseObject, error)
+	// ScrubDisk Read all that is on a disk
+	// (POST /v1/disks/{id}/scrub)
+	ScrubDisk(ctx context.Context, request ScrubDiskRequestObject) (ScrubDiskResponseObject, error)
 	// ListEvents What has happened
 	// (GET /v1/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
@@ -10368,6 +10630,32 @@ func (sh *strictHandler) ChangeDisk(ctx *gin.Context, id string) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ChangeDiskResponseObject); ok {
 		if err := validResponse.VisitChangeDiskResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ScrubDisk operation middleware
+func (sh *strictHandler) ScrubDisk(ctx *gin.Context, id string) {
+	var request ScrubDiskRequestObject
+
+	request.ID = id
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ScrubDisk(ctx, request.(ScrubDiskRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ScrubDisk")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ScrubDiskResponseObject); ok {
+		if err := validResponse.VisitScrubDiskResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

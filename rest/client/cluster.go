@@ -80,6 +80,15 @@ func (c *Client) CordonDisk(ctx context.Context, name string, cordoned bool) (ap
 	return answer(r, err, func(r *api.ChangeDiskResponse) *api.Disk { return r.JSON200 })
 }
 
+// ScrubDisk has all that is on a disk read.
+func (c *Client) ScrubDisk(ctx context.Context, name string) (api.Operation, error) {
+	if err := refuseName(name); err != nil {
+		return api.Operation{}, err
+	}
+	r, err := c.api.ScrubDiskWithResponse(ctx, name)
+	return answer(r, err, func(r *api.ScrubDiskResponse) *api.Operation { return r.JSON202 })
+}
+
 // RemoveDisk takes a disk out of the cluster that holds no copies.
 func (c *Client) RemoveDisk(ctx context.Context, name string) error {
 	if err := refuseName(name); err != nil {

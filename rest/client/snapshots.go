@@ -65,6 +65,15 @@ func (c *Client) Operations(ctx context.Context) ([]api.Operation, error) {
 	return list.Items, err
 }
 
+// Operation returns one of them, also where another node alone knows of it.
+func (c *Client) Operation(ctx context.Context, id string) (api.Operation, error) {
+	if err := refuseName(id); err != nil {
+		return api.Operation{}, err
+	}
+	r, err := c.api.GetOperationWithResponse(ctx, id)
+	return answer(r, err, func(r *api.GetOperationResponse) *api.Operation { return r.JSON200 })
+}
+
 // Cancel breaks an operation off.
 func (c *Client) Cancel(ctx context.Context, id string) error {
 	if err := refuseName(id); err != nil {

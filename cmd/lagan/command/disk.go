@@ -14,7 +14,7 @@ import (
 )
 
 func (s *session) disk() *cobra.Command {
-	return group("disk", "See, add and remove disks, and look into them", s.diskLs(), s.diskInspect(), s.diskAdd(), s.diskRm(),
+	return group("disk", "See, add and remove disks, and look into them", s.diskLs(), s.diskInspect(), s.diskAdd(), s.diskRm(), s.diskScrub(),
 		s.diskCordon("cordon", "Keep new copies away from a disk", true),
 		s.diskCordon("uncordon", "Let new copies come to a disk again", false), s.diskFsck(), s.diskDump())
 }
@@ -106,6 +106,36 @@ opens it no more, even if it is started with it; what is on it is left there.`,
 	}
 }
 
+func (s *session) diskScrub() *cobra.Command {
+	wait := false
+	c := &cobra.Command{
+		Use: "scrub ID", Short: "Read all that is on a disk, and have what is damaged repaired", Args: exactly(1), ValidArgsFunction: s.diskNames,
+		Long: `Have all that is on a disk read and compared with its checksums, in the background:
+requests of volumes go first, and --scrub-rate of its node bounds it. What is
+damaged is repaired from other copies and reported as an event. A scrub that is
+under way goes on. To break it off: lagan operation cancel.`,
+		Example: "  lagan disk scrub 00112233 --wait",
+		RunE: func(c *cobra.Command, arguments []string) error {
+			o, err := s.client().ScrubDisk(c.Context(), arguments[0])
+			if err == nil && wait {
+				err = s.awaitOperation(c.Context(), &o)
+			}
+			if err != nil {
+				return err
+			}
+			return s.print(o, func(w io.Writer) error {
+				if wait {
+					_, err := fmt.Fprintf(w, "the scrub of disk %s is over; on node %s:  lagan disk inspect %s\n", o.Disk, o.Node, o.Disk)
+					return err
+				}
+				return operationTable(w, []api.Operation{o})
+			})
+		},
+	}
+	waitFlag(c.Flags(), &wait, "all of it was read, or that was broken off")
+	return c
+}
+
 func (s *session) diskCordon(use, short string, cordoned bool) *cobra.Command {
 	return &cobra.Command{
 		Use: use + " ID", Short: short, Args: exactly(1), ValidArgsFunction: s.diskNames,
@@ -166,6 +196,22 @@ func took(seconds float64) string {
 	return time.Duration(seconds * float64(time.Second)).Round(time.Microsecond).String()
 }
 
+// scrubDetails says how the scrub of a disk goes, or went.
+func scrubDetails(s *api.DiskScrub) [][2]string {
+	if s == nil {
+		return nil
+	}
+	found := plural(s.DamagedChunks, "damaged chunk", "damaged chunks")
+	pairs := [][2]string{{"Scrubbed", s.Ended}, {"Next scrub", s.Next}}
+	switch {
+	case s.Running:
+		pairs = append(pairs, [2]string{"Scrub", fmt.Sprintf("%s of %s since %s, %s", volume.RoundSize(s.Done), volume.RoundSize(s.Total), s.Began, found)})
+	case s.Ended != "":
+		pairs[0][1] += ", " + found
+	}
+	return pairs
+}
+
 // diskDetails writes what a disk is, has and does.
 func diskDetails(w io.Writer, d *api.Disk, volumes []api.Volume) error {
 	pairs := [][2]string{
@@ -189,6 +235,7 @@ func diskDetails(w io.Writer, d *api.Disk, volumes []api.Volume) error {
 			pairs = append(pairs, [2]string{"Waiting", took(work.WaitingSeconds) + " for an answer"})
 		}
 	}
+	pairs = append(pairs, scrubDetails(d.Scrub)...)
 	for i := range volumes {
 		v := &volumes[i]
 		if j := slices.IndexFunc(v.Status.Replicas, func(r api.Replica) bool { return r.Disk == d.ID }); j >= 0 {

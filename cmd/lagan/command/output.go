@@ -133,6 +133,8 @@ func namesOf(value any) (names []string) {
 		for i := range v {
 			names = append(names, v[i].Name)
 		}
+	case api.Operation:
+		return []string{v.ID}
 	case []api.Operation:
 		for i := range v {
 			names = append(names, v[i].ID)

@@ -194,7 +194,7 @@ const scheduleHelp = "when snapshots are taken, in UTC, and how many are kept, a
 func (s *session) operation() *cobra.Command {
 	return group("operation", "See what takes a while, and break it off",
 		&cobra.Command{
-			Use: "ls", Short: "List what is under way: snapshots, deletions, copies being filled", Aliases: []string{"list"}, Args: exactly(0),
+			Use: "ls", Short: "List what is under way: snapshots, deletions, copies being filled, scrubs", Aliases: []string{"list"}, Args: exactly(0),
 			RunE: func(c *cobra.Command, _ []string) error {
 				all, err := s.client().Operations(c.Context())
 				if err != nil {
@@ -223,7 +223,7 @@ func operationTable(w io.Writer, all []api.Operation) error {
 		if o.Total > 0 {
 			progress += " of " + volume.RoundSize(o.Total)
 		}
-		rows = append(rows, []string{o.ID, o.Kind, o.Volume, dash(o.Snapshot), dash(o.Node), o.State, dash(progress), dash(o.Since), o.Reason})
+		rows = append(rows, []string{o.ID, o.Kind, dash(o.Volume), dash(o.Snapshot), dash(o.Node), o.State, dash(progress), dash(o.Since), o.Reason})
 	}
 	return table(w, "OPERATION KIND VOLUME SNAPSHOT NODE STATE DONE SINCE REASON", rows)
 }

@@ -47,6 +47,32 @@ func (s *session) await(ctx context.Context, id string, holds func(*api.Volume) 
 	}
 }
 
+// awaitOperation looks at an operation until it is not there any more, and says
+// how far it is.
+func (s *session) awaitOperation(ctx context.Context, o *api.Operation) error {
+	said := ""
+	for {
+		now, err := s.client().Operation(ctx, o.ID)
+		switch {
+		case errors.Is(err, volume.ErrOperationNotFound):
+			return nil
+		case err != nil:
+			return err
+		}
+		if *o = now; o.Total > 0 {
+			if progress := fmt.Sprintf("%s: %d %%", o.Kind, o.Done*100/o.Total); progress != said {
+				said = progress
+				_, _ = fmt.Fprintln(s.Err, progress) // there is nowhere else to say it
+			}
+		}
+		select {
+		case <-time.After(waitLook):
+		case <-ctx.Done():
+			return fmt.Errorf("operation %s goes on without being waited for: %w", o.ID, ctx.Err())
+		}
+	}
+}
+
 // waitsFor says how a volume is that is not yet as it should be.
 func waitsFor(v *api.Volume) string {
 	switch {

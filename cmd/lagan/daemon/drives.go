@@ -68,6 +68,36 @@ func (p peers) AddDisk(ctx context.Context, node volume.Node, d volume.NewDisk) 
 	return report, report.ID.UnmarshalText([]byte(added.ID))
 }
 
+// ScrubDisk implements usecase.Peers.
+func (p peers) ScrubDisk(ctx context.Context, node volume.Node, id block.DiskID) (volume.Operation, error) {
+	c := client.OverTLS(node.API, p.own.Client(node.ID))
+	defer c.Close()
+	o, err := c.ScrubDisk(ctx, id.String())
+	return operationOf(&o), err
+}
+
+// Operation implements usecase.Peers.
+func (p peers) Operation(ctx context.Context, node volume.Node, id string) (volume.Operation, error) {
+	c := client.OverTLS(node.API, p.own.Client(node.ID))
+	defer c.Close()
+	o, err := c.Operation(ctx, id)
+	return operationOf(&o), err
+}
+
+// Cancel implements usecase.Peers.
+func (p peers) Cancel(ctx context.Context, node volume.Node, id string) error {
+	c := client.OverTLS(node.API, p.own.Client(node.ID))
+	defer c.Close()
+	return c.Cancel(ctx, id)
+}
+
+func operationOf(o *api.Operation) volume.Operation {
+	return volume.Operation{
+		ID: o.ID, Kind: volume.OperationKind(o.Kind), Volume: o.Volume, Disk: o.Disk, Snapshot: o.Snapshot, Node: o.Node, Failed: o.State == "failed",
+		Reason: o.Reason, Since: o.Since, Done: o.Done, Total: o.Total, Cancellable: o.Cancellable,
+	}
+}
+
 // RemoveDisk implements usecase.Peers.
 func (p peers) RemoveDisk(ctx context.Context, node volume.Node, id block.DiskID) error {
 	c := client.OverTLS(node.API, p.own.Client(node.ID))

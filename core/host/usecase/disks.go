@@ -25,6 +25,9 @@ type Drives interface {
 type Peers interface {
 	AddDisk(ctx context.Context, node volume.Node, d volume.NewDisk) (volume.DiskReport, error)
 	RemoveDisk(ctx context.Context, node volume.Node, id block.DiskID) error
+	ScrubDisk(ctx context.Context, node volume.Node, id block.DiskID) (volume.Operation, error)
+	Operation(ctx context.Context, node volume.Node, id string) (volume.Operation, error)
+	Cancel(ctx context.Context, node volume.Node, id string) error
 }
 
 // Disks reports all disks, and those of this node that never got a record, by
@@ -41,6 +44,10 @@ func (n *Node) Disks(context.Context) ([]volume.DiskReport, error) {
 	for _, own := range n.p.Host.OwnDisks() {
 		paths[own.ID], work[own.ID] = own.Path, &own.Work
 	}
+	scrubs := map[block.DiskID]*volume.DiskScrub{}
+	for _, r := range n.p.Host.Scrubs() {
+		scrubs[r.Disk] = &r.DiskScrub
+	}
 	var reports []volume.DiskReport
 	for _, d := range n.p.Unusable {
 		paths[d.ID] = d.Path
@@ -51,7 +58,7 @@ func (n *Node) Disks(context.Context) ([]volume.DiskReport, error) {
 		}
 	}
 	for _, d := range all {
-		reports = append(reports, volume.DiskReport{Disk: d, NodeName: names[d.Node], Path: paths[d.ID], Work: work[d.ID]})
+		reports = append(reports, volume.DiskReport{Disk: d, NodeName: names[d.Node], Path: paths[d.ID], Work: work[d.ID], Scrub: scrubs[d.ID]})
 	}
 	slices.SortStableFunc(reports, func(a, b volume.DiskReport) int {
 		return cmp.Or(strings.Compare(a.NodeName, b.NodeName), strings.Compare(a.Path, b.Path))

@@ -9,8 +9,9 @@ import (
 	"github.com/lagan-storage/lagan/core/volume"
 )
 
-// Operations reports what takes a while, by volume. That is what the records say,
-// and how far a copy is filled if this node serves its volume.
+// Operations reports what takes a while: the scrubs of this node's disks, then by
+// volume what the records say, and how far a copy is filled if this node serves
+// its volume.
 func (n *Node) Operations(context.Context) ([]volume.Operation, error) {
 	known := false
 	var all []volume.Operation
@@ -32,10 +33,10 @@ func (n *Node) Operations(context.Context) ([]volume.Operation, error) {
 			}
 		}
 	}
-	return all, nil
+	return append(n.scrubs(), all...), nil
 }
 
-// Operation reports one of them.
+// Operation reports one of them, or the scrub of another node's disk.
 func (n *Node) Operation(ctx context.Context, id string) (volume.Operation, error) {
 	all, err := n.Operations(ctx)
 	if err != nil {
@@ -46,6 +47,11 @@ func (n *Node) Operation(ctx context.Context, id string) (volume.Operation, erro
 			return o, nil
 		}
 	}
+	if peer, other, err := n.keeperOf(ctx, id); err != nil {
+		return volume.Operation{}, err
+	} else if other {
+		return n.p.Peers.Operation(ctx, peer, id)
+	}
 	return volume.Operation{}, &volume.Error{
 		Kind: volume.ErrOperationNotFound,
 		What: fmt.Sprintf("there is no operation %q: it is done, or never was", id),
@@ -53,12 +59,22 @@ func (n *Node) Operation(ctx context.Context, id string) (volume.Operation, erro
 	}
 }
 
-// Cancel breaks an operation off: a snapshot that is being taken is given up, and
-// one that failed is forgotten.
+// Cancel breaks an operation off: a snapshot that is being taken is given up, one
+// that failed is forgotten, and a scrub ends where it is.
 func (n *Node) Cancel(ctx context.Context, id string) error {
+	ctx, cancel := change(ctx)
+	defer cancel()
+	if peer, other, err := n.keeperOf(ctx, id); err != nil {
+		return err
+	} else if other {
+		return n.p.Peers.Cancel(ctx, peer, id)
+	}
 	o, err := n.Operation(ctx, id)
 	if err != nil {
 		return err
+	}
+	if o.Kind == volume.ScrubOperation {
+		return n.cancelScrub(ctx, o.Disk)
 	}
 	if !o.Cancellable {
 		return &volume.Error{
