@@ -38,6 +38,7 @@ func TestE2EDocker(t *testing.T) {
 		{"sameIDRemountAfterEngineKill", (*engines).sameIDRemountAfterEngineKill},
 		{"liveRestoreUnmountWithoutMount", (*engines).liveRestoreUnmountWithoutMount},
 		{"emptyBodyRetry", (*engines).emptyBodyRetry},
+		{"cloneOfASnapshot", (*engines).cloneOfASnapshot},
 		{"nodeDies", (*engines).nodeDies},
 		{"getErrNeverTransient", (*engines).getErrNeverTransient}, // and activateWithoutQuorum
 	} {
@@ -167,6 +168,50 @@ func (e *engines) removeWhileAttachedElsewhere() {
 	e.docker("a", "rm", "--force", name)
 	e.detached(name)
 	e.docker("a", "volume", "rm", name)
+}
+
+// A container sees what another one had when a snapshot was taken, and neither what
+// that one does nor its end changes anything for it.
+func (e *engines) cloneOfASnapshot() {
+	const name, clone, inline = "origin", "clone", "clone-inline"
+	parent := func(of string) []string {
+		return []string{"volume", "create", "--driver", "lagan", "--opt", "parent=" + of, clone}
+	}
+	e.create("a", name)
+	e.hold("a", name)
+	e.docker("a", "exec", name, "sh", "-c", "echo monday > /data/note") // not synced: its file system is frozen for the snapshot
+	lagan(e.T, e.c.Node("c"), "snapshot", "create", name, "monday")
+	e.docker("a", "exec", name, "sh", "-c", "echo tuesday > /data/note && sync -f /data")
+	if _, err := e.try("b", parent(name+"@sunday")...); err == nil || !strings.Contains(err.Error(), `snapshot "sunday"`) {
+		e.Errorf("a clone of a snapshot that there is not: %v", err)
+	}
+	e.docker("b", parent(name+"@monday")...)
+	e.hold("b", clone)
+	e.wantNote("b", clone, "monday")
+	if of := e.docker("b", "volume", "inspect", "--format", "{{.Status.spec.parent}}", clone); of != name+"@monday" {
+		e.Errorf("docker volume inspect says that it is a clone of %q", of)
+	}
+	e.docker("b", "exec", clone, "sh", "-c", "echo mine > /data/note && sync -f /data")
+	e.wantNote("a", name, "tuesday")
+
+	// Without a snapshot it is what the volume is now, though a container uses that.
+	if got := e.docker("c", once("name="+inline+",parent="+name, "cat", "/data/note")...); got != "tuesday" {
+		e.Errorf("the clone of what the volume is now says %q", got)
+	}
+	e.detached(inline)
+	e.docker("c", "volume", "rm", inline)
+
+	e.docker("a", "rm", "--force", name)
+	e.detached(name)
+	if _, err := e.try("a", "volume", "rm", name); err == nil || !strings.Contains(err.Error(), "snapshot") {
+		e.Errorf("deletion of a volume that has snapshots: %v", err)
+	}
+	lagan(e.T, e.c.Node("c"), "volume", "rm", name, "--snapshots", "--wait")
+	e.docker("b", "restart", clone)
+	e.wantNote("b", clone, "mine")
+	e.docker("b", "rm", "--force", clone)
+	e.detached(clone)
+	e.docker("b", "volume", "rm", clone)
 }
 
 // The founding story, without the option that makes it quicker: the node of a

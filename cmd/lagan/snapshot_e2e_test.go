@@ -208,7 +208,7 @@ func TestE2ESpaceOfSnapshotsIsShown(t *testing.T) {
 	volumeHas("db", api.Usage{Used: 3 * mebi, Exclusive: mebi, Shared: 2 * mebi})
 	volumeHas("was", api.Usage{Used: 2 * mebi, Shared: 2 * mebi})
 	snapshotHas(api.Usage{Used: 2 * mebi, Shared: 2 * mebi})
-	until(t, c, "the clone is there", func() (bool, error) {
+	until(t, c, "the clone may go", func() (bool, error) {
 		return a.Client().Delete(t.Context(), "was") == nil, nil
 	})
 	snapshotHas(api.Usage{Used: 2 * mebi, Exclusive: mebi, Shared: mebi})
@@ -221,4 +221,41 @@ func TestE2ESpaceOfSnapshotsIsShown(t *testing.T) {
 	if table := lagan(t, a, "volume", "ls"); !strings.Contains(table, "16 MiB   2 MiB") {
 		t.Errorf("the table says %s", table)
 	}
+}
+
+// A clone outlives what it was made from: what both had becomes its own.
+func TestE2EOriginIsDeletedUnderItsClone(t *testing.T) {
+	c := newCluster(t, "128MiB", "a", "b")
+	up(t, c)
+	a, b := c.Node("a"), c.Node("b")
+	create(t, a, "db", map[string]string{"size": "16MiB", "fs": "none", "replicas": "2"})
+	attach(t, a, "db", api.Attach{})
+	was, mine := random(2*mebi), random(mebi/2)
+	fill(t, a, "db", was)
+	lagan(t, a, "snapshot", "create", "db", "monday")
+	fill(t, a, "db", random(mebi))
+	lagan(t, b, "volume", "clone", "db@monday", "copy")
+	attach(t, b, "copy", api.Attach{})
+	fill(t, b, "copy", mine)
+	detach(t, a, "db")
+	until(t, c, "the origin may go", func() (bool, error) {
+		err := a.Client().DeleteAll(t.Context(), "db")
+		return err == nil, err
+	})
+	holds := func(n *cluster.Node) {
+		t.Helper()
+		wantContent(t, n, "copy", 0, mine)
+		wantContent(t, n, "copy", mebi/2, was[mebi/2:])
+	}
+	holds(b)
+	untilUsage(t, c, "copy", "all that it has is its own", func(u *api.Usage) bool { return *u == api.Usage{Used: 2 * mebi, Exclusive: 2 * mebi} })
+	holds(b)
+	if err := b.Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, c, "another node takes the clone over", func() (bool, error) {
+		_, err := a.Client().Attach(t.Context(), "copy", api.Attach{})
+		return err == nil, err
+	})
+	holds(a)
 }
