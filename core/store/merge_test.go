@@ -11,11 +11,6 @@ import (
 	"github.com/lagan-storage/lagan/core/step"
 )
 
-func (r *rig) usedChunks(h Handle) int64 {
-	info, _ := r.store.Info(h)
-	return int64(info.UsedChunks)
-}
-
 func TestPinnedLayersAreNotMerged(t *testing.T) {
 	r := newRig(t, 1, small())
 	h := r.bed(func() {})

@@ -121,13 +121,9 @@ func (r *replica) journalable() block.Seq { return r.known(min(r.stable, r.enter
 
 // info returns the replica's state as its caller sees it.
 func (r *replica) info() ReplicaInfo {
-	used := r.head.used()
-	for _, l := range r.snapshots {
-		used += l.used()
-	}
 	return ReplicaInfo{
 		Handle: Handle(r.handle), Replica: r.id, Volume: r.volume, Blocks: r.blocks, Meta: r.meta,
-		LastAccepted: r.last, Durable: r.durable, Stable: r.stable, Damaged: r.damaged, UsedChunks: used,
+		LastAccepted: r.last, Durable: r.durable, Stable: r.stable, Damaged: r.damaged,
 	}
 }
 

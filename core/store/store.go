@@ -96,8 +96,7 @@ type ReplicaInfo struct {
 	LastAccepted block.Position // of the last record whose journal write completed
 	Durable      block.Seq
 	Stable       block.Seq
-	Damaged      bool   // recovery met corruption and cut this replica's records
-	UsedChunks   uint64 // of its head and its snapshots
+	Damaged      bool // recovery met corruption and cut this replica's records
 }
 
 // ResultKind says which of Result's fields mean something.
