@@ -37,6 +37,7 @@ type contest struct {
 	contenders []contender
 	rounds     int           // 0: the suite's
 	span       time.Duration // 0: the suite's
+	apart      bool          // what one leaves to be done would slow the next: each begins when that is over
 }
 
 // unwanted reports whether another contest was asked for.
@@ -64,12 +65,14 @@ func (s *suite) hold(ctx context.Context, c *contest) error {
 	runs := make([][]load.Figures, len(c.contenders))
 	failed := make([]error, len(c.contenders))
 	for range rounds {
-		if err := s.settle(ctx); err != nil {
-			return err
-		}
 		for i := range c.contenders {
 			if failed[i] != nil {
 				continue
+			}
+			if i == 0 || c.apart {
+				if err := s.settle(ctx); err != nil {
+					return err
+				}
 			}
 			f, err := c.contenders[i].run(ctx, s.scale.warmUp, span)
 			if ctx.Err() != nil {

@@ -68,7 +68,7 @@ func (p *Params) scale() scale {
 	}
 	return scale{
 		rounds: 5, warmUp: 200 * time.Millisecond, span: time.Second, sustained: time.Minute,
-		settle: 2 * time.Second, disk: 13 << 29, journal: 1 << 30, volume: 1 << 30, cache: 64 << 20, recent: 128 << 20, verified: 5000, stored: 4 << 30, seeds: 60, swarm: 400,
+		settle: 20 * time.Second, disk: 13 << 29, journal: 1 << 30, volume: 1 << 30, cache: 64 << 20, recent: 128 << 20, verified: 5000, stored: 4 << 30, seeds: 60, swarm: 400,
 	}
 }
 
