@@ -69,9 +69,6 @@ func (s *Store) compactActive() {
 
 // mayEnter reports whether the state of the store lets o into the journal now.
 func (s *Store) mayEnter(r *replica, o *op, out *step.Effects) bool {
-	if !o.ready {
-		return false
-	}
 	if barrier(o.record.Kind) && s.ckpt.phase >= ckptSeal {
 		return false
 	}

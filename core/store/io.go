@@ -120,7 +120,7 @@ func (s *Store) complete(kind ioKind, ref int32, mask uint16, err step.DiskError
 	case ioBatch:
 		s.onBatchWritten(uint64(ref), out)
 	case ioMapData:
-		s.onMapWritten(ref)
+		s.onMapWritten(ref, out)
 	case ioSync:
 		s.onSynced(out)
 	case ioJob:

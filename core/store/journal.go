@@ -11,6 +11,9 @@ const (
 	// flightMax is how many batches are written at a time: while they are, the
 	// next one gathers.
 	flightMax = 2
+	// flightWaitMax is how many are not accepted at a time: those that are written may
+	// wait for one before them, or for the data of a MAP.
+	flightWaitMax = 8
 	// secondBatchRecords and secondBatchBytes are what must wait before a second
 	// batch is worth its header.
 	secondBatchRecords = 16
@@ -40,7 +43,8 @@ type journal struct {
 	claimed   uint64 // the highest Durable any header carries
 	claimedBy uint64 // the first batch that carries it
 
-	flight    []*batch // being written, in order
+	flight    []*batch // written or being written, and not accepted, in order
+	writing   int      // of flight: being written
 	unsealed  []*batch // accepted and not sealed, in order
 	spare     []*batch
 	spaces    []*headerSpace // without a batch
@@ -162,14 +166,14 @@ func (s *Store) room(control bool) int {
 
 // writeBatches emits as many batches as may be in flight.
 func (s *Store) writeBatches(out *step.Effects) {
-	for len(s.journal.flight) < flightMax {
-		if len(s.journal.flight) > 0 && s.queue.records < secondBatchRecords && s.queue.bytes < secondBatchBytes {
+	for j := &s.journal; j.writing < flightMax && len(j.flight) < flightWaitMax; {
+		if j.writing > 0 && s.queue.records < secondBatchRecords && s.queue.bytes < secondBatchBytes {
 			return
 		}
-		b := s.journal.newBatch()
+		b := j.newBatch()
 		s.gather(b, out)
 		if b.header.Records == 0 {
-			s.journal.spare = append(s.journal.spare, b)
+			j.spare = append(j.spare, b)
 			return
 		}
 		s.writeBatch(b, out)
@@ -229,6 +233,7 @@ func (s *Store) emitBatch(b *batch, length int, out *step.Effects) {
 		j.newest = h.Batch
 	}
 	j.flight = append(j.flight, b)
+	j.writing++
 }
 
 // pieces adds the data of o to a batch's write and hands its reference over.
@@ -253,20 +258,37 @@ func (s *Store) pieces(io int32, o *op) {
 	o.payload = block.Buffer{}
 }
 
-// onBatchWritten accepts what is written in order.
+// onBatchWritten notes that a batch is written.
 func (s *Store) onBatchWritten(ref uint64, out *step.Effects) {
 	j := &s.journal
 	for _, b := range j.flight {
 		if uint32(b.header.Batch) == uint32(ref) {
 			b.written = true
+			j.writing--
 		}
 	}
-	for len(j.flight) > 0 && j.flight[0].written {
+	s.acceptWritten(out)
+}
+
+// acceptWritten accepts in order what is written, with the data of its MAPs (rule 15).
+func (s *Store) acceptWritten(out *step.Effects) {
+	j := &s.journal
+	for len(j.flight) > 0 && j.flight[0].written && s.dataWritten(j.flight[0]) {
 		b := j.flight[0]
 		n := copy(j.flight, j.flight[1:])
 		j.flight = j.flight[:n]
 		s.accept(b, out)
 	}
+}
+
+// dataWritten reports whether the data of all MAPs of a batch is written.
+func (s *Store) dataWritten(b *batch) bool {
+	for _, i := range b.ops {
+		if !s.queue.ops[i].ready {
+			return false
+		}
+	}
+	return true
 }
 
 // tellAccepted reports how far r is accepted, in terms of what its caller knows

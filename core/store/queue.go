@@ -1,6 +1,8 @@
 package store
 
 import (
+	"math/bits"
+
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/step"
@@ -17,7 +19,7 @@ type op struct {
 	payload block.Buffer
 	token   uint64
 	next    int32
-	ready   bool   // false: its data is still being written to its slot
+	ready   bool   // false: its data is still being written to its slot; it may be in a batch
 	reserve bool   // it may need a slot of its own when it goes home
 	soft    bool   // it waits for a checkpoint to free the space it was promised
 	until   uint64 // of soft: as many checkpoints must have ended for the wait to be in vain
@@ -33,7 +35,7 @@ type queue struct {
 	active  []*replica // those with operations, in turn
 	records int
 	blocks  int // of data that goes into the ring
-	bytes   int
+	bytes   int // of data, that of MAPs among it
 	reserve int
 	leaves  int // metadata pages that the operations touch
 
@@ -91,7 +93,7 @@ func (q *queue) count(o *op, blockSize, sign int) {
 	n := o.record.DataBlocks()
 	q.records += sign
 	q.blocks += sign * n
-	q.bytes += sign * n * blockSize
+	q.bytes += sign * bits.OnesCount16(o.record.Holds()) * blockSize
 	q.leaves += sign * o.leaves()
 	if o.reserve {
 		q.reserve += sign
@@ -146,7 +148,7 @@ func (s *Store) freeOp(i int32) {
 	s.queue.free = append(s.queue.free, i)
 }
 
-// ready reports whether no operation waits for its own data to be written.
+// ready reports whether no operation that waits has data on its way to its slot.
 func (q *queue) ready() bool {
 	for _, r := range q.active {
 		for i := r.ops.head; i != index.None; i = q.ops[i].next {
@@ -325,8 +327,8 @@ func (s *Store) unqueue(r *replica, i int32) {
 	s.freeOp(i)
 }
 
-// appendMapped writes a whole chunk to a fresh slot; the record follows once
-// that is done (rule 15).
+// appendMapped writes a whole chunk to a fresh slot. Its record goes into the
+// journal meanwhile, and is accepted once both are written (rule 15).
 func (s *Store) appendMapped(r *replica, l *layer, rec format.Record, payload block.Buffer, token uint64, out *step.Effects) message.Status {
 	slot, ok := s.slots.Alloc(l.hint)
 	if !ok {
@@ -337,28 +339,26 @@ func (s *Store) appendMapped(r *replica, l *layer, rec format.Record, payload bl
 		rec.Kind = format.Map
 	}
 	rec.Slot = slot
-	i := s.enqueue(r, rec, payload, token)
+	i := s.enqueue(r, rec, block.Buffer{}, token)
 	s.queue.ops[i].ready = false
 	io := s.begin(ioMapData, i)
-	s.piece(io, payload.Retain())
+	s.piece(io, payload)
 	if mapEarly {
 		out.Marks.Hit("mutant: map early")
-		s.onMapWritten(i)
+		s.queue.ops[i].ready = true
 		s.ios[io].ref = index.None
 	}
 	s.emit(io, step.DiskWrite, s.slotAddress(slot), out)
 	return message.OK
 }
 
-// onMapWritten lets a record enter a batch now that its data is written.
-func (s *Store) onMapWritten(i int32) {
+// onMapWritten lets a record be accepted now that its data is written.
+func (s *Store) onMapWritten(i int32, out *step.Effects) {
 	if mapEarly && i == index.None {
 		return
 	}
-	o := &s.queue.ops[i]
-	o.ready = true
-	o.payload.Release()
-	o.payload = block.Buffer{}
+	s.queue.ops[i].ready = true
+	s.acceptWritten(out)
 }
 
 // hasRoomAtHome reports whether a write to the chunk needs no slot of its own

@@ -150,7 +150,7 @@ func (s *Store) driveSeal(goal uint64, by *uint64, out *step.Effects) (sealed bo
 	if *by == 0 {
 		if j.claimed >= goal && len(j.stableDue) == 0 {
 			*by = j.claimedBy
-		} else if len(j.flight) < flightMax && s.sealRoom() {
+		} else if j.writing < flightMax && s.sealRoom() {
 			*by = s.writeSeal(out)
 		} else {
 			return false

@@ -43,7 +43,10 @@ var ruleTests = []struct {
 	{13, "", []string{"TestRule13ZeroedBlocksAreListedAsChanged", "TestRule13TrimUnderASnapshotNeverUncoversIt"}},
 	{14, "onto a target that was emptied", []string{"TestRule14LayersAreListedPulledAndPushedOneByOne", "TestResyncCopiesEverySnapshot"}},
 	{14, "onto a target that keeps what it has", []string{"TestRule14TargetThatKeepsItsContentTakesWhatChanged"}},
-	{15, "", []string{"TestRule15AcceptedAdvancesInOrderAndOnlyOverWrittenData"}},
+	{15, "", []string{
+		"TestRule15AcceptedAdvancesInOrderAndOnlyOverWrittenData", "TestRule15WhatIsBehindAMapWithoutDataIsCutForGood",
+		"TestMapIsJournaledWhileItsDataIsWritten",
+	}},
 	{16, "", []string{"TestRule16MergeDestageAndWritesTakeTurnsOnAChunk", "TestRule16MergedChunkKeepsTheNewestSeqOfBoth"}},
 	{17, "", []string{"TestRule17ReadsInFlightKeepWhatTheyRead", "TestReleasedSpaceWaitsForReaders"}},
 	{18, "", []string{"TestRule18FullDiskRefusesWhatHasNoRoomAndServesTheRest", "TestTrimOfAWholeVolumeTakesBoundedMemory"}},

@@ -325,6 +325,14 @@ func TestRule15AcceptedAdvancesInOrderAndOnlyOverWrittenData(t *testing.T) {
 		Line{Sync, 0, 0, 0}, Line{Drain, 0, 0, 0}, Line{Stable, 0, 0, 0}, Line{Write, 0, 0, 16})
 }
 
+func TestRule15WhatIsBehindAMapWithoutDataIsCutForGood(t *testing.T) {
+	lose := uint64(disk.LoseSectors - disk.LoseAll)
+	again := []Line{{Write, 0, 0, 16}, {Write, 1, 3, 1}, {Write, 0, 16, 16}, {Run, 0, 0, 3}, {Write, 1, 0, 16}, {Write, 0, 2, 2}, {Write, 1, 5, 2}, {Run, 0, 0, 4}}
+	script := lines([]Line{{Create, 0, 0, 32}, {Create, 1, 0, 32}}, durableWrite(0, 0, 16), durableWrite(1, 0, 2), []Line{{Idle, 0, 0, 31}}, again,
+		[]Line{{PowerCut, 0, 0, lose}, {Replay, 0, 0, 0}, {Run, 0, 0, 2}}, again, []Line{{Sync, 1, 0, 0}, {Run, 0, 0, 3}})
+	exploreWith(t, Exploration{Seeds: 1, Every: 2, Deeper: 40, After: lines([]Line{{Replay, 0, 0, 0}, {Replay, 1, 0, 0}}, again, []Line{{PowerCut, 0, 0, lose}, {Replay, 0, 0, 0}}, again)}, script...)
+}
+
 func TestRule17ReadsInFlightKeepWhatTheyRead(t *testing.T) {
 	for seed := range uint64(12) {
 		c := small(seed)
