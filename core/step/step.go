@@ -161,6 +161,15 @@ type DiskOp struct {
 	Pieces []block.Buffer
 }
 
+// End returns the offset behind the operation.
+func (op *DiskOp) End() int64 {
+	end := op.Offset
+	for _, b := range op.Pieces {
+		end += int64(b.Len())
+	}
+	return end
+}
+
 // Dial asks for a connection to Replica's shard on a node.
 type Dial struct {
 	Conn  Conn // chosen by the machine

@@ -77,13 +77,7 @@ func (d *File) prepare(size int64) error {
 func (d *File) Close() error { return d.file.Close() }
 
 // holds reports whether op lies within the disk. A file would grow.
-func (d *File) holds(op *step.DiskOp) bool {
-	end := op.Offset
-	for _, b := range op.Pieces {
-		end += int64(b.Len())
-	}
-	return end <= d.Size
-}
+func (d *File) holds(op *step.DiskOp) bool { return op.End() <= d.Size }
 
 // Perform runs one operation to its end, on the caller's goroutine: for those
 // who drive a store themselves.

@@ -176,3 +176,31 @@ func TestTransferCutShortGoesOnWhereItEnded(t *testing.T) {
 		t.Errorf("it ended at %d", s.offset)
 	}
 }
+
+// TestErrorIsThatOfItsOperationAlone reads pages side by side, of which the disk
+// has lost the last.
+func TestErrorIsThatOfItsOperationAlone(t *testing.T) {
+	eachWay(t, func(t *testing.T, blocking bool) {
+		q, ended := start(t, Params{Blocking: blocking})
+		const many, kept = size / 4096, size/4096/2 + 5
+		if err := q.file.file.Truncate(kept * 4096); err != nil {
+			t.Fatal(err)
+		}
+		var ops []step.DiskOp
+		for i := range many {
+			ops = append(ops, step.DiskOp{
+				Kind: step.DiskRead, Tag: step.Tag{Slot: uint32(i)}, Offset: int64(i) * 4096, Pieces: []block.Buffer{page(t, 1)},
+			})
+		}
+		q.Submit(ops)
+		for range many {
+			ev := <-ended
+			if good := ev.Tag.Slot < kept; good != (ev.DiskError == step.DiskOK) {
+				t.Errorf("page %d of %d ended with %v", ev.Tag.Slot, many, ev.DiskError)
+			}
+		}
+		if err := q.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
