@@ -140,17 +140,14 @@ func TestRunCanBeReplayedFromItsSchedule(t *testing.T) {
 		if again.Violation != nil {
 			t.Errorf("seed %d: its script fails: %v", seed, again.Violation)
 		}
-		if !slices.Equal(drawn.Struck, again.Struck) {
-			t.Errorf("seed %d: other faults struck", seed)
-		}
 		a, b := drawn.Counts, again.Counts
 		a.Steps, b.Steps = 0, 0 // turns in which a client asks for nothing are no part of a script
-		if a == b {
+		if a == b && slices.Equal(drawn.Struck, again.Struck) {
 			same++
 		}
 	}
 	// A client that went to another coordinator without asking it for anything
-	// is not in the script: what follows differs then.
+	// is not in the script: what follows differs then, and with it what can strike.
 	if same < 10 {
 		t.Errorf("only %d of 12 scripts did what the seed did", same)
 	}
