@@ -46,6 +46,7 @@ type layer struct {
 	deleted    bool      // its replica's stream is past its deletion
 	gone       block.Seq // of the record of the stream that deleted it, 0 if none did
 	doomed     bool
+	until      uint64         // the newest batch that took its owner, or what stood on it, away
 	opened     block.Seq      // of the record of the stream that opened it, 0 if none did
 	sealed     block.Seq      // likewise of the one that closed it
 	closed     block.Position // where its snapshot is in the stream; none of a head
@@ -205,9 +206,7 @@ func (s *Store) reopenHead(r *replica) {
 	l := r.head
 	closed := l.closes
 	invariant.That(closed != nil && !l.born && len(l.kids) == 0, "only a head that is not stable is undone")
-	s.dropVersions(l)
-	s.freeTrees(l)
-	s.removeLayer(l)
+	s.withdraw(l)
 	closed.id, closed.closed, closed.sealed = 0, block.Position{}, 0
 	r.snapshots = r.snapshots[:len(r.snapshots)-1]
 	r.head = closed
@@ -244,14 +243,23 @@ func (s *Store) disown(r *replica) {
 	for r.head.closes != nil {
 		s.reopenHead(r)
 	}
-	s.dropVersions(r.head)
-	s.freeTrees(r.head)
-	s.removeLayer(r.head)
+	s.withdraw(r.head)
 	for _, l := range r.snapshots {
 		s.doom(l)
-		l.owner = nil
+		l.owner, l.until = nil, s.journal.accepted
 	}
 	r.snapshots, r.shapes, r.head = r.snapshots[:0], r.shapes[:0], nil
+}
+
+// withdraw takes a head away, by a record that is accepted and that a loss of power
+// may still undo: what it stood on stays as it is until the record is sealed.
+func (s *Store) withdraw(l *layer) {
+	if l.parent != nil {
+		l.parent.until = s.journal.accepted
+	}
+	s.dropVersions(l)
+	s.freeTrees(l)
+	s.removeLayer(l)
 }
 
 // dropVersions takes everything of l out of the index.

@@ -57,6 +57,9 @@ func (s *Store) mayGo(l *layer) bool {
 	if l.pending > 0 || l.pushes > 0 || l.fenced() {
 		return false // the ring has records of it (rule 8)
 	}
+	if l.until > s.journal.sealed.batch {
+		return false // what needs it may come back (rule 19)
+	}
 	if s.pinned(l) {
 		return false
 	}

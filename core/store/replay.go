@@ -60,6 +60,7 @@ func (s *Store) replayBatch(b *scanned, out *step.Effects) {
 	at := s.ringAddress(b.start) + int64(b.header.Pages*format.PageSize)
 	keep := s.journal.newBatch()
 	keep.header, keep.position = b.header, b.start
+	s.journal.accepted = b.end.batch
 	s.eachRecord(b, func(n int, rec *format.Record) {
 		a := applied{batch: b.end.batch, at: at, reserve: rec.DataBlocks() > 0, replay: true}
 		for _, bad := range b.bad {

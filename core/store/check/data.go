@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/store/format"
 )
 
@@ -16,13 +17,16 @@ import (
 type data struct {
 	im     *Image
 	report *Report
-	homing map[place]uint16       // blocks that may have gone home
-	merged map[block.Chunk]uint16 // the same of any layer, for those that may have been merged into the one above
-	going  map[block.LayerID]bool // snapshots that the journal deletes
+	homing map[place]uint16  // blocks that may have gone home
+	merged map[place]uint16  // the same of all layers of a family, for those that may have been merged into the one above
+	kin    map[uint32]uint32 // of a layer another one of its family with a lower number
+	trees  map[uint32]uint32 // a layer of each replica's family
+	going  map[uint32]bool   // layers that are deleted, in the root or by the journal
 	mapped map[stream]*mapping
 	heads  map[uint32]uint32                   // where each replica's records go; 0: into a layer that the root has not
-	layers map[uint32]map[block.LayerID]uint32 // numbers of a replica's snapshots
+	layers map[uint32]map[block.LayerID]uint32 // numbers of a replica's snapshots; 0: one that the root has not
 	homes  map[uint32]uint32                   // heads, as the root has them
+	below  map[uint32]uint32                   // whose snapshot a clone stands on that the root has not
 	lost   map[string]int                      // blocks without a good copy, by layer
 }
 
@@ -47,19 +51,23 @@ type mapping struct {
 
 func newData(im *Image, t *tables, j *Journal, r *Report) *data {
 	d := &data{
-		im: im, report: r, homing: make(map[place]uint16), merged: make(map[block.Chunk]uint16), going: make(map[block.LayerID]bool), mapped: make(map[stream]*mapping),
-		heads: make(map[uint32]uint32), layers: make(map[uint32]map[block.LayerID]uint32), lost: make(map[string]int),
+		im: im, report: r, homing: make(map[place]uint16), merged: make(map[place]uint16), kin: make(map[uint32]uint32), going: make(map[uint32]bool), mapped: make(map[stream]*mapping),
+		heads: make(map[uint32]uint32), layers: make(map[uint32]map[block.LayerID]uint32), below: make(map[uint32]uint32), lost: make(map[string]int),
 	}
 	for i := range t.volumes {
 		d.heads[t.volumes[i].Handle] = t.volumes[i].Head
 		d.layers[t.volumes[i].Handle] = make(map[block.LayerID]uint32)
 	}
+	d.homes, d.trees = maps.Clone(d.heads), maps.Clone(d.heads)
 	for i := range t.layers {
-		if l := &t.layers[i]; l.ID != 0 && d.layers[l.Owner] != nil {
+		l := &t.layers[i]
+		d.going[l.Number] = d.going[l.Number] || l.Doomed
+		d.relate(l.Number, l.Parent)
+		d.relate(l.Number, d.homes[l.Owner])
+		if l.ID != 0 && d.layers[l.Owner] != nil {
 			d.layers[l.Owner][l.ID] = l.Number
 		}
 	}
-	d.homes = maps.Clone(d.heads)
 	for i := range t.parked {
 		d.record(&t.parked[i].Record)
 	}
@@ -71,34 +79,91 @@ func newData(im *Image, t *tables, j *Journal, r *Report) *data {
 	return d
 }
 
+// relate notes that two layers may be merged into the same one. 0 is none.
+func (d *data) relate(a, b uint32) {
+	if a, b = d.family(a), d.family(b); min(a, b) > 0 && a != b {
+		d.kin[max(a, b)] = min(a, b)
+	}
+}
+
+// family returns the lowest layer among those that may be merged with one.
+func (d *data) family(layer uint32) uint32 {
+	for d.kin[layer] != 0 {
+		layer = d.kin[layer]
+	}
+	return layer
+}
+
 // record notes which blocks a record may have changed at home since the root.
 func (d *data) record(rec *format.Record) {
-	h, chunk := rec.Handle, rec.Range.First.Chunk()
+	h := rec.Handle
 	switch rec.Kind {
+	case format.Create:
+		d.layers[h] = make(map[block.LayerID]uint32)
+		d.trees[h] = d.trees[rec.From]
+		if rec.From < h { // always, but for damage
+			d.below[h] = rec.From
+		}
 	case format.Snap, format.Open:
-		d.heads[h] = 0
-	case format.Truncate, format.Reset, format.Continue:
+		d.closeHead(rec)
+	case format.Truncate, format.Continue:
 		d.heads[h] = d.homes[h] // a snapshot may be undone
 		d.forget(h)
-	case format.Delete:
+	case format.Reset, format.Delete:
+		for _, number := range d.layers[h] { // any order: a set is filled
+			d.going[number] = true
+		}
+		d.heads[h], d.homes[h], d.layers[h] = 0, 0, make(map[block.LayerID]uint32)
 		d.forget(h)
 	case format.DelSnap, format.Drop:
-		d.going[rec.Layer] = true
+		d.going[d.layers[h][rec.Layer]] = true
 	case format.Write, format.Resync, format.Map:
-		layer := d.heads[h]
-		if rec.Kind == format.Resync && rec.Layer != 0 {
-			layer = d.layers[h][rec.Layer]
-		}
-		if rec.Slot != 0 {
-			d.mapped[stream{h, chunk}] = &mapping{slot: rec.Slot, sums: rec.Sums, mask: 0xffff}
+		d.content(rec)
+	default:
+	}
+}
+
+// closeHead notes that a record makes a replica's head a snapshot. One that may
+// have had nothing to do leaves the head what it was.
+func (d *data) closeHead(rec *format.Record) {
+	h := rec.Handle
+	layers := d.layers[h]
+	if layers == nil {
+		return // damage took its beginning
+	}
+	closed, known := layers[rec.Layer]
+	if closed == 0 {
+		layers[rec.Layer] = d.heads[h]
+	}
+	if known {
+		return // it was made before, or undone and is made again
+	}
+	if rec.Parent != 0 && rec.Parent != message.Bottom {
+		if under, known := layers[rec.Parent]; !known || d.going[under] {
 			return
 		}
-		d.homing[place{layer, chunk}] |= rec.Holds()
-		d.merged[chunk] |= rec.Holds()
-		if m := d.mapped[stream{h, chunk}]; m != nil {
-			m.mask &^= rec.Holds()
+	}
+	d.heads[h] = 0
+}
+
+// content notes a record that replaces blocks of a chunk.
+func (d *data) content(rec *format.Record) {
+	h, chunk := rec.Handle, rec.Range.First.Chunk()
+	layer := d.heads[h]
+	if rec.Kind == format.Resync && rec.Layer != 0 {
+		layer = d.layers[h][rec.Layer]
+	}
+	if rec.Slot != 0 {
+		d.mapped[stream{h, chunk}] = &mapping{slot: rec.Slot, sums: rec.Sums, mask: 0xffff}
+		return
+	}
+	blocks := rec.Holds() | rec.Apply // a block that a push takes away may come back from below
+	d.homing[place{layer, chunk}] |= blocks
+	d.merged[place{d.family(d.trees[h]), chunk}] |= blocks
+	for at := h; at != 0; at = d.below[at] { // what a clone stands on may have been merged into it
+		if m := d.mapped[stream{at, chunk}]; m != nil {
+			m.mask &^= blocks
 		}
-	default:
 	}
 }
 
@@ -123,8 +188,8 @@ func (d *data) checkChunk(l *format.Layer, c block.Chunk, desc *format.Descripto
 		}
 	}
 	present &^= d.homing[place{l.Number, c}]
-	if l.Doomed || d.going[l.ID] {
-		present &^= d.merged[c] // its slots may be those of the layer above it by now
+	if d.going[l.Number] {
+		present &^= d.merged[place{d.family(l.Number), c}] // its slots may be those of the layer above it by now
 	}
 	d.compare(desc.Slot, present, &desc.Sums, func(bad uint16, why string) {
 		d.report.find(ChunkDamaged, "chunk %d of %s in slot %d: blocks %s", c, layerName(l), desc.Slot, bitText(bad)+why)
