@@ -185,10 +185,11 @@ func (s *Store) cut(r *replica, era block.Epoch, to block.Seq, token uint64) {
 }
 
 // positionAt returns the position of the appended record of r with that seq.
+// Records below base may still be there, of a stream that was continued since.
 func (s *Store) positionAt(r *replica, seq block.Seq) block.Position {
 	at := r.base
 	for _, rec := range r.records {
-		if rec.inStream() && rec.Position.Seq <= seq {
+		if rec.inStream() && rec.Position.Seq > r.base.Seq && rec.Position.Seq <= seq {
 			at = rec.Position
 		}
 	}

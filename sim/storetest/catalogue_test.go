@@ -42,7 +42,7 @@ var ruleTests = []struct {
 	{12, "", []string{"TestRule12TwoGoodSuperblocksAreEnough", "TestRule12WithoutTwoGoodSuperblocksTheDiskIsRefusedByName", "TestRule12SuperblockFromTheFutureIsRefused", "TestFailedOpeningsLeaveASuperblockThatIsDurable"}},
 	{13, "", []string{"TestRule13ZeroedBlocksAreListedAsChanged", "TestRule13TrimUnderASnapshotNeverUncoversIt"}},
 	{14, "onto a target that was emptied", []string{"TestRule14LayersAreListedPulledAndPushedOneByOne", "TestResyncCopiesEverySnapshot"}},
-	{14, "onto a target that keeps what it has", []string{"TestRule14TargetThatKeepsItsContentTakesWhatChanged"}},
+	{14, "onto a target that keeps what it has", []string{"TestRule14TargetThatKeepsItsContentTakesWhatChanged", "TestRule14RewoundTargetGoesOnWhereItWasContinued"}},
 	{15, "", []string{
 		"TestRule15AcceptedAdvancesInOrderAndOnlyOverWrittenData", "TestRule15WhatIsBehindAMapWithoutDataIsCutForGood",
 		"TestMapIsJournaledWhileItsDataIsWritten",

@@ -174,6 +174,25 @@ func TestRule14TargetThatKeepsItsContentTakesWhatChanged(t *testing.T) {
 	})...)
 }
 
+// A stream that was continued goes on from there, though the journal has older
+// records of it.
+func TestRule14RewoundTargetGoesOnWhereItWasContinued(t *testing.T) {
+	exploreWith(t, Exploration{Seeds: 1, Every: 2, Deeper: 50}, lines([]Line{{Create, 0, 0, 32}}, durableWrite(0, 0, 16), []Line{
+		{Target, 0, 0, 0},
+		{Drain, 0, 0, 0},
+		{Continue, 0, 22, 0},
+		{Write, 0, 1, 1},
+		{Target, 0, 0, 0}, // it is done
+		{Drain, 0, 0, 0},
+		{Write, 0, 2, 1},
+		{Target, 0, 0, 0},
+		{Write, 0, 3, 1},
+		{Sync, 0, 0, 0},
+		{Drain, 0, 0, 0},
+		{Read, 0, 0, 16},
+	})...)
+}
+
 // Trimmed blocks cover those of the snapshot below, at home and in the journal,
 // whole chunks and parts, and still do when the layers are merged.
 func TestRule13TrimUnderASnapshotNeverUncoversIt(t *testing.T) {
