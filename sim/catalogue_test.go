@@ -80,7 +80,7 @@ const (
 // signs are what core's source cannot be without once a feature exists.
 var signs = map[feature]string{
 	windowReplay: `window replay|unstable window|durableBase`,
-	resizes:      `message\.OpResize\b`,
+	resizes:      `\bOp(:| =) message\.OpResize\b`, // a coordinator sends it: stores know it already
 	acceptLoss:   `(?i)acceptLoss`,
 	moves:        `State = volume\.Leaving|MoveReplica|AddReplica`,
 	oldBackup:    `(?i)regressed|oldBackup`,

@@ -38,7 +38,7 @@
 //	 4   Position         16: era, seq
 //	 5   Range            12: first u64, count u32
 //	 6   Record           31 + 4n: position, op u8, fua u8, range, checksums;
-//	                      of SNAP and DELSNAP 16 more before those: layer, parent
+//	                      of SNAP and DELSNAP 16 more before those: layer, parent; of RESIZE 8: blocks
 //	 7   Chunk            8
 //	 8   LastSeq          8
 //	 9   Since            8

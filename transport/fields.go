@@ -175,6 +175,9 @@ func appendRecord(dst []byte, r *message.Record) []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(r.Layer))
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(r.Parent))
 	}
+	if r.Op == message.OpResize {
+		dst = binary.LittleEndian.AppendUint64(dst, r.Blocks)
+	}
 	return appendChecksums(dst, &r.Checksums)
 }
 
@@ -318,6 +321,9 @@ func (c *cursor) record() message.Record {
 	r.Range = c.blockRange()
 	if shapesLayers(r.Op) {
 		r.Layer, r.Parent = block.LayerID(c.uint64()), block.LayerID(c.uint64())
+	}
+	if r.Op == message.OpResize {
+		r.Blocks = c.uint64()
 	}
 	r.Checksums = c.checksums()
 	return r

@@ -148,6 +148,9 @@ func random(r *rand.Rand) message.Message {
 		if shapesLayers(m.Record.Op) {
 			m.Record.Layer, m.Record.Parent = block.LayerID(r.Uint64()), block.LayerID(r.Uint64())
 		}
+		if m.Record.Op == message.OpResize {
+			m.Record.Blocks = r.Uint64()
+		}
 	})
 	maybe(func() {
 		m.Promise = &message.PromiseInfo{

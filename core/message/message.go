@@ -98,7 +98,7 @@ const (
 	OpNop        // takes a seq, changes nothing
 	OpSnap       // closes the head as Layer; a new one stands on it, or on Parent
 	OpDelSnap    // the snapshot Layer is gone
-	OpResize     // reserved
+	OpResize     // the volume has Blocks from here on, no fewer than before
 	OpCount
 )
 
@@ -110,6 +110,7 @@ type Record struct {
 	Range     block.Range
 	Layer     block.LayerID   // of an OpSnap or OpDelSnap
 	Parent    block.LayerID   // of an OpSnap: an older snapshot that the volume goes back to, or 0
+	Blocks    uint64          // of an OpResize
 	Checksums block.Checksums // of an OpWrite, one a block
 }
 

@@ -39,7 +39,7 @@ func (s *Store) apply(rec *format.Record, a applied, out *step.Effects) {
 		r.journaled, r.homeable = r.stable, r.stable
 	}
 	switch rec.Kind {
-	case format.Write, format.Map, format.ZeroRange, format.Nop, format.Snap, format.DelSnap:
+	case format.Write, format.Map, format.ZeroRange, format.Nop, format.Snap, format.DelSnap, format.Resize:
 		if a.replay && !s.mayReplay(r, rec, out) {
 			return
 		}
@@ -147,6 +147,10 @@ func (s *Store) applyStream(r *replica, rec *format.Record, a applied, out *step
 	r.last = rec.Position
 	if rec.Kind == format.Snap || rec.Kind == format.DelSnap {
 		s.applyShape(r, rec, a)
+		return
+	}
+	if rec.Kind == format.Resize {
+		s.applyResize(r, rec, a)
 		return
 	}
 	l := r.head
@@ -275,6 +279,10 @@ func (s *Store) forgetRecord(r *replica, rec *record) {
 	s.journal.blocks -= int(rec.Blocks)
 	if rec.Kind == format.Snap || rec.Kind == format.DelSnap {
 		s.undoShape(r, rec)
+		return
+	}
+	if rec.Kind == format.Resize {
+		r.undoResize()
 		return
 	}
 	for c := rec.Range.First.Chunk(); rec.Range.Count > 0 && c.First() < rec.Range.End(); c++ {

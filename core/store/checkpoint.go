@@ -153,7 +153,7 @@ func (s *Store) popRecords(r *replica) {
 			if rec.inStream() && rec.Position.Seq > r.base.Seq {
 				r.base = rec.Position
 			}
-			if rec.Kind == format.Snap || rec.Kind == format.DelSnap {
+			if rec.Kind == format.Snap || rec.Kind == format.DelSnap || rec.Kind == format.Resize {
 				r.shapes = slices.DeleteFunc(r.shapes, func(p shape) bool { return p.seq == rec.Position.Seq })
 			}
 			continue

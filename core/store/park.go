@@ -207,9 +207,9 @@ func (s *Store) parkedRecord(r *replica, rec *record) format.Parked {
 	p := format.Parked{Record: format.Record{
 		Kind: rec.Kind, FUA: rec.FUA, Handle: r.handle, Position: rec.Position, Stable: r.cut.stable, Range: rec.Range,
 	}}
-	if rec.Kind == format.Snap || rec.Kind == format.DelSnap {
+	if rec.Kind == format.Snap || rec.Kind == format.DelSnap || rec.Kind == format.Resize {
 		shape := r.shapeOf(rec.Position.Seq)
-		p.Record.Layer, p.Record.Parent = shape.id, shape.parent
+		p.Record.Layer, p.Record.Parent, p.Record.Blocks = shape.id, shape.parent, shape.blocks
 	}
 	if rec.Kind != format.Write && rec.Kind != format.Map {
 		return p

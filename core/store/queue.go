@@ -203,6 +203,11 @@ func (s *Store) Append(now step.Time, h Handle, rec message.Record, payload bloc
 	case message.OpDelSnap:
 		record.Kind, record.Range, record.Layer = format.DelSnap, block.Range{}, rec.Layer
 		s.enqueue(r, record, block.Buffer{}, 0)
+	case message.OpResize:
+		record.Kind, record.Range, record.Blocks = format.Resize, block.Range{}, rec.Blocks
+		s.enqueue(r, record, block.Buffer{}, 0)
+		r.growing++
+		r.asked = rec.Blocks
 	default:
 		record.Kind, record.Range = format.Nop, block.Range{}
 		s.enqueue(r, record, block.Buffer{}, 0)
@@ -230,7 +235,7 @@ func (s *Store) checkAppend(r *replica, rec *message.Record, payload block.Buffe
 		return message.WrongState
 	}
 	n := uint64(rec.Range.Count)
-	inside := n > 0 && uint64(rec.Range.First) < r.blocks && uint64(rec.Range.First)+n <= r.blocks
+	inside := n > 0 && uint64(rec.Range.First) < r.ahead() && uint64(rec.Range.First)+n <= r.ahead()
 	switch rec.Op {
 	case message.OpWrite:
 		if !inside || !rec.Range.InOneChunk() || payload.Len() != int(n)*s.blockSize {
@@ -258,6 +263,13 @@ func (s *Store) checkAppend(r *replica, rec *message.Record, payload block.Buffe
 	case message.OpDelSnap:
 		if rec.Layer == 0 {
 			return message.WrongState
+		}
+	case message.OpResize:
+		if rec.Blocks < r.ahead() {
+			return message.WrongState // nothing shrinks
+		}
+		if !s.fits(s.zeroSlack()) {
+			return message.NoSpace
 		}
 	case message.OpNop:
 	default:

@@ -83,6 +83,8 @@ func (s *Store) takeBack(r *replica, i int32) {
 	switch o.record.Kind {
 	case format.Snap:
 		s.deepen(r, -1)
+	case format.Resize:
+		r.growing--
 	case format.Resync:
 		r.find(o.record.Layer).pushes--
 	default:

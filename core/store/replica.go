@@ -15,7 +15,9 @@ type replica struct {
 	handle  uint32
 	id      block.ReplicaID
 	volume  block.VolumeID
-	blocks  uint64
+	blocks  uint64 // as of the last accepted record
+	asked   uint64 // of the newest RESIZE that was appended
+	growing int    // queued ones
 	damaged bool
 	cutOff  bool // recovery met a gap: the records behind it are not replayed
 	torn    bool // a page of its parked records was unreadable: those behind it are not replayed

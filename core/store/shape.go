@@ -6,11 +6,13 @@ import (
 	"github.com/lagan-storage/lagan/core/store/format"
 )
 
-// shape is a record of the stream that changed a replica's layers, as its
-// peers need to see it again.
+// shape is a record of the stream that changed a replica's layers or its size, as
+// its peers need to see it again.
 type shape struct {
 	seq        block.Seq
 	id, parent block.LayerID
+	blocks     uint64 // of a RESIZE
+	before     uint64 // the size before that
 }
 
 // applyShape lets an accepted record of the stream close the head or delete a
@@ -91,6 +93,8 @@ func (s *Store) ripenShape(rec *record) {
 		s.settleLayer(l)
 	case format.DelSnap, format.Drop:
 		s.doom(l)
+	case format.Resize:
+		growLayer(l, l.owner.shapeOf(rec.Position.Seq).blocks)
 	default:
 	}
 }

@@ -65,6 +65,8 @@ func (s *Store) runTail(i int32, out *step.Effects) {
 			if rec.Kind == format.DelSnap {
 				m.Op = message.OpDelSnap
 			}
+		case format.Resize:
+			m.Op, m.Blocks = message.OpResize, r.shapeOf(rec.Position.Seq).blocks
 		default:
 			m.Op, m.Range = message.OpNop, block.Range{}
 		}

@@ -56,6 +56,7 @@ func someRecords() []Record {
 		{Kind: Delete, Handle: 4},
 		{Kind: Snap, Handle: 4, Position: at, Layer: 1 << 60, Parent: 1 << 59},
 		{Kind: DelSnap, Handle: 4, Position: at, Layer: 1 << 60},
+		{Kind: Resize, Handle: 4, Position: at, Blocks: 1 << 41},
 		{Kind: Open, Handle: 4, Position: at, Layer: 77, Parent: 76},
 		{Kind: Drop, Handle: 4, Layer: 77},
 		{Kind: Resync, Handle: 4, Layer: 9, Range: chunk, LastSeq: 8, Apply: 0xff0f, Present: 0x0305, Zero: 0xf0f0, Sums: block.Checksums{31, 32, 33, 34}},

@@ -2,7 +2,7 @@ package format
 
 const (
 	goldenSuperblock = 0x31503dec
-	goldenBatch      = 0x2b42966
+	goldenBatch      = 0xcd295142
 	goldenLeaf       = 0xd44a890b
 	goldenInterior   = 0xaf3fd241
 	goldenTable      = 0xace129df

@@ -17,7 +17,7 @@ const (
 	ZeroRange        // Range
 	Snap             // closes the head as Layer and opens a new one, on Parent if that is not 0
 	DelSnap          // the snapshot Layer is gone
-	Resize           // reserved
+	Resize           // the volume has Blocks from here on, no fewer than before
 	Nop              // takes a seq
 	Truncate         // drops records above Position.Seq written before Position.Era
 	Stable           // only carries Stable
@@ -56,6 +56,7 @@ const (
 	flagFUA    = 1
 	createSize = 48 + metaSize
 	parentSize = 8
+	sizeSize   = 8
 	resyncSize = 20
 )
 
@@ -133,6 +134,8 @@ func (r *Record) bodySize() int {
 		return 4
 	case Snap, Open:
 		return parentSize
+	case Resize:
+		return sizeSize
 	case Resync:
 		return resyncSize
 	case Config, Reset, Continue:
@@ -178,6 +181,8 @@ func (r *Record) encodeBody(b []byte) {
 		le.PutUint32(b, r.Slot)
 	case Snap, Open:
 		le.PutUint64(b, uint64(r.Parent))
+	case Resize:
+		le.PutUint64(b, r.Blocks)
 	case Resync:
 		le.PutUint64(b, uint64(r.LastSeq))
 		le.PutUint16(b[8:], r.Apply)
@@ -229,6 +234,8 @@ func (r *Record) decodeBody(b []byte) {
 		r.Slot = le.Uint32(b)
 	case Snap, Open:
 		r.Parent = block.LayerID(le.Uint64(b))
+	case Resize:
+		r.Blocks = le.Uint64(b)
 	case Resync:
 		r.LastSeq = block.Seq(le.Uint64(b))
 		r.Apply, r.Present, r.Zero = le.Uint16(b[8:]), le.Uint16(b[10:]), le.Uint16(b[12:])
@@ -266,6 +273,8 @@ func (r *Record) bodySound() bool {
 		return r.Slot != 0
 	case Snap, DelSnap, Open, Drop:
 		return r.Layer != 0
+	case Resize:
+		return r.Blocks > 0 && r.Blocks <= 1<<60
 	case Create:
 		return (r.From != 0) == (r.Layer != 0)
 	case Resync:
