@@ -127,7 +127,7 @@ func (w *World) unreadable(s *shard, q *request) {
 		w.fail("I16", "%s answers a %s from block %d of %s on with an I/O error", s, requestText(q.kind), q.blocks.First, v.name)
 	}
 	w.counts.Unreadable++
-	v.history.Ambiguous(q.op)
+	q.history.Ambiguous(q.op)
 }
 
 // observeLoss looks at what is said of lost blocks: only a damaged disk has any,

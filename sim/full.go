@@ -42,7 +42,7 @@ func (w *World) noSpace(s *shard, q *request) {
 		w.fail("space", "%s has no space for %v, its disks do", s, q.blocks)
 	}
 	w.counts.NoSpace++
-	q.client.volume.history.Fail(w.now, q.op)
+	q.history.Fail(w.now, q.op)
 }
 
 // saying is what a copy says in an era.

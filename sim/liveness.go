@@ -236,11 +236,13 @@ func (w *World) judge(c *linearizability.Checker) {
 		if v.beyond {
 			continue
 		}
-		if found := c.Check(v.history); found != nil {
-			w.found("linearizability", v, found)
-		}
-		if found := linearizability.CheckPrefix(v.history); found != nil {
-			w.found("I3", v, found)
+		for _, h := range append(v.past, v.history) {
+			if found := c.Check(h); found != nil {
+				w.found("linearizability", v, found)
+			}
+			if found := linearizability.CheckPrefix(h); found != nil {
+				w.found("I3", v, found)
+			}
 		}
 	}
 }

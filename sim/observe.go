@@ -83,7 +83,7 @@ func (w *World) place(id block.VolumeID, at block.Position, data []byte) {
 	q := v.writes[valueOf(data)]
 	if q != nil && q.at == (block.Position{}) {
 		q.at = at
-		v.history.Place(q.op, at)
+		q.history.Place(q.op, at)
 	}
 }
 

@@ -21,7 +21,8 @@ const (
 	OpDropSnapshot = OpFlush + 3
 	OpReadSnapshot = OpFlush + 4
 	OpClone        = OpFlush + 5
-	operationKinds = OpFlush + 6
+	OpRestore      = OpFlush + 6
+	operationKinds = OpFlush + 7
 )
 
 func (k OperationKind) String() string { return operations[k].name }
@@ -80,13 +81,14 @@ var operations = [operationKinds]operation{ // constant table
 	OpSnapshot:     {name: "snapshot", rare: 3, perform: (*client).takeSnapshot},
 	OpDropSnapshot: {name: "delete-snapshot", rare: 2, perform: (*client).dropSnapshot},
 	OpClone:        {name: "clone", rare: 1, perform: (*client).cloneSnapshot},
+	OpRestore:      {name: "restore", perform: (*client).restoreSnapshot},
 	OpReadSnapshot: {name: "read-snapshot", rare: 7, blocks: true, perform: (*client).readSnapshot},
 }
 
 // calls records an operation that carries nothing.
 func calls(kind linearizability.Kind) func(*client, *request, *step.Request) linearizability.Op {
 	return func(c *client, q *request, _ *step.Request) linearizability.Op {
-		return c.volume.history.Call(c.world.now, c.index, kind, q.blocks)
+		return q.history.Call(c.world.now, c.index, kind, q.blocks)
 	}
 }
 
@@ -98,14 +100,14 @@ func (c *client) callWrite(q *request, r *step.Request) linearizability.Op {
 	if q.fua {
 		how = linearizability.WriteFUA
 	}
-	return c.volume.history.Call(c.world.now, c.index, how, q.blocks, values...)
+	return q.history.Call(c.world.now, c.index, how, q.blocks, values...)
 }
 
 // callBlank records a write of zeroes as what it comes to.
 func (c *client) callBlank(q *request, r *step.Request) linearizability.Op {
 	r.Payload = c.mount.shard.body.pool.Get(int(q.blocks.Count) * c.world.plan.BlockSize)
 	clear(r.Payload.Bytes())
-	return c.volume.history.Call(c.world.now, c.index, linearizability.Zero, q.blocks)
+	return q.history.Call(c.world.now, c.index, linearizability.Zero, q.blocks)
 }
 
 // returnRead records what a read returned. Where clocks run wilder than the
@@ -118,16 +120,16 @@ func (w *World) returnRead(q *request, s *shard, data []byte) {
 	if q.reader != nil {
 		v.keepImage(q, data)
 	} else if w.plan.ClocksOutside {
-		v.history.Ambiguous(q.op)
+		q.history.Ambiguous(q.op)
 		return
 	}
 	data = w.overBase(v, q.blocks, data)
 	w.checkDropped(q, data)
-	v.history.ReturnData(w.now, q.op, data)
+	q.history.ReturnData(w.now, q.op, data)
 }
 
 func (w *World) returnWrite(q *request, _ *shard, _ []byte) {
-	q.client.volume.history.Return(w.now, q.op)
+	q.history.Return(w.now, q.op)
 	w.acknowledged(q)
 }
 
@@ -135,8 +137,8 @@ func (w *World) returnWrite(q *request, _ *shard, _ []byte) {
 // volume another node took over meanwhile speaks of its own writes, which the
 // takeover made durable; not of that node's.
 func (w *World) returnFlush(q *request, s *shard, _ []byte) {
-	if v := q.client.volume; s.state.era < v.era {
-		v.history.Ambiguous(q.op)
+	if s.state.era < q.client.volume.era {
+		q.history.Ambiguous(q.op)
 		return
 	}
 	w.returnWrite(q, s, nil)
@@ -146,6 +148,8 @@ func (w *World) returnFlush(q *request, s *shard, _ []byte) {
 func (c *client) draw() Operation {
 	o := Operation{Kind: OpRead}
 	switch {
+	case c.restores && c.back.oneIn(restoreOneIn):
+		o.Kind = OpRestore
 	case c.rare && c.seldom.oneIn(rareOneIn):
 		o.Kind = drawKind(&c.seldom, func(of *operation) int { return of.rare })
 	case c.rand.below(100) >= c.readShare:
@@ -166,6 +170,10 @@ func (c *client) draw() Operation {
 	o.Range = block.Range{First: block.Block(first), Count: uint32(count)}
 	return o
 }
+
+// restoreOneIn is how many operations of a client there are for one that takes its
+// volume back to a snapshot.
+const restoreOneIn = 200
 
 // rareOneIn is how many operations of a client there are for one of the rare ones.
 const rareOneIn = 20

@@ -60,6 +60,7 @@ type Plan struct {
 	Full                     bool // the disks hold less than the volume
 	Snapshots                int  // that a volume has at once, at most; 0: none are taken
 	Clones                   int  // volumes that are made of snapshots, at most
+	Restores                 bool // volumes go back to snapshots
 	Canary                   bool // the judges are not told of losses: see Canary
 }
 

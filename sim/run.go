@@ -86,6 +86,9 @@ func (w *World) report() *Report {
 		}
 		histories = append(histories, v.history)
 	}
+	for _, v := range w.volumes {
+		histories = append(histories, v.past...)
+	}
 	return &Report{
 		Histories: histories, Plan: w.plan, Hash: uint64(w.hash), Steps: w.steps, Virtual: time.Duration(w.now),
 		Counts: w.counts, Marks: w.marks.Counts, Struck: w.struck, Asked: w.asked(),

@@ -128,11 +128,15 @@ func (c *client) await() {
 // follow asks for the next operation of a script, of whom the script says or, if
 // that one is gone, of the newest coordinator.
 func (c *client) follow() {
-	o := c.script[0]
-	c.script = c.script[1:]
 	if c.world.healed {
 		return
 	}
+	if c.volume.restore.stands {
+		c.world.after(restoreTurn, callClient, c.turn)
+		return
+	}
+	o := c.script[0]
+	c.script = c.script[1:]
 	if o.Moves || c.mount == nil || c.mount.shard.gone || !c.mount.ready {
 		c.leave()
 		c.mount = c.volume.newest()

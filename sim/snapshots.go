@@ -26,6 +26,8 @@ func (p *Plan) drawSnapshots() {
 	if p.Full {
 		p.Clones = 0
 	}
+	s := newStream(p.Seed, "restores", 0)
+	p.Restores = p.Snapshots > 0 && !p.Full && s.oneIn(2)
 }
 
 // changeSnapshots changes the list as a user's command does.
@@ -209,6 +211,9 @@ func (w *World) becameReady(v *volumeState, s *volume.Snapshot) {
 	}
 	if f := v.floors[s.Layer]; f.losses == v.losses && f.acked > s.At.Seq {
 		w.fail("I11", "snapshot %x of %s is at %v, and operation %d was acknowledged before it was asked for", s.Layer, v.name, s.At, f.acked)
+	}
+	if s.Layer == v.restore.layer {
+		w.restored(v)
 	}
 }
 

@@ -18,6 +18,8 @@ type volumeState struct {
 	config     *volume.Config // as the metadata store has it at this instant
 	attachment volume.Attachment
 	history    *linearizability.History
+	past       []*linearizability.History // of what it was before it went back to snapshots
+	restore    restore                    // under way
 	members    map[block.ReplicaID]*memberState
 	proposed   map[uint64]proposal           // by change
 	eras       map[block.Session]block.Epoch // of every session that ever was in the configuration
@@ -399,7 +401,7 @@ func (w *World) serves(s *shard, c *step.Control) {
 	st.era = era
 	for _, r := range st.requests {
 		if !r.apart {
-			v.history.Serve(r.op, era)
+			r.history.Serve(r.op, era)
 		}
 	}
 	w.showLoss(v, era)

@@ -27,8 +27,10 @@ type client struct {
 	left      int    // operations still to be asked
 	think     time.Duration
 	readShare int
-	rare      bool // it asks for the rare operations too
-	epoch     int  // of the mount: what was asked in an older one is not waited for
+	rare      bool   // it asks for the rare operations too
+	restores  bool   // and takes its volume back
+	back      stream // when
+	epoch     int    // of the mount: what was asked in an older one is not waited for
 	script    []Operation
 	asked     []Operation // so far
 	asker     *serving    // of the last one
@@ -38,22 +40,23 @@ type client struct {
 
 // request is one operation at a coordinator: a range within a chunk.
 type request struct {
-	id     uint64
-	client *client
-	epoch  int
-	op     linearizability.Op
-	of     *operation
-	kind   step.RequestKind
-	blocks block.Range
-	apart  bool          // a read that no history knows: of a snapshot, or to compare with the stream
-	layer  block.LayerID // of such a read: the snapshot; 0: the volume
-	mount  *serving
-	asked  int64
-	at     block.Position // of a write: its record, once it was seen
-	floor  block.Seq      // of a flush: every record up to here must be durable when it returns
-	losses int            // of the volume, when it was asked
-	fua    bool
-	reader func(ok bool) // of the read-back
+	id      uint64
+	client  *client
+	epoch   int
+	history *linearizability.History // of the volume, when it was asked
+	op      linearizability.Op
+	of      *operation
+	kind    step.RequestKind
+	blocks  block.Range
+	apart   bool          // a read that no history knows: of a snapshot, or to compare with the stream
+	layer   block.LayerID // of such a read: the snapshot; 0: the volume
+	mount   *serving
+	asked   int64
+	at      block.Position // of a write: its record, once it was seen
+	floor   block.Seq      // of a flush: every record up to here must be durable when it returns
+	losses  int            // of the volume, when it was asked
+	fua     bool
+	reader  func(ok bool) // of the read-back
 }
 
 func newClient(w *World, index int, p *ClientPlan) *client {
@@ -61,7 +64,7 @@ func newClient(w *World, index int, p *ClientPlan) *client {
 		world: w, index: index, volume: w.volumes[p.Volume], rand: newStream(w.plan.Seed, "client", index),
 		seldom:   newStream(w.plan.Seed, "client seldom", index),
 		patience: p.Patience, depth: p.Depth, left: p.Operations, think: p.Think, readShare: p.ReadShare, script: p.Script,
-		rare: w.plan.Snapshots > 0,
+		rare: w.plan.Snapshots > 0, restores: w.plan.Restores, back: newStream(w.plan.Seed, "client restores", index),
 	}
 	if c.turn = c.tick; w.plan.Scripted {
 		c.turn = c.follow
@@ -76,7 +79,7 @@ func (c *client) tick() {
 		return
 	}
 	c.choose()
-	if c.mount != nil && c.inFlight < c.depth {
+	if c.mount != nil && c.inFlight < c.depth && !c.volume.restore.stands {
 		c.left--
 		c.ask()
 	}
@@ -170,14 +173,14 @@ func (c *client) requestOf(of *operation, kind step.RequestKind, fua bool, r blo
 	q := w.newRequest()
 	*q = request{id: w.requested, client: c, epoch: c.epoch, of: of, kind: kind, fua: fua, blocks: r, mount: st, asked: w.now}
 	q.floor, q.losses = c.volume.acked, c.volume.losses
-	h := c.volume.history
+	q.history = c.volume.history
 	it := w.queue.push(w.now)
 	it.kind, it.body, it.life, it.shard = itemEvent, st.shard.body, st.shard.body.life, st.shard
 	it.event.Kind = step.EventRequest
 	it.event.Request = step.Request{ID: q.id, Kind: kind, FUA: fua, Range: r}
 	q.op = of.call(c, q, &it.event.Request)
 	if st.era != 0 {
-		h.Serve(q.op, st.era)
+		q.history.Serve(q.op, st.era)
 	}
 	c.volume.occupy(r, 1)
 	st.requests = append(st.requests, q)
@@ -227,7 +230,6 @@ func (w *World) complete(s *shard, c *step.Completion) {
 		w.completeApart(s, q, c)
 		return
 	}
-	h := q.client.volume.history
 	switch c.Error {
 	case step.RequestOK:
 		w.counts.Acknowledged++
@@ -239,10 +241,10 @@ func (w *World) complete(s *shard, c *step.Completion) {
 		w.unreadable(s, q)
 	case step.RequestAmbiguous:
 		w.counts.Ambiguous++
-		h.Ambiguous(q.op)
+		q.history.Ambiguous(q.op)
 	case step.RequestRefused:
 		w.counts.Refused++
-		h.Fail(w.now, q.op)
+		q.history.Fail(w.now, q.op)
 	}
 	w.shootRequest(shotAnswer, q, outcomeText(c.Error), c.Payload.Bytes())
 	c.Payload.Release()
