@@ -57,6 +57,7 @@ var wantedMarks = []struct {
 	{"orchestrator: refused creation turned out to be applied", 2000},
 	{"orchestrator: stale attachment removed", 400},
 	{"orchestrator: transaction of unknown outcome re-issued", 400},
+	{"orchestrator: volume attached for its upkeep", 400},
 	{"orchestrator: waited in vain for a lingering volume", 2000},
 	{"orchestrator: wanted volume is used again", 2000},
 	{"orchestrator: watch began anew with a snapshot", 400},
