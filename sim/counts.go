@@ -40,6 +40,7 @@ type Counts struct {
 	SnapshotsFailed     int // since the disks are full
 	SnapshotReads       int
 	Restores            int // volumes that went back to a snapshot
+	Deletes             int // volumes that were deleted under their clones
 	Clones              int
 	NoSpace             int // requests refused since the disks are full
 	Unreadable          int // reads that no copy could answer any more
@@ -89,6 +90,7 @@ func (c *Counts) Add(o *Counts) {
 	c.SnapshotsFailed += o.SnapshotsFailed
 	c.SnapshotReads += o.SnapshotReads
 	c.Restores += o.Restores
+	c.Deletes += o.Deletes
 	c.Clones += o.Clones
 	c.NoSpace += o.NoSpace
 	c.Unreadable += o.Unreadable
@@ -106,7 +108,7 @@ func (c *Counts) Shown() map[string]int {
 		"takeover": c.Takeovers, "resync under writes": c.BusyResyncs, "power loss": c.PowerLosses, "crash in a step": c.EffectCrashes, "eviction": c.Evictions, "resync": c.Resyncs,
 		"unknown transaction": c.UnknownTransactions, "loss of every copy": c.TotalLosses, "partition or cut": c.Cuts,
 		"fenced coordinator": c.Fenced, "volume handed over": c.HandedOver,
-		"full disk": c.NoSpace, "snapshot": c.SnapshotsReady, "read of a snapshot": c.SnapshotReads, "clone": c.Clones, "restore": c.Restores, "snapshot on a full disk": c.SnapshotsFailed, "damaged disk": c.Faults[RotBit] + c.Faults[SpoilSector],
+		"full disk": c.NoSpace, "snapshot": c.SnapshotsReady, "read of a snapshot": c.SnapshotReads, "clone": c.Clones, "restore": c.Restores, "volume deleted under its clone": c.Deletes, "snapshot on a full disk": c.SnapshotsFailed, "damaged disk": c.Faults[RotBit] + c.Faults[SpoilSector],
 		"unsound disk": c.Unsound, "refused disk": c.DisksRefused, "loss beyond what is promised": c.Beyond,
 		"node that joins": c.Joins,
 		"read gone wrong": c.Faults[FailRead] + c.Faults[MisdirectRead], "short-lived volume": c.Faults[CreateTwice] + c.Faults[DeleteAttached],

@@ -39,6 +39,12 @@ func (w *World) recovered() bool {
 		}
 	}
 	for i, v := range w.volumes {
+		if v.deleting {
+			if !w.isGone(v) {
+				return false
+			}
+			continue
+		}
 		if !w.volumeRecovered(v) || !v.lost() && !w.operator.content(v, i) {
 			return false
 		}
@@ -96,8 +102,11 @@ func (w *World) missing() string {
 		fmt.Fprintf(&b, "short-lived volumes are left: %s; ", w.shortLivedText())
 	}
 	for i, v := range w.volumes {
-		if w.volumeRecovered(v) && (v.lost() || w.operator.content(v, i)) {
+		if v.deleting && w.isGone(v) || !v.deleting && w.volumeRecovered(v) && (v.lost() || w.operator.content(v, i)) {
 			continue
+		}
+		if v.deleting {
+			fmt.Fprintf(&b, "%s is to be deleted: ", v.name)
 		}
 		fmt.Fprintf(&b, "wanted at node %d (command %d under way); ", w.operator.wants[i].node, w.operator.wants[i].asked)
 		fmt.Fprintf(&b, "%s: %s; attached to node %d; %s; ", v.name, configText(v.config), v.attachment.Node[1], v.snapshotsText())
@@ -118,7 +127,7 @@ func (w *World) missing() string {
 func (w *World) readBack() {
 	open := 0
 	for i, v := range w.volumes {
-		if v.lost() {
+		if v.lost() || v.deleted {
 			continue
 		}
 		v.image = make([]byte, v.plan.Blocks*w.plan.BlockSize)

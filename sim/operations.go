@@ -22,7 +22,8 @@ const (
 	OpReadSnapshot = OpFlush + 4
 	OpClone        = OpFlush + 5
 	OpRestore      = OpFlush + 6
-	operationKinds = OpFlush + 7
+	OpDeleteVolume = OpFlush + 7
+	operationKinds = OpFlush + 8
 )
 
 func (k OperationKind) String() string { return operations[k].name }
@@ -82,6 +83,7 @@ var operations = [operationKinds]operation{ // constant table
 	OpDropSnapshot: {name: "delete-snapshot", rare: 2, perform: (*client).dropSnapshot},
 	OpClone:        {name: "clone", rare: 1, perform: (*client).cloneSnapshot},
 	OpRestore:      {name: "restore", perform: (*client).restoreSnapshot},
+	OpDeleteVolume: {name: "delete-volume", perform: (*client).deleteVolume},
 	OpReadSnapshot: {name: "read-snapshot", rare: 7, blocks: true, perform: (*client).readSnapshot},
 }
 
@@ -150,6 +152,8 @@ func (c *client) draw() Operation {
 	switch {
 	case c.restores && c.back.oneIn(restoreOneIn):
 		o.Kind = OpRestore
+	case c.deletes && c.end.oneIn(restoreOneIn):
+		o.Kind = OpDeleteVolume
 	case c.rare && c.seldom.oneIn(rareOneIn):
 		o.Kind = drawKind(&c.seldom, func(of *operation) int { return of.rare })
 	case c.rand.below(100) >= c.readShare:
@@ -172,7 +176,7 @@ func (c *client) draw() Operation {
 }
 
 // restoreOneIn is how many operations of a client there are for one that takes its
-// volume back to a snapshot.
+// volume back to a snapshot, and for one that deletes it.
 const restoreOneIn = 200
 
 // rareOneIn is how many operations of a client there are for one of the rare ones.

@@ -70,6 +70,10 @@ func (o *operator) turn() {
 
 func (o *operator) look(v *volumeState, want *want) {
 	w := o.world
+	if v.deleting {
+		o.bury(v, want)
+		return
+	}
 	b := w.bodies[want.node]
 	waited := w.now - want.since
 	if waited > int64(10*time.Second) {

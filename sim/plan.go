@@ -61,6 +61,7 @@ type Plan struct {
 	Snapshots                int  // that a volume has at once, at most; 0: none are taken
 	Clones                   int  // volumes that are made of snapshots, at most
 	Restores                 bool // volumes go back to snapshots
+	Deletes                  bool // volumes are deleted of which there are clones
 	Canary                   bool // the judges are not told of losses: see Canary
 }
 

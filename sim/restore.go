@@ -30,7 +30,7 @@ const (
 func (c *client) restoreSnapshot(_ *operation, o Operation) {
 	w, v := c.world, c.volume
 	ready := v.ready()
-	if len(ready) == 0 || v.restore.stands || w.healed || v.beyond {
+	if len(ready) == 0 || v.restore.stands || v.deleting || w.healed || v.beyond {
 		return
 	}
 	c.note(&o)

@@ -28,10 +28,14 @@ func (p *Plan) drawSnapshots() {
 	}
 	s := newStream(p.Seed, "restores", 0)
 	p.Restores = p.Snapshots > 0 && !p.Full && s.oneIn(2)
+	p.Deletes = p.Clones > 0 && s.oneIn(2)
 }
 
 // changeSnapshots changes the list as a user's command does.
 func (w *World) changeSnapshots(v *volumeState, change func(list *volume.Snapshots)) {
+	if v.deleted {
+		return
+	}
 	list := volume.Snapshots{Format: volume.Format, Volume: v.id}
 	if v.snapshots != nil {
 		list = *v.snapshots.Clone()

@@ -19,6 +19,8 @@ type volumeState struct {
 	attachment volume.Attachment
 	history    *linearizability.History
 	past       []*linearizability.History // of what it was before it went back to snapshots
+	deleting   bool                       // its deletion was asked for
+	deleted    bool                       // and is recorded
 	restore    restore                    // under way
 	members    map[block.ReplicaID]*memberState
 	proposed   map[uint64]proposal           // by change
@@ -142,7 +144,7 @@ func (w *World) showLoss(v *volumeState, era block.Epoch) {
 func (w *World) recorded(c *metadata.Change) {
 	id, part, ok := volume.ParseVolumeKey(c.Key)
 	v := w.volume(id)
-	if !ok || v == nil {
+	if !ok || v == nil || v.deleted {
 		return
 	}
 	switch part {
@@ -164,6 +166,10 @@ func (w *World) recorded(c *metadata.Change) {
 		next, err := volume.ParseConfig(c.Value)
 		if err != nil {
 			w.fail("I7", "configuration of %s: %v", v.name, err)
+		}
+		if next.Tombstone {
+			w.buried(v)
+			return
 		}
 		w.configured(v, next)
 	}
@@ -261,7 +267,7 @@ func (w *World) propose(s *shard, t *metadata.Txn) {
 	for _, o := range t.Ops {
 		id, part, ok := volume.ParseVolumeKey(o.Key)
 		v := w.volume(id)
-		if !ok || part != "config" || v == nil {
+		if !ok || part != "config" || v == nil || v.deleted {
 			continue
 		}
 		c, err := volume.ParseConfig(o.Value)

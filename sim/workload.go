@@ -30,6 +30,8 @@ type client struct {
 	rare      bool   // it asks for the rare operations too
 	restores  bool   // and takes its volume back
 	back      stream // when
+	deletes   bool   // and deletes it, if there are clones of it
+	end       stream // when
 	epoch     int    // of the mount: what was asked in an older one is not waited for
 	script    []Operation
 	asked     []Operation // so far
@@ -65,6 +67,7 @@ func newClient(w *World, index int, p *ClientPlan) *client {
 		seldom:   newStream(w.plan.Seed, "client seldom", index),
 		patience: p.Patience, depth: p.Depth, left: p.Operations, think: p.Think, readShare: p.ReadShare, script: p.Script,
 		rare: w.plan.Snapshots > 0, restores: w.plan.Restores, back: newStream(w.plan.Seed, "client restores", index),
+		deletes: w.plan.Deletes, end: newStream(w.plan.Seed, "client deletes", index),
 	}
 	if c.turn = c.tick; w.plan.Scripted {
 		c.turn = c.follow
