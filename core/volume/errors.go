@@ -48,6 +48,9 @@ var (
 	ErrNodeAlive         = errors.New("node-alive")
 	ErrNodeRemoved       = errors.New("node-removed")
 	ErrLastCopy          = errors.New("last-copy")
+	ErrReplicaExists     = errors.New("replica-exists")
+	ErrReplicaNotFound   = errors.New("replica-not-found")
+	ErrReplicasChanging  = errors.New("replicas-changing")
 	ErrDiskNotFound      = errors.New("disk-not-found")
 	ErrDiskNotBlank      = errors.New("disk-not-blank")
 	ErrDiskRefused       = errors.New("disk-refused")
@@ -108,7 +111,10 @@ func Catalogue() []Explanation {
 		{ErrNodeNotFound, "no node has that name or identity", "look at: lagan node ls"},
 		{ErrNodeAlive, "the node is heard from, so it cannot be removed", "stop it first, there: lagan down"},
 		{ErrNodeRemoved, "the node was removed from its cluster", "remove its data directory, erase its disks, and join the cluster anew: lagan join"},
-		{ErrLastCopy, "a node to be removed has the only copy of a volume that holds everything", "start the node again and wait until another copy is in sync, or delete the volumes that the message names"},
+		{ErrLastCopy, "a node or a copy to be removed has, or is, the only copy of a volume that holds everything", "wait until another copy is in sync, or delete the volumes that the message names"},
+		{ErrReplicaExists, "the node has a copy of the volume already, or one that is still leaving", "choose another node, or wait until the copy has left: lagan replica ls VOLUME"},
+		{ErrReplicaNotFound, "the volume has no copy on that node", "look at: lagan replica ls VOLUME"},
+		{ErrReplicasChanging, "the copies of the volume are being changed already", "wait until that is done, or break it off: lagan operation ls"},
 		{ErrDiskNotFound, "no disk has that identity or path", "look at: lagan disk ls"},
 		{ErrDiskNotBlank, "a disk to be added carries data", "give another one, or have what is on it erased with --wipe"},
 		{ErrDiskRefused, "a file or device cannot be a disk of the node, or a disk cannot be removed by it", "the message says why; give another one, or ask the node that has it"},

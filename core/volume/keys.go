@@ -34,6 +34,9 @@ func AttachmentKey(id block.VolumeID) string {
 // SnapshotsKey is where the list of a volume's snapshots is kept, once it had one.
 func SnapshotsKey(id block.VolumeID) string { return Prefix + "volumes/" + id.String() + "/snapshots" }
 
+// PlacementKey is where a volume's Placement is kept, once it was changed.
+func PlacementKey(id block.VolumeID) string { return Prefix + "volumes/" + id.String() + "/placement" }
+
 // NameKey is where the id of the volume called name is kept.
 func NameKey(name string) string { return NamesPrefix + name }
 
@@ -51,7 +54,7 @@ func DiskKey(id block.DiskID) string { return DisksPrefix + id.String() }
 func RemovedKey(id block.NodeID) string { return RemovedPrefix + id.String() }
 
 // ParseVolumeKey splits a key below volumes/ into the volume and the part
-// ("config", "spec", "attachment", "snapshots").
+// ("config", "spec", "attachment", "snapshots", "placement").
 func ParseVolumeKey(key string) (id block.VolumeID, part string, ok bool) {
 	rest, found := strings.CutPrefix(key, Prefix+"volumes/")
 	if !found {

@@ -67,6 +67,7 @@ const (
 	DeletionOperation         OperationKind = "volume-deletion"   // the space of copies is being freed
 	ResyncOperation           OperationKind = "resync"            // a copy is being filled
 	ScrubOperation            OperationKind = "scrub"             // all that is on a disk is being read
+	ReplicasOperation         OperationKind = "replicas"          // copies come or go
 )
 
 // Operation is something that takes a while, whoever asked for it. What is done
@@ -94,13 +95,14 @@ type Use struct {
 	Mounts   []string
 }
 
-// Copy is one member of a volume.
+// Copy is one member of a volume, or one to come.
 type Copy struct {
 	Replica block.ReplicaID
 	Node    string // name
 	NodeID  block.NodeID
 	Disk    block.DiskID
-	State   State
+	State   State // Out for one to come
+	Leaving bool  // it goes when all that are wanted are in sync
 }
 
 // NodeReport is what is known of a node.

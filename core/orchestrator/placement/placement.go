@@ -1,7 +1,8 @@
-// Package placement chooses the disks on which a new volume's replicas will
-// live. It is a pure function of what is recorded: the same records give the
-// same choice, with a reason for every node, chosen or not. Its caller is the
-// orchestrator, which guards what it read when it writes the result down.
+// Package placement chooses the disks on which the replicas of a volume will
+// live, all of a new one or some more of one that is there. It is a pure function
+// of what is recorded: the same records give the same choice, with a reason for
+// every node, chosen or not. Its caller is the orchestrator, which guards what it
+// read when it writes the result down.
 //
 //	nodes ──▶ allowed by the specification? ──▶ heard from? ──▶ room on one disk? ──▶ ranked ──▶ the first ones
 //	                    │ no                        │ no              │ no              │ too low
@@ -56,22 +57,26 @@ type candidate struct {
 
 // Place plans the replicas of a volume that s specifies; its size is set. The
 // order of nodes and disks does not matter.
-func Place(s *volume.Spec, nodes []Node) Plan {
+func Place(s *volume.Spec, nodes []Node) Plan { return Add(s, nodes, nil, replicas(s, nodes)) }
+
+// Add plans that many replicas of a volume beside those that it has: on other
+// nodes and, as far as may be, in other zones.
+func Add(s *volume.Spec, nodes []Node, held []volume.Place, replicas int) Plan {
 	candidates := make([]candidate, 0, len(nodes))
 	for i := range nodes {
-		candidates = append(candidates, judge(s, &nodes[i]))
+		candidates = append(candidates, judge(s, &nodes[i], held))
 	}
 	slices.SortFunc(candidates, func(a, b candidate) int {
 		return cmp.Or(cmp.Compare(a.rank(), b.rank()), cmp.Compare(b.room, a.room), compareID(a.node.ID, b.node.ID))
 	})
-	plan := Plan{Replicas: replicas(s, nodes)}
+	plan := Plan{Replicas: replicas}
 	for i := range candidates {
 		if candidates[i].refuse == "" {
 			plan.Fitting++
 		}
 	}
 	if plan.Fitting >= plan.Replicas {
-		plan.Disks = choose(candidates, plan.Replicas)
+		plan.Disks = choose(candidates, plan.Replicas, zonesOf(nodes, held))
 	}
 	plan.Reasons = explain(s, candidates)
 	for _, c := range candidates {
@@ -100,8 +105,12 @@ func replicas(s *volume.Spec, nodes []Node) int {
 }
 
 // judge finds a node's best disk, or says why it can take no replica.
-func judge(s *volume.Spec, n *Node) candidate {
+func judge(s *volume.Spec, n *Node, held []volume.Place) candidate {
 	c := candidate{node: n, room: -1}
+	if slices.ContainsFunc(held, func(at volume.Place) bool { return at.Node == n.ID }) {
+		c.refuse = "it has a copy"
+		return c
+	}
 	if c.refuse = forbidden(s, n); c.refuse != "" {
 		return c
 	}
@@ -176,11 +185,22 @@ func forbidden(s *volume.Spec, n *Node) string {
 	return ""
 }
 
+// zonesOf counts replicas by zone.
+func zonesOf(nodes []Node, held []volume.Place) map[string]int {
+	taken := map[string]int{}
+	for _, at := range held {
+		if i := slices.IndexFunc(nodes, func(n Node) bool { return n.ID == at.Node }); i >= 0 {
+			taken[nodes[i].Zone]++
+		}
+	}
+	return taken
+}
+
 // choose takes the wanted number of candidates, ordered by room: each from a
-// zone with the fewest so far, and among those the one with the most room.
-func choose(candidates []candidate, wanted int) []volume.Disk {
+// zone with the fewest so far, of which taken has some already, and among those
+// the one with the most room.
+func choose(candidates []candidate, wanted int, taken map[string]int) []volume.Disk {
 	var disks []volume.Disk
-	taken := map[string]int{} // by zone
 	for len(disks) < wanted {
 		var best *candidate
 		for i := range candidates {

@@ -128,6 +128,7 @@ func (v *View) keys() []string {
 		}{
 			{volume.AttachmentKey(id), held.Attachment.Revision != 0},
 			{volume.ConfigKey(id), held.Config.Revision != 0},
+			{volume.PlacementKey(id), held.Placement.Revision != 0},
 			{volume.SnapshotsKey(id), held.Snapshots.Revision != 0},
 			{volume.SpecKey(id), held.Spec.Revision != 0},
 		} {

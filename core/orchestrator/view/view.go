@@ -37,11 +37,13 @@ type Volume struct {
 	Config     Item[volume.Config]
 	Attachment Item[volume.Attachment]
 	Snapshots  Item[volume.Snapshots]
+	Placement  Item[volume.Placement]
 }
 
 // Exists reports whether anything is recorded.
 func (v *Volume) Exists() bool {
-	return v.Spec.Revision != 0 || v.Config.Revision != 0 || v.Attachment.Revision != 0 || v.Snapshots.Revision != 0
+	return v.Spec.Revision != 0 || v.Config.Revision != 0 || v.Attachment.Revision != 0 || v.Snapshots.Revision != 0 ||
+		v.Placement.Revision != 0
 }
 
 // Node is all that is recorded of one node.
@@ -242,6 +244,8 @@ func (v *View) applyVolume(id block.VolumeID, part string, c *metadata.Change) {
 		changed = update(&held.Attachment, c, volume.Parse[volume.Attachment])
 	case "snapshots":
 		changed = update(&held.Snapshots, c, volume.Parse[volume.Snapshots])
+	case "placement":
+		changed = update(&held.Placement, c, volume.Parse[volume.Placement])
 	}
 	if !changed {
 		return
