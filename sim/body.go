@@ -173,6 +173,7 @@ func (b *body) start() {
 		BlockSize: w.plan.BlockSize,
 		Pool:      b.pool,
 		Limits:    w.plan.Limits,
+		HealAfter: w.plan.HealAfter,
 	}
 	w.tracef(b, "process %d starts", b.life)
 	w.shootBody(shotUp, b)

@@ -56,6 +56,8 @@ var mutants = []mutant{
 	{[]string{"mutant_torn_cut"}, "mutant: torn cut", "the cut of a snapshot is not atomic: what follows it in a batch gets into it", ""},
 	{[]string{"mutant_skip_layer"}, "mutant: skip layer", "a resync leaves out a layer", ""},
 	{[]string{"mutant_trust_tail"}, "mutant: trust tail", "a resync begins with what a copy had accepted, stable or not", ""},
+	{[]string{"mutant_new_is_whole"}, "mutant: new is whole", "a copy that was just made is taken for filled", ""},
+	{[]string{"mutant_remove_early"}, "mutant: remove early", "a copy is removed before those that stay hold everything", ""},
 	{[]string{"mutant_merge_shares"}, "mutant: merge shares", "a merge frees a chunk that a snapshot shares", ""},
 }
 
@@ -72,7 +74,6 @@ const (
 	windowReplay feature = "window replay (issue 6)"
 	resizes      feature = "growing a volume (issue 6)"
 	acceptLoss   feature = "volume recover --accept-loss (issue 6)"
-	moves        feature = "adding, moving and removing copies (issue 6)"
 	oldBackup    feature = "refusal of an old backup of the metadata (issue 6)"
 	holder       feature = "a device that outlives its daemon (issue 7)"
 )
@@ -82,7 +83,6 @@ var signs = map[feature]string{
 	windowReplay: `window replay|unstable window|durableBase`,
 	resizes:      `\bOp(:| =) message\.OpResize\b`, // a coordinator sends it: stores know it already
 	acceptLoss:   `(?i)acceptLoss`,
-	moves:        `State = volume\.Leaving|MoveReplica|AddReplica`,
 	oldBackup:    `(?i)regressed|oldBackup`,
 	holder:       `pidfd|package holder\b`,
 }
@@ -122,7 +122,11 @@ var corners = []row{
 	{"a snapshot", []string{"TestSnapshotStaysWhatItWas", "TestSnapshotOutlivesItsCoordinator"}, ""},
 	{"a volume goes back to a snapshot", []string{"TestVolumeGoesBackToASnapshot"}, ""},
 	{"a volume grows", nil, resizes},
-	{"a copy is added, moved, removed", nil, moves},
+	{"a copy is added, moved, removed", []string{
+		"TestCopyIsMovedUnderWritesWithoutAPause", "TestNumberOfCopiesChangesUnderWritesInBothDirections", "TestMoveIsDoneThoughEveryNodeDiesInBetween",
+		"TestMoveThatIsBrokenOffLeavesWhatWasThere", "TestVolumeThatNobodyHasIsRearrangedAndGivenUpToWhoWantsIt", "TestLastCopyIsNeverRemoved",
+		"TestLostCopyIsMadeAnewElsewhere", "TestLostCopyThatComesBackFirstStays",
+	}, ""},
 	{"the data of a copy is freed", []string{"TestDeletionWithANodeDownIsDoneWhenItReturns", "TestOfDeletionAndAttachmentAtOnceOneIsRefused"}, ""},
 	{"a checksum does not match", []string{
 		"TestRottenBlocksAreReadFromTheOtherCopy", "TestReadWaitsForTheGoodCopyThoughItIsLate",

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -36,11 +37,17 @@ func (w *World) addVolume(p *VolumePlan) *volumeState {
 func (c *client) cloneSnapshot(_ *operation, o Operation) {
 	w := c.world
 	ready := c.volume.ready()
-	if len(w.volumes) >= len(w.plan.Volumes)+w.plan.Clones || len(ready) == 0 || w.healed || c.volume.beyond {
+	if len(w.volumes) >= len(w.plan.Volumes)+w.plan.Clones || len(ready) == 0 || w.healed || c.volume.beyond ||
+		!slices.ContainsFunc(c.volume.config.Members, func(m volume.Member) bool { return c.volume.lends(&m) }) {
 		return
 	}
 	c.note(&o)
 	w.clone(c.volume, ready[len(w.volumes)%len(ready)].Layer)
+}
+
+// lends reports whether clones begin with a copy: it is in sync, and stays.
+func (v *volumeState) lends(m *volume.Member) bool {
+	return m.State == volume.InSync && v.placement.Wants(m.Replica)
 }
 
 // clone writes the records of a clone as the orchestrator's one transaction would:
@@ -61,7 +68,7 @@ func (w *World) clone(v *volumeState, layer block.LayerID) *volumeState {
 	var ops []metadata.Op
 	p.Members = nil
 	for i, m := range v.config.Members {
-		if m.State != volume.InSync {
+		if !v.lends(&m) {
 			continue
 		}
 		replica := block.ReplicaID(id('r', len(w.volumes)-1, i))

@@ -35,7 +35,7 @@ func newClusterOf(t *testing.T, seed uint64, nodes int, copies ...int) *cluster 
 	t.Helper()
 	p := NewPlan(seed, Quiet)
 	p.Nodes, p.Faults, p.Clients, p.TailOneIn, p.ProbeOneIn = nodes, nil, nil, 0, 1
-	p.ClockPPM, p.Snapshots = make([]int, nodes), 8
+	p.ClockPPM, p.Snapshots, p.Copies, p.HealAfter = make([]int, nodes), 8, false, 0
 	p.Volumes = []VolumePlan{{Blocks: 32, Hot: 32, Members: copies}}
 	return newClusterFrom(t, p)
 }
@@ -56,7 +56,7 @@ func newClusterWith(t *testing.T, p *Plan, m makers) *cluster {
 	c := &cluster{t: t, w: w, v: w.volumes[0]}
 	c.user = newClient(w, 0, &ClientPlan{Depth: 1})
 	c.crew = newClient(w, 1, &ClientPlan{Depth: 6, ReadShare: 20})
-	c.crew.rare = false
+	c.crew.rare, c.crew.moves = false, false
 	c.said = map[uint64]error{}
 	w.operator.heard = func(number uint64, err error) { c.said[number] = err }
 	for _, b := range w.bodies {

@@ -42,6 +42,9 @@ type Counts struct {
 	Restores            int // volumes that went back to a snapshot
 	Deletes             int // volumes that were deleted under their clones
 	Clones              int
+	CopiesWanted        int // by commands, and in place of lost ones
+	CopiesAdded         int // to configurations
+	CopiesDropped       int // from them
 	NoSpace             int // requests refused since the disks are full
 	Unreadable          int // reads that no copy could answer any more
 	Unsound             int // disks whose journal or metadata were damaged
@@ -92,6 +95,9 @@ func (c *Counts) Add(o *Counts) {
 	c.Restores += o.Restores
 	c.Deletes += o.Deletes
 	c.Clones += o.Clones
+	c.CopiesWanted += o.CopiesWanted
+	c.CopiesAdded += o.CopiesAdded
+	c.CopiesDropped += o.CopiesDropped
 	c.NoSpace += o.NoSpace
 	c.Unreadable += o.Unreadable
 	c.Unsound += o.Unsound
@@ -108,7 +114,7 @@ func (c *Counts) Shown() map[string]int {
 		"takeover": c.Takeovers, "resync under writes": c.BusyResyncs, "power loss": c.PowerLosses, "crash in a step": c.EffectCrashes, "eviction": c.Evictions, "resync": c.Resyncs,
 		"unknown transaction": c.UnknownTransactions, "loss of every copy": c.TotalLosses, "partition or cut": c.Cuts,
 		"fenced coordinator": c.Fenced, "volume handed over": c.HandedOver,
-		"full disk": c.NoSpace, "snapshot": c.SnapshotsReady, "read of a snapshot": c.SnapshotReads, "clone": c.Clones, "restore": c.Restores, "volume deleted under its clone": c.Deletes, "snapshot on a full disk": c.SnapshotsFailed, "damaged disk": c.Faults[RotBit] + c.Faults[SpoilSector],
+		"full disk": c.NoSpace, "snapshot": c.SnapshotsReady, "read of a snapshot": c.SnapshotReads, "clone": c.Clones, "copy added": c.CopiesAdded, "copy dropped": c.CopiesDropped, "restore": c.Restores, "volume deleted under its clone": c.Deletes, "snapshot on a full disk": c.SnapshotsFailed, "damaged disk": c.Faults[RotBit] + c.Faults[SpoilSector],
 		"unsound disk": c.Unsound, "refused disk": c.DisksRefused, "loss beyond what is promised": c.Beyond,
 		"node that joins": c.Joins,
 		"read gone wrong": c.Faults[FailRead] + c.Faults[MisdirectRead], "short-lived volume": c.Faults[CreateTwice] + c.Faults[DeleteAttached],

@@ -144,11 +144,11 @@ func (w *World) checkDebris() {
 
 // checkPromises adds up what volumes need of every disk.
 func (w *World) checkPromises(records []metadata.Item, configs map[block.VolumeID]*volume.Config, sizes map[block.VolumeID]int64) {
-	needed := map[block.DiskID]int64{}
+	needed, placements := map[block.DiskID]int64{}, w.placements()
 	for id, c := range configs { // any order: sums
-		for _, m := range c.Members {
-			if _, removed := w.metadata.record(volume.RemovedKey(m.Node)); !c.Tombstone && !removed {
-				needed[m.Disk] += sizes[id]
+		for _, at := range placements[id].Promised(c) {
+			if _, removed := w.metadata.record(volume.RemovedKey(at.Node)); !c.Tombstone && !removed {
+				needed[at.Disk] += sizes[id]
 			}
 		}
 	}

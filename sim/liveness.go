@@ -62,7 +62,7 @@ func (w *World) volumeRecovered(v *volumeState) bool {
 			return false
 		}
 	}
-	if v.newest() == nil || v.newest().text != "" || !v.snapshotsSettled() {
+	if v.newest() == nil || v.newest().text != "" || !v.snapshotsSettled() || !w.isPlaced(v) {
 		return false
 	}
 	for i := range v.config.Members {
@@ -110,6 +110,9 @@ func (w *World) missing() string {
 		}
 		fmt.Fprintf(&b, "wanted at node %d (command %d under way); ", w.operator.wants[i].node, w.operator.wants[i].asked)
 		fmt.Fprintf(&b, "%s: %s; attached to node %d; %s; ", v.name, configText(v.config), v.attachment.Node[1], v.snapshotsText())
+		if v.placement != nil {
+			fmt.Fprintf(&b, "%s; ", w.placementText(v.placement))
+		}
 		for j := range v.config.Members {
 			m := v.member(v.config.Members[j].Replica)
 			if m.wounded || m.gone {

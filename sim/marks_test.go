@@ -20,6 +20,9 @@ var wantedMarks = []struct {
 	{"coordinator: late read asked elsewhere", 400},
 	{"coordinator: member came back without acknowledged records", 400},
 	{"coordinator: member evicted", 400},
+	{"coordinator: member in sync dropped", 400},
+	{"coordinator: member that is out dropped", 400},
+	{"coordinator: wanted copy added", 400},
 	{"coordinator: member filled and in sync again", 400},
 	{"coordinator: member that cannot be reconciled left out", 2000},
 	{"coordinator: operation refused by all became a NOP", 400},
@@ -47,6 +50,9 @@ var wantedMarks = []struct {
 	{"coordinator: write of zeroes is a zero", 400},
 	{"disk: failed while open, opened anew", 400},
 	{"disk: snapshot to be cloned is not there", 2000},
+	{"orchestrator: change of copies settled", 400},
+	{"orchestrator: lost copy is made anew", 400},
+	{"orchestrator: lost copy came back", 2000},
 	{"orchestrator: coordinator stopped because the attachment moved", 400},
 	{"orchestrator: duel lost", 400},
 	{"orchestrator: last replica of a deleted volume freed", 400},
@@ -126,7 +132,6 @@ func missedMarks(hit map[step.Mark]int, seeds int) (missed []step.Mark) {
 // unwantedMarks are places that no plan of the swarm reaches, or hardly ever, and
 // why that is so.
 var unwantedMarks = map[step.Mark]string{
-	"coordinator: member of a removed node dropped":                  removals,
 	"orchestrator: attachment of a removed node given up":            removals,
 	"orchestrator: copy of a forgotten volume freed":                 removals,
 	"coordinator: member truncated in a takeover":                    fullCopies,

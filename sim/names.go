@@ -40,7 +40,7 @@ func controlName(k step.ControlKind) string {
 		step.VolumeWaiting: "volume waiting", step.VolumeFenced: "volume fenced", step.VolumeDetached: "volume detached",
 		step.VolumeDamaged: "volume damaged", step.DiskScrubbed: "disk scrubbed", step.ScrubDisk: "scrub disk",
 		step.VolumeUsed: "volume used", step.VolumeWanted: "volume wanted",
-		step.NodesRemoved: "nodes removed", step.NodeEnded: "node ended", step.SnapshotsChanged: "snapshots changed",
+		step.PlacementChanged: "placement changed", step.NodeEnded: "node ended", step.SnapshotsChanged: "snapshots changed",
 		step.FreezeVolume: "freeze volume", step.VolumeFrozen: "volume frozen", step.ThawVolume: "thaw volume",
 	}[k]
 }

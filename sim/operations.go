@@ -3,6 +3,7 @@ package sim
 import (
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/linearizability"
 )
 
@@ -23,7 +24,12 @@ const (
 	OpClone        = OpFlush + 5
 	OpRestore      = OpFlush + 6
 	OpDeleteVolume = OpFlush + 7
-	operationKinds = OpFlush + 8
+	OpAddCopy      = OpFlush + 8
+	OpMoveCopy     = OpFlush + 9
+	OpRemoveCopy   = OpFlush + 10
+	OpSetCopies    = OpFlush + 11
+	OpKeepCopies   = OpFlush + 12
+	operationKinds = OpFlush + 13
 )
 
 func (k OperationKind) String() string { return operations[k].name }
@@ -43,6 +49,7 @@ type operation struct {
 	name     string
 	share    int              // of what a client asks for beside reads
 	rare     int              // of what it asks for now and then, where volumes have snapshots
+	moves    int              // of what it asks for now and then, where copies come and go
 	blocks   bool             // it is about blocks, drawn among the hot ones
 	fuaOneIn int              // so many are one that is asked for with FUA; 0: none are
 	request  step.RequestKind // what a device is asked
@@ -85,6 +92,11 @@ var operations = [operationKinds]operation{ // constant table
 	OpRestore:      {name: "restore", perform: (*client).restoreSnapshot},
 	OpDeleteVolume: {name: "delete-volume", perform: (*client).deleteVolume},
 	OpReadSnapshot: {name: "read-snapshot", rare: 7, blocks: true, perform: (*client).readSnapshot},
+	OpAddCopy:      {name: "add-copy", moves: 3, blocks: true, perform: changes(volume.AddReplica)},
+	OpMoveCopy:     {name: "move-copy", moves: 5, blocks: true, perform: changes(volume.MoveReplica)},
+	OpRemoveCopy:   {name: "remove-copy", moves: 3, blocks: true, perform: changes(volume.RemoveReplica)},
+	OpSetCopies:    {name: "set-copies", moves: 2, blocks: true, perform: changes(volume.SetVolume)},
+	OpKeepCopies:   {name: "keep-copies", moves: 1, blocks: true, perform: changes(volume.KeepReplicas)},
 }
 
 // calls records an operation that carries nothing.
@@ -154,6 +166,8 @@ func (c *client) draw() Operation {
 		o.Kind = OpRestore
 	case c.deletes && c.end.oneIn(restoreOneIn):
 		o.Kind = OpDeleteVolume
+	case c.moves && c.mover.oneIn(movesOneIn):
+		o.Kind = drawKind(&c.mover, func(of *operation) int { return of.moves })
 	case c.rare && c.seldom.oneIn(rareOneIn):
 		o.Kind = drawKind(&c.seldom, func(of *operation) int { return of.rare })
 	case c.rand.below(100) >= c.readShare:
@@ -175,12 +189,13 @@ func (c *client) draw() Operation {
 	return o
 }
 
-// restoreOneIn is how many operations of a client there are for one that takes its
-// volume back to a snapshot, and for one that deletes it.
-const restoreOneIn = 200
-
-// rareOneIn is how many operations of a client there are for one of the rare ones.
-const rareOneIn = 20
+// How many operations of a client there are for one of the rare ones, for one that
+// changes copies, and for one that takes its volume back to a snapshot or deletes it.
+const (
+	rareOneIn    = 20
+	movesOneIn   = 60
+	restoreOneIn = 200
+)
 
 // drawKind draws a kind by shares.
 func drawKind(s *stream, share func(*operation) int) OperationKind {

@@ -216,6 +216,14 @@ func commandText(c *volume.Command) string {
 		return "remove node"
 	case volume.MarkFormatted, volume.FindVolume, volume.SetVolume, volume.CreateSnapshot, volume.DeleteSnapshot, volume.RestoreSnapshot,
 		volume.CordonDisk, volume.RemoveDisk:
+	case volume.AddReplica:
+		return "add a copy of"
+	case volume.MoveReplica:
+		return "move a copy of"
+	case volume.RemoveReplica:
+		return "remove a copy of"
+	case volume.KeepReplicas:
+		return "keep the copies of"
 	}
 	return "other"
 }

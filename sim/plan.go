@@ -57,12 +57,14 @@ type Plan struct {
 	DiskSize                 int64
 	JournalBytes             int64
 	Limits                   store.Limits
-	Full                     bool // the disks hold less than the volume
-	Snapshots                int  // that a volume has at once, at most; 0: none are taken
-	Clones                   int  // volumes that are made of snapshots, at most
-	Restores                 bool // volumes go back to snapshots
-	Deletes                  bool // volumes are deleted of which there are clones
-	Canary                   bool // the judges are not told of losses: see Canary
+	Full                     bool          // the disks hold less than the volume
+	Snapshots                int           // that a volume has at once, at most; 0: none are taken
+	Clones                   int           // volumes that are made of snapshots, at most
+	Restores                 bool          // volumes go back to snapshots
+	Deletes                  bool          // volumes are deleted of which there are clones
+	Copies                   bool          // clients have copies added, moved and removed
+	HealAfter                time.Duration // after which lost copies are made anew; 0: never
+	Canary                   bool          // the judges are not told of losses: see Canary
 }
 
 // VolumePlan is one volume.
@@ -133,6 +135,7 @@ func NewPlan(seed uint64, profile Profile) *Plan {
 	p.drawFull()
 	p.drawSnapshots()
 	p.drawJoin()
+	p.drawPlacement()
 	return p
 }
 

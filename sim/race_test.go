@@ -218,7 +218,9 @@ func TestRemovedNodeIsMissedByNobody(t *testing.T) {
 		c.run(leaseTime+time.Second).insist(0, volume.Command{Kind: volume.DeleteVolume, Name: "gone"})
 		c.disturb(seed)
 		c.insist(3, volume.Command{Kind: volume.RemoveNode, Node: c.w.bodies[2].id, Name: "n2"})
-		c.within(time.Minute, "its copy is dropped", func() bool { return len(c.v.config.Members) == 1 })
+		c.within(time.Minute, "its copy is made anew", func() bool {
+			return c.v.config.Count(volume.InSync) == 2 && !c.is(2, volume.InSync) && len(c.v.config.Members) == 2
+		})
 		c.write(8, 4).rests()
 		c.insist(0, volume.Command{Kind: volume.AttachVolume, Name: "held"}).insist(0, volume.Command{Kind: volume.DetachVolume, Name: "held"})
 		c.up(2).rests().read(0, 16)

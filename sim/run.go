@@ -65,6 +65,7 @@ func Run(p *Plan, o Options) (r *Report) {
 	w.readSnapshots()
 	w.compareMembers()
 	w.dropSnapshots()
+	w.settlePlacements()
 	w.checkDisks()
 	w.checkDebris()
 	w.checkJoined()

@@ -42,6 +42,7 @@ type volumeState struct {
 	busy       []uint8                 // by block: requests under way
 	image      []byte                  // what the read-back returned
 	unread     []bool                  // the blocks that it did not; nil: it did all
+	placement  *volume.Placement       // as the metadata store has it at this instant; nil: its copies were never changed
 	snapshots  *volume.Snapshots       // as the metadata store has them at this instant; nil: it never had one
 	images     images
 	floors     map[block.LayerID]floor // by the snapshots that were asked for
@@ -159,6 +160,12 @@ func (w *World) recorded(c *metadata.Change) {
 			w.fail("records", "a list of snapshots: %v", err)
 		}
 		w.listed(v, &list)
+	case "placement":
+		p, err := volume.Parse[volume.Placement](c.Value)
+		if err != nil {
+			w.fail("records", "a placement: %v", err)
+		}
+		w.placed(v, &p)
 	case "config":
 		if c.Deleted {
 			w.fail("I7", "the configuration of %s was deleted", v.name)
@@ -204,6 +211,7 @@ func (w *World) configured(v *volumeState, next *volume.Config) {
 		w.fail("I7", "%s goes from epoch %d to %d", v.name, before.Epoch, next.Epoch)
 	}
 	w.countChange(v, before, next)
+	w.checkPlacement(v, before, next)
 	for i := range next.Members {
 		w.memberChanged(v, before, &next.Members[i])
 	}

@@ -32,6 +32,9 @@ type client struct {
 	back      stream // when
 	deletes   bool   // and deletes it, if there are clones of it
 	end       stream // when
+	mover     stream // of the operations that change copies: likewise
+	moves     bool   // it asks for those too
+	picks     uint64 // of the last of them
 	epoch     int    // of the mount: what was asked in an older one is not waited for
 	script    []Operation
 	asked     []Operation // so far
@@ -68,6 +71,7 @@ func newClient(w *World, index int, p *ClientPlan) *client {
 		patience: p.Patience, depth: p.Depth, left: p.Operations, think: p.Think, readShare: p.ReadShare, script: p.Script,
 		rare: w.plan.Snapshots > 0, restores: w.plan.Restores, back: newStream(w.plan.Seed, "client restores", index),
 		deletes: w.plan.Deletes, end: newStream(w.plan.Seed, "client deletes", index),
+		mover: newStream(w.plan.Seed, "client mover", index), moves: w.plan.Copies,
 	}
 	if c.turn = c.tick; w.plan.Scripted {
 		c.turn = c.follow

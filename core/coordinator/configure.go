@@ -16,7 +16,7 @@ func (c *Coordinator) propose(next *volume.Config, out *step.Effects) {
 	if err := next.Check(); err != nil {
 		invariant.Thatf(false, "a proposed configuration is sound: %v", err)
 	}
-	c.proposed = next
+	c.proposed, c.placement.proposed = next, c.placement.revision
 	c.proposalTag++
 	c.issue(out)
 }
@@ -32,7 +32,12 @@ func (c *Coordinator) issue(out *step.Effects) {
 	}
 	if c.phase == claiming {
 		txn.Guards = append(txn.Guards, metadata.Guard{Key: volume.AttachmentKey(c.p.Volume), Revision: c.p.Attached})
-		txn.Read = append(txn.Read, volume.SnapshotsKey(c.p.Volume))
+		txn.Read = append(txn.Read, volume.SnapshotsKey(c.p.Volume), volume.PlacementKey(c.p.Volume))
+	}
+	if !sameReplicas(c.config, c.proposed) { // by this very placement
+		placement := volume.PlacementKey(c.p.Volume)
+		txn.Guards = append(txn.Guards, metadata.Guard{Key: placement, Revision: c.placement.proposed})
+		txn.Read = append(txn.Read, placement)
 	}
 	out.Transactions = append(out.Transactions, step.Transaction{Tag: step.Tag{Slot: reissueSlot, Generation: c.proposalTag}, Txn: txn})
 }
@@ -49,6 +54,7 @@ func (c *Coordinator) verify(out *step.Effects) {
 
 func (c *Coordinator) onTransaction(tag step.Tag, res *metadata.Result, out *step.Effects) {
 	c.readSnapshots(res)
+	c.readPlacement(res)
 	if tag.Slot == snapshotsSlot {
 		c.onSnapshotsRecorded(tag, res, out)
 		return
@@ -140,7 +146,7 @@ func (c *Coordinator) adopt(seen *volume.Config, revision metadata.Revision, out
 	case revision > c.revision:
 		c.config, c.revision = seen.Clone(), revision
 		c.proposed = nil
-		c.alignMembers()
+		c.alignMembers(out)
 		if c.phase < serving {
 			c.restart(out)
 			return
@@ -154,7 +160,7 @@ func (c *Coordinator) adopt(seen *volume.Config, revision metadata.Revision, out
 // settled makes the proposal the configuration: it is definitely in the store.
 func (c *Coordinator) settled(applied *volume.Config, revision metadata.Revision, out *step.Effects) {
 	c.config, c.revision, c.proposed = applied, revision, nil
-	c.alignMembers()
+	c.alignMembers(out)
 	if c.restartWanted && c.phase < serving {
 		c.restart(out)
 		return
@@ -183,6 +189,7 @@ func (c *Coordinator) settled(applied *volume.Config, revision metadata.Revision
 func (c *Coordinator) afterConfig(out *step.Effects) {
 	c.afterResyncConfig(out)
 	c.advance(out)
+	c.retryReads(out)
 	c.reconfigure(out)
 	c.driveSnapshots(out)
 }

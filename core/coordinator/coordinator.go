@@ -101,9 +101,9 @@ type Coordinator struct {
 	damage    damage
 	snapshots snapshots
 	resync    *resync
-	resynced  uint64         // bytes sent to members that were being filled
-	status    string         // as last reported
-	gone      []block.NodeID // were removed from the cluster: their members are dropped
+	resynced  uint64 // bytes sent to members that were being filled
+	status    string // as last reported
+	placement placement
 }
 
 // New returns a coordinator; its first event is EventStart.
@@ -211,9 +211,8 @@ func (c *Coordinator) onControl(control *step.Control, out *step.Effects) {
 		c.onConfigSeen(control.Config, metadata.Revision(control.Revision), out)
 	case step.StopCoordinator:
 		c.onStop(control.Force, out)
-	case step.NodesRemoved:
-		c.gone = control.Nodes
-		c.reconfigure(out)
+	case step.PlacementChanged:
+		c.onPlacement(control.Placement, metadata.Revision(control.Revision), out)
 	case step.SnapshotsChanged:
 		c.onSnapshots(control.Snapshots, metadata.Revision(control.Revision), out)
 	case step.ControlInvalid, step.DiskReady, step.DiskUnusable, step.ReplicaMade, step.ReplicaFreed, step.DiskSpace, step.DiskAiling,

@@ -13,7 +13,7 @@ func (c *Coordinator) dialMissing(out *step.Effects) {
 		return
 	}
 	for _, m := range c.members {
-		if m.link == linkDown && c.now >= m.dialAt && m.State != volume.Leaving {
+		if m.link == linkDown && c.now >= m.dialAt {
 			c.dial(m, out)
 		}
 	}

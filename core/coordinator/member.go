@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -71,7 +72,7 @@ func (m *member) prepared() bool { return m.link == linkPrepared }
 
 // alignMembers makes members follow the configuration, keeping what is known of
 // those that stay.
-func (c *Coordinator) alignMembers() {
+func (c *Coordinator) alignMembers(out *step.Effects) {
 	old := c.members
 	c.members = make([]*member, 0, len(c.config.Members))
 	for _, listed := range c.config.Members {
@@ -81,6 +82,27 @@ func (c *Coordinator) alignMembers() {
 		}
 		m.Member = listed
 		c.members = append(c.members, m)
+	}
+	if !slices.Equal(old, c.members) {
+		c.partFrom(old, out)
+	}
+}
+
+// partFrom lets go of those of the former members that are none any more. What
+// was noted by the places of members holds no longer.
+func (c *Coordinator) partFrom(old []*member, out *step.Effects) {
+	for _, m := range old {
+		if slices.Contains(c.members, m) {
+			continue
+		}
+		c.hangUp(m, out)
+		c.stallReads(m)
+		if c.resync != nil && (c.resync.target == m || c.resync.source == m) {
+			c.abortResync(out)
+		}
+	}
+	for _, i := range c.ops.active {
+		c.ops.slots[i].tried, c.ops.slots[i].bad = 0, 0
 	}
 }
 

@@ -18,7 +18,7 @@ const (
 	giveUp         // Syncing to Out
 	fill           // Out to Syncing
 	readmit        // Syncing to InSync
-	drop           // Out, and its node never comes back: it is not a member any more
+	drop           // it is not wanted, and not a member any more
 	stuckHere      // it should go, but no other could carry the volume on
 )
 
@@ -32,7 +32,7 @@ func (c *Coordinator) reconfigure(out *step.Effects) {
 	var next *volume.Config
 	filling := false
 	for _, m := range c.members {
-		w := c.wishFor(m)
+		w := c.wishFor(m, out)
 		if w == fill && (filling || c.resync != nil) {
 			w = keepAsIs // one at a time
 		}
@@ -44,12 +44,19 @@ func (c *Coordinator) reconfigure(out *step.Effects) {
 			next = c.config.Clone()
 		}
 		if w == drop {
-			out.Marks.Hit("coordinator: member of a removed node dropped")
-			c.hangUp(m, out)
-			next.Members = slices.DeleteFunc(next.Members, func(o volume.Member) bool { return o.Replica == m.Replica })
+			dropMember(next, m, out)
 			continue
 		}
 		c.grantWish(next.Member(m.Replica), m, w, out)
+	}
+	if missing := c.missingPlaces(); len(missing) > 0 {
+		out.Marks.Hit("coordinator: wanted copy added")
+		if next == nil {
+			next = c.config.Clone()
+		}
+		for _, at := range missing {
+			next.Members = append(next.Members, volume.Member{Replica: at.Replica, Node: at.Node, Disk: at.Disk, State: volume.Out})
+		}
 	}
 	if next != nil {
 		c.propose(next, out)
@@ -58,25 +65,39 @@ func (c *Coordinator) reconfigure(out *step.Effects) {
 	c.reportHealth(out)
 }
 
-func (c *Coordinator) wishFor(m *member) wish {
+// dropMember takes a member that is not wanted out of a configuration. One that is
+// in sync is required until that is definite.
+func dropMember(next *volume.Config, m *member, out *step.Effects) {
+	if m.State == volume.InSync {
+		out.Marks.Hit("coordinator: member in sync dropped")
+	} else {
+		out.Marks.Hit("coordinator: member that is out dropped")
+	}
+	next.Members = slices.DeleteFunc(next.Members, func(o volume.Member) bool { return o.Replica == m.Replica })
+}
+
+func (c *Coordinator) wishFor(m *member, out *step.Effects) wish {
+	unwanted := c.unwanted(m)
 	switch m.State {
 	case volume.InSync:
+		if unwanted && c.dispensable(out) {
+			return drop
+		}
 		return c.wishForInSync(m)
 	case volume.Syncing:
 		switch {
-		case c.resync == nil || c.resync.target != m:
+		case unwanted || c.resync == nil || c.resync.target != m:
 			return giveUp
 		case m.joining && c.allDurable(c.resync.joinAt):
 			return readmit
 		}
 	case volume.Out:
-		if slices.Contains(c.gone, m.Node) {
+		if unwanted {
 			return drop
 		}
 		if c.phase == serving && m.prepared() && c.now >= m.resyncAfter && c.source() != nil {
 			return fill
 		}
-	case volume.Leaving:
 	}
 	return keepAsIs
 }

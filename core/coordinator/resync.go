@@ -109,7 +109,7 @@ func (c *Coordinator) afterResyncConfig(out *step.Effects) {
 			if c.resync == nil && m.prepared() && m.promise.Incarnation == m.Incarnation {
 				c.beginResync(m, out)
 			}
-		case volume.Out, volume.Leaving:
+		case volume.Out:
 			if isTarget {
 				c.endResync(out)
 			}
@@ -202,6 +202,12 @@ func (c *Coordinator) endResync(out *step.Effects) {
 
 func (c *Coordinator) startPass(out *step.Effects) {
 	r := c.resync
+	if newIsWhole && r.passes == 0 && r.target.newlyMade() {
+		out.Marks.Hit("mutant: new is whole")
+		c.goLive(out)
+		c.endPass(out)
+		return
+	}
 	r.passes++
 	r.started, r.cursor, r.answered = c.now, 0, false
 	r.layer = r.nextLayer(0)

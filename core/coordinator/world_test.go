@@ -32,6 +32,9 @@ type world struct {
 
 	snapshots   *volume.Snapshots // as recorded
 	snapshotsAt metadata.Revision
+
+	placement   *volume.Placement // as recorded
+	placementAt metadata.Revision
 }
 
 type fakeMember struct {
@@ -49,6 +52,7 @@ type fakeMember struct {
 	durable     block.Seq
 	tainted     bool
 	incomplete  bool
+	rotten      bool             // it can read no block
 	log         []message.Record // since it was last emptied
 	resyncs     int              // how often that was
 }
@@ -171,6 +175,9 @@ func (m *fakeMember) answer(msg *message.Message) (message.Message, bool) {
 	case message.Grant:
 		return message.Message{Kind: message.Granted, Request: msg.Request}, true
 	case message.Read:
+		if m.rotten {
+			return message.Message{Kind: message.Data, Request: msg.Request, Range: msg.Range, Status: message.Corrupt}, true
+		}
 		data := block.Heap{}.Get(int(msg.Range.Count) * blockSize)
 		return message.Message{
 			Kind: message.Data, Request: msg.Request, Range: msg.Range, Payload: data,
@@ -190,6 +197,7 @@ func (w *world) transact(t step.Transaction) {
 	switch {
 	case len(t.Txn.Ops) > 0 && t.Txn.Ops[0].Key == volume.SnapshotsKey(w.config.Volume):
 		res = w.transactSnapshots(&t)
+	case w.movedOn(&t):
 	case len(t.Txn.Guards) == 0 || t.Txn.Guards[0].Revision == w.configAt:
 		res.Outcome = metadata.Applied
 		if len(t.Txn.Ops) > 0 {
@@ -209,6 +217,11 @@ func (w *world) transact(t step.Transaction) {
 	if w.snapshots != nil {
 		res.Items = append(res.Items, metadata.Item{
 			Key: volume.SnapshotsKey(w.config.Volume), Value: volume.Encode(*w.snapshots), Revision: w.snapshotsAt,
+		})
+	}
+	if w.placement != nil {
+		res.Items = append(res.Items, metadata.Item{
+			Key: volume.PlacementKey(w.config.Volume), Value: volume.Encode(*w.placement), Revision: w.placementAt,
 		})
 	}
 	if w.unknown > 0 {

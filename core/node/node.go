@@ -16,6 +16,8 @@
 package node
 
 import (
+	"time"
+
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/coordinator"
 	"github.com/lagan-storage/lagan/core/metadata"
@@ -32,6 +34,9 @@ type Params struct {
 	BlockSize int         // bytes
 	Pool      block.Pool
 	Limits    store.Limits // of every disk's store
+	// HealAfter is how long a copy's node or disk is gone before the copy is made
+	// anew elsewhere; 0: it never is.
+	HealAfter time.Duration
 }
 
 // Machine is one shard's state machine.
@@ -64,7 +69,7 @@ func Targets(c *step.Control) []Target {
 		return []Target{ToDisk}
 	case step.StartCoordinator, step.NodeEnded:
 		return []Target{ToBody}
-	case step.StopCoordinator, step.NodesRemoved, step.SnapshotsChanged:
+	case step.StopCoordinator, step.PlacementChanged, step.SnapshotsChanged:
 		return []Target{ToCoordinator}
 	case step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
 		return []Target{ToOrchestrator, ToBody}
@@ -87,7 +92,7 @@ type DiskParams struct {
 
 // NewOrchestrator returns the node's orchestrator.
 func NewOrchestrator(p Params) *orchestrator.Orchestrator {
-	return orchestrator.New(orchestrator.Params{Node: p.Node, Seed: derive(p.Seed, 1, 0), BlockSize: p.BlockSize})
+	return orchestrator.New(orchestrator.Params{Node: p.Node, Seed: derive(p.Seed, 1, 0), BlockSize: p.BlockSize, HealAfter: p.HealAfter})
 }
 
 // NewCoordinator returns the machine that serves the volume of a

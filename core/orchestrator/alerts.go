@@ -56,6 +56,7 @@ func Alerts(r *Recorded) []volume.Alert {
 		all = append(all, r.ofVolume(&r.Volumes[i])...)
 	}
 	all = append(all, r.ofVoters()...)
+	all = append(all, r.ofHealing()...)
 	slices.SortStableFunc(all, func(a, b volume.Alert) int {
 		return cmp.Or(strings.Compare(a.Code, b.Code), strings.Compare(a.Subject, b.Subject))
 	})
@@ -149,7 +150,7 @@ func (r *Recorded) ofHealth(s *VolumeStatus, alert volume.Alert, health volume.H
 		return r.ofDeletion(s, name)
 	case volume.Degraded:
 		alert.Text = fmt.Sprintf("volume %s has fewer copies in sync than asked for: %s", name, reason)
-		alert.Fix = "see that the nodes with its copies are up; copies that are out are filled while the volume is attached"
+		alert.Fix = "see that the nodes with its copies are up; copies that are out are filled then, and lost ones made anew where there is room"
 	case volume.Stalled:
 		alert.Text = fmt.Sprintf("requests to volume %s wait: %s", name, reason)
 	case volume.Unreadable:
@@ -177,6 +178,24 @@ func (r *Recorded) ofDeletion(s *VolumeStatus, name string) (all []volume.Alert)
 		}
 	}
 	return all
+}
+
+// ofHealing says that no copies are made anew because too many nodes are silent.
+func (r *Recorded) ofHealing() []volume.Alert {
+	silent := 0
+	for i := range r.Nodes {
+		if !r.Nodes[i].Alive {
+			silent++
+		}
+	}
+	if silent < 2 || !tooManySilent(silent, len(r.Nodes)) { // a single one is told of already
+		return nil
+	}
+	return []volume.Alert{{
+		Code: "healing-stopped", Subject: "cluster",
+		Text: fmt.Sprintf("%d of %d nodes are not heard from, more than a third: copies on them are not made anew elsewhere", silent, len(r.Nodes)),
+		Fix:  "see what they have in common (power, network), and start them again;  those that are gone for good:  lagan node rm NAME",
+	}}
 }
 
 // ofVoters says what it means that fewer nodes vote, or are heard from, than it

@@ -121,7 +121,7 @@ func TestAlertsAreSorted(t *testing.T) {
 		r.Disks = append(r.Disks, volume.Disk{ID: block.DiskID{9 - i}, Node: block.NodeID{15: 2}, Unusable: "x"})
 	}
 	alerts := orchestrator.Alerts(&r)
-	if len(alerts) != 6 || !slices.IsSortedFunc(alerts, func(a, b volume.Alert) int { return strings.Compare(a.Code+" "+a.Subject, b.Code+" "+b.Subject) }) {
+	if len(alerts) != 7 || !slices.IsSortedFunc(alerts, func(a, b volume.Alert) int { return strings.Compare(a.Code+" "+a.Subject, b.Code+" "+b.Subject) }) {
 		t.Errorf("%+v", alerts)
 	}
 	slices.Reverse(r.Nodes)

@@ -101,13 +101,17 @@ func (f *origin) placeable(all []placement.Node) (nodes []placement.Node, reason
 		disks := n.Disks
 		n.Disks = nil
 		for _, d := range disks {
-			m := slices.IndexFunc(f.v.Config.Value.Members, func(m volume.Member) bool { return m.Disk == d.ID })
-			switch {
-			case m < 0:
-			case f.v.Config.Value.Members[m].State == volume.InSync:
+			i := slices.IndexFunc(f.v.Config.Value.Members, func(m volume.Member) bool { return m.Disk == d.ID })
+			if i < 0 {
+				continue
+			}
+			switch m := &f.v.Config.Value.Members[i]; {
+			case !f.v.Placement.Value.Wants(m.Replica):
+				reasons = append(reasons, fmt.Sprintf("node %s: its copy of volume %q is leaving", n.Name, f.name))
+			case m.State == volume.InSync:
 				n.Disks = append(n.Disks, d)
 			default:
-				reasons = append(reasons, fmt.Sprintf("node %s: its copy of volume %q is %s", n.Name, f.name, f.v.Config.Value.Members[m].State))
+				reasons = append(reasons, fmt.Sprintf("node %s: its copy of volume %q is %s", n.Name, f.name, m.State))
 			}
 		}
 		if len(n.Disks) > 0 {
@@ -128,6 +132,7 @@ func (o *Orchestrator) cloned(f *origin, clone block.VolumeID, txn *metadata.Txn
 	key := volume.SnapshotsKey(f.id)
 	txn.Guards = append(txn.Guards,
 		metadata.Guard{Key: key, Revision: f.v.Snapshots.Revision},
-		metadata.Guard{Key: volume.ConfigKey(f.id), Revision: f.v.Config.Revision})
+		metadata.Guard{Key: volume.ConfigKey(f.id), Revision: f.v.Config.Revision},
+		metadata.Guard{Key: volume.PlacementKey(f.id), Revision: f.v.Placement.Revision})
 	txn.Ops = append(txn.Ops, metadata.Op{Key: key, Value: volume.Encode(*f.list)})
 }

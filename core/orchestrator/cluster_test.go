@@ -22,6 +22,7 @@ const gib = 1 << 30
 // queues in an order that the seed decides.
 type cluster struct {
 	t           *testing.T
+	healAfter   time.Duration
 	random      *rand.Rand
 	now         step.Time
 	items       map[string]metadata.Item
@@ -44,8 +45,14 @@ type lateTxn struct {
 
 func newCluster(t *testing.T, seed uint64, sizes ...int64) *cluster {
 	t.Helper()
+	return newHealing(t, seed, 0, sizes...)
+}
+
+// newHealing makes a cluster in which a copy that was lost for a while is made anew.
+func newHealing(t *testing.T, seed uint64, after time.Duration, sizes ...int64) *cluster {
+	t.Helper()
 	c := &cluster{
-		t: t, random: rand.New(rand.NewPCG(seed, 1)), now: 1,
+		t: t, healAfter: after, random: rand.New(rand.NewPCG(seed, 1)), now: 1,
 		items: map[string]metadata.Item{}, leased: map[string]int{}, marks: map[step.Mark]int{}, arrival: 5,
 	}
 	for i, size := range sizes {
@@ -260,6 +267,20 @@ func (c *cluster) snapshots(id block.VolumeID) *volume.Snapshots {
 	return &list
 }
 
+// placement returns the recorded placement of a volume, nil if there is none.
+func (c *cluster) placement(id block.VolumeID) *volume.Placement {
+	c.t.Helper()
+	item, found := c.items[volume.PlacementKey(id)]
+	if !found {
+		return nil
+	}
+	p, err := volume.Parse[volume.Placement](item.Value)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return &p
+}
+
 // attachedTo returns the index of the node that a volume is attached to, or -1.
 func (c *cluster) attachedTo(id block.VolumeID) int {
 	c.t.Helper()
@@ -299,12 +320,15 @@ func (c *cluster) check() {
 		if err != nil || spec.Name != name || config == nil || config.Tombstone {
 			c.t.Fatalf("name %s: specification %+v (%v), configuration %+v", name, spec, err, config)
 		}
-		for _, m := range config.Members {
-			if c.items[volume.RemovedKey(m.Node)].Revision != 0 {
-				continue
+		for _, at := range c.placement(id).Promised(config) {
+			if c.items[volume.RemovedKey(at.Node)].Revision == 0 {
+				promised[at.Disk] += spec.Size
 			}
-			promised[m.Disk] += spec.Size
-			replicas[m.Replica] = true
+		}
+		for _, m := range config.Members {
+			if c.items[volume.RemovedKey(m.Node)].Revision == 0 {
+				replicas[m.Replica] = true
+			}
 		}
 		at := c.attachedTo(id)
 		for i, m := range c.nodes {

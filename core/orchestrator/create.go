@@ -46,7 +46,7 @@ func (o *Orchestrator) create(op *operation, out *step.Effects) decision {
 	nodes, lacking := o.placeable(), []string(nil)
 	if from != nil {
 		nodes, lacking = from.placeable(nodes)
-		everything = append(everything, volume.ConfigKey(from.id), volume.SnapshotsKey(from.id))
+		everything = append(everything, volume.ConfigKey(from.id), volume.SnapshotsKey(from.id), volume.PlacementKey(from.id))
 	}
 	plan := placement.Place(&spec, nodes)
 	plan.Reasons = append(plan.Reasons, lacking...)

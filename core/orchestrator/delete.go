@@ -2,7 +2,6 @@ package orchestrator
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/lagan-storage/lagan/core/metadata"
 	"github.com/lagan-storage/lagan/core/step"
@@ -25,6 +24,8 @@ func (o *Orchestrator) delete(op *operation, out *step.Effects) decision {
 	switch {
 	case config == nil:
 		return refuse(unreadable("delete", name, v.Config.Problem), volume.ConfigKey(id))
+	case v.Placement.Problem != nil:
+		return refuse(unreadable("delete", name, v.Placement.Problem), volume.PlacementKey(id))
 	case v.Snapshots.Value != nil && len(v.Snapshots.Value.List) > 0 && !op.command.Snapshots:
 		return refuse(hasSnapshots(name, len(v.Snapshots.Value.List)), volume.SnapshotsKey(id))
 	}
@@ -46,6 +47,7 @@ func (o *Orchestrator) delete(op *operation, out *step.Effects) decision {
 			{Key: volume.ConfigKey(id), Revision: v.Config.Revision},
 			{Key: volume.AttachmentKey(id), Revision: v.Attachment.Revision},
 			{Key: volume.SnapshotsKey(id), Revision: v.Snapshots.Revision},
+			{Key: volume.PlacementKey(id), Revision: v.Placement.Revision},
 			{Key: volume.NameKey(name), Revision: o.view.Name(name).Revision},
 		},
 		Ops: []metadata.Op{
@@ -56,15 +58,7 @@ func (o *Orchestrator) delete(op *operation, out *step.Effects) decision {
 	if v.Attachment.Value != nil { // of a node that died over the volume's upkeep
 		txn.Ops = append(txn.Ops, metadata.Op{Key: volume.AttachmentKey(id), Delete: true})
 	}
-	for _, m := range config.Members {
-		removed := o.view.Removed(m.Node).Revision
-		if removed == 0 { // what was promised on a removed node's disks went with them
-			o.promise(&txn, m.Disk, -v.Spec.Value.Size)
-		}
-		if key := volume.RemovedKey(m.Node); !slices.ContainsFunc(txn.Guards, func(g metadata.Guard) bool { return g.Key == key }) {
-			txn.Guards = append(txn.Guards, metadata.Guard{Key: key, Revision: removed})
-		}
-	}
+	o.promiseTo(&txn, v.Placement.Value.Promised(config), -v.Spec.Value.Size)
 	return write(txn)
 }
 

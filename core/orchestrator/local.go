@@ -39,8 +39,8 @@ type local struct {
 	awaiting    []*operation      // wait for news of it: for another node to let it go, for a snapshot
 	uses        *volume.Uses      // as the body told; nil: not yet of this attachment
 	passedOn    metadata.Revision // of the newest attachment record whose wish the body was told of
-	gone        []block.NodeID    // removed nodes of which the coordinator was told
-	snapshots   metadata.Revision // of the newest list of snapshots of which it was told
+	snapshots   metadata.Revision // of the newest list of snapshots of which the coordinator was told
+	placement   metadata.Revision // of the newest placement of which it was told
 
 	freeze    freezing
 	freezeBy  step.Time // when the wait for it is over
@@ -73,6 +73,8 @@ func (o *Orchestrator) reconcileDirty(out *step.Effects) {
 	o.dirty = map[block.VolumeID]bool{} // not cleared: a map stays as large as the snapshot made it
 	for _, id := range ids {
 		v := o.view.Volume(id)
+		o.reconcilePlacement(id, &v, out)
+		o.examine(id, &v)
 		l := o.volumes[id]
 		if l == nil {
 			if !o.concerns(&v) {
@@ -83,7 +85,7 @@ func (o *Orchestrator) reconcileDirty(out *step.Effects) {
 		o.reconcileCoordinator(id, &v, l, out)
 		o.reconcileUpkeep(id, &v, l, out)
 		o.reconcileUses(id, &v, l, out)
-		o.clearRemoved(id, &v, l, out)
+		o.clearRemoved(id, &v, out)
 		o.reconcileReplicas(id, &v, l, out)
 		o.shrinkTombstone(id, &v, l, out)
 		for _, op := range l.detaching {
@@ -158,6 +160,7 @@ func (o *Orchestrator) reconcileCoordinator(id block.VolumeID, v *view.Volume, l
 		})
 	}
 	o.tellSnapshots(id, v, l, out)
+	o.tellPlacement(id, v, l, out)
 	if l.attaching {
 		return // what is recorded is about to be replaced
 	}
@@ -301,7 +304,7 @@ func (o *Orchestrator) shrinkTombstone(id block.VolumeID, v *view.Volume, l *loc
 		txn.Ops = []metadata.Op{{Key: key, Value: next.Encode()}}
 	} else {
 		out.Marks.Hit("orchestrator: last replica of a deleted volume freed")
-		for _, gone := range []string{key, volume.SpecKey(id), volume.AttachmentKey(id), volume.SnapshotsKey(id)} {
+		for _, gone := range []string{key, volume.SpecKey(id), volume.AttachmentKey(id), volume.SnapshotsKey(id), volume.PlacementKey(id)} {
 			txn.Ops = append(txn.Ops, metadata.Op{Key: gone, Delete: true})
 		}
 	}
@@ -336,7 +339,7 @@ func (o *Orchestrator) onControl(c *step.Control, out *step.Effects) {
 	case step.VolumeFrozen:
 		o.onFrozen(c)
 	case step.ControlInvalid, step.DiskScrubbed, step.ScrubDisk, step.MakeReplica, step.FreeReplica, step.ConfigChanged,
-		step.StartCoordinator, step.StopCoordinator, step.VolumeWanted, step.NodesRemoved, step.NodeEnded, step.SnapshotsChanged,
+		step.StartCoordinator, step.StopCoordinator, step.VolumeWanted, step.PlacementChanged, step.NodeEnded, step.SnapshotsChanged,
 		step.FreezeVolume, step.ThawVolume:
 		// not for orchestrators
 	}

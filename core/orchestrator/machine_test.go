@@ -33,7 +33,7 @@ type machine struct {
 	keeps   bool                           // lets go of nothing
 	full    bool                           // no replica can be made
 	stuck   bool                           // coordinators do not end in order
-	idle    bool                           // coordinators do nothing about snapshots
+	idle    bool                           // coordinators do nothing about snapshots and copies
 	failing string                         // why they make none
 	answers map[uint64]volume.Answer
 	last    uint64
@@ -52,7 +52,7 @@ func (m *machine) start() {
 	m.flying, m.most = 0, 0
 	m.queue, m.slow, m.timers, m.watched, m.serving = nil, nil, nil, -1, map[block.VolumeID]step.Control{}
 	m.uses = map[block.VolumeID]volume.Uses{}
-	m.o = orchestrator.New(orchestrator.Params{Node: m.record, Seed: uint64(m.life*100 + m.index)})
+	m.o = orchestrator.New(orchestrator.Params{Node: m.record, Seed: uint64(m.life*100 + m.index), HealAfter: m.c.healAfter})
 	m.out = step.Effects{Marks: step.Marks{Counts: m.c.marks}}
 	m.first, m.events = nil, nil
 	m.step(&step.Event{Kind: step.EventStart})
@@ -163,7 +163,7 @@ func (m *machine) obey(c step.Control) {
 		if _, found := m.serving[c.Volume]; found && (c.Force || !m.stuck) {
 			m.end(c.Volume, step.VolumeDetached)
 		}
-	case step.SnapshotsChanged:
+	case step.SnapshotsChanged, step.PlacementChanged:
 		m.tend(c.Volume)
 	case step.FreezeVolume:
 		if !m.keeps {
@@ -175,7 +175,7 @@ func (m *machine) obey(c step.Control) {
 		}
 	case step.ControlInvalid, step.ConfigChanged, step.DiskReady, step.DiskUnusable, step.DiskSpace, step.DiskAiling,
 		step.ReplicaMade, step.ReplicaFreed, step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed,
-		step.NodesRemoved, step.NodeEnded, step.VolumeDamaged, step.DiskScrubbed, step.ScrubDisk, step.VolumeFrozen, step.ThawVolume:
+		step.NodeEnded, step.VolumeDamaged, step.DiskScrubbed, step.ScrubDisk, step.VolumeFrozen, step.ThawVolume:
 		// nothing here depends on it
 	}
 }
@@ -192,6 +192,7 @@ func (m *machine) tend(id block.VolumeID) {
 			c.Epoch, c.CleanAt = c.Epoch+1, nil
 			m.c.apply(m.index, metadata.Txn{Ops: []metadata.Op{configOp(c)}})
 		}
+		m.follow(id)
 		list := m.c.snapshots(id)
 		if list == nil {
 			return
@@ -214,6 +215,25 @@ func (m *machine) tend(id block.VolumeID) {
 		m.c.apply(m.index, metadata.Txn{Ops: []metadata.Op{{Key: volume.SnapshotsKey(id), Value: volume.Encode(*list)}}})
 		m.tend(id)
 	})
+}
+
+// follow is what a session does about its volume's placement: as if copies were
+// filled in no time.
+func (m *machine) follow(id block.VolumeID) {
+	c, p := m.c.config(id), m.c.placement(id)
+	if c == nil || c.Tombstone || p == nil || p.Reached(c) {
+		return
+	}
+	c.Epoch++
+	c.Members = slices.DeleteFunc(c.Members, func(o volume.Member) bool { return !p.Wants(o.Replica) })
+	for _, at := range p.Copies {
+		if o := c.Member(at.Replica); o != nil {
+			o.State = volume.InSync
+			continue
+		}
+		c.Members = append(c.Members, volume.Member{Replica: at.Replica, Node: at.Node, Disk: at.Disk, State: volume.InSync})
+	}
+	m.c.apply(m.index, metadata.Txn{Ops: []metadata.Op{configOp(c)}})
 }
 
 // use makes a volume serve, if it does not yet, and has it used by containers;

@@ -27,14 +27,16 @@ type operation struct {
 	done      bool
 	confirmed map[string]bool // keys that were read since the command came
 
-	volume   block.VolumeID // that it is about, once known; of a creation: drawn
-	number   uint64         // of an attachment
-	layer    block.LayerID  // of the snapshot that it is about, once known
-	wishes   bool           // it writes that another node is to let the volume go
-	asked    bool           // the holder of a lingering volume was asked to let it go
-	until    step.Time      // and is waited for that long
-	reasons  []string       // of a placement
-	warnings []string       // likewise
+	volume   block.VolumeID    // that it is about, once known; of a creation: drawn
+	number   uint64            // of an attachment
+	added    []block.ReplicaID // that it tried to add
+	removed  block.ReplicaID   // that it removes, once known
+	layer    block.LayerID     // of the snapshot that it is about, once known
+	wishes   bool              // it writes that another node is to let the volume go
+	asked    bool              // the holder of a lingering volume was asked to let it go
+	until    step.Time         // and is waited for that long
+	reasons  []string          // of a placement
+	warnings []string          // likewise
 }
 
 // decision is what an operation is to do next: one of txn, answer and waiting.
@@ -66,13 +68,19 @@ func succeed(id block.VolumeID, restsOn ...string) decision {
 }
 
 // onCommand queues a command behind those that would contend with it. Creations,
-// deletions and removals share one lane: all of them change the records of disks.
+// deletions, removals and changes of copies share one lane: all of them change the
+// records of disks.
 func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 	op := &operation{command: *c, deadline: o.now.Add(answerWithin), confirmed: map[string]bool{}}
 	op.command.Spec = c.Spec.Clone()
 	switch c.Kind {
-	case volume.CreateVolume, volume.DeleteVolume, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk:
-	case volume.AttachVolume, volume.DetachVolume, volume.MarkFormatted, volume.FindVolume, volume.SetVolume:
+	case volume.CreateVolume, volume.DeleteVolume, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk,
+		volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas:
+	case volume.SetVolume:
+		if c.Spec.Replicas == 0 {
+			op.lane = c.Name
+		}
+	case volume.AttachVolume, volume.DetachVolume, volume.MarkFormatted, volume.FindVolume:
 		op.lane = c.Name
 	case volume.CreateSnapshot, volume.DeleteSnapshot, volume.RestoreSnapshot:
 		op.lane = c.Name + "/snapshots" // no attachment waits for them
@@ -114,7 +122,8 @@ func checkNames(c *volume.Command) error {
 			}
 		}
 		return volume.CheckSnapshotName(c.Snapshot)
-	case volume.AttachVolume, volume.DetachVolume, volume.DeleteVolume, volume.MarkFormatted, volume.FindVolume, volume.SetVolume:
+	case volume.AttachVolume, volume.DetachVolume, volume.DeleteVolume, volume.MarkFormatted, volume.FindVolume, volume.SetVolume,
+		volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas:
 	}
 	return volume.CheckName(c.Name)
 }
@@ -198,6 +207,14 @@ func (o *Orchestrator) decide(op *operation, out *step.Effects) decision {
 		return o.cordonDisk(op)
 	case volume.RemoveDisk:
 		return o.removeDisk(op)
+	case volume.AddReplica:
+		return o.addReplica(op)
+	case volume.MoveReplica:
+		return o.moveReplica(op)
+	case volume.RemoveReplica:
+		return o.removeReplica(op)
+	case volume.KeepReplicas:
+		return o.keepReplicas(op)
 	}
 	invariant.That(false, "every kind of command is carried out")
 	return decision{}
@@ -323,7 +340,14 @@ func (o *Orchestrator) applied(op *operation) bool {
 	case volume.MarkFormatted:
 		return v.Spec.Value != nil && v.Spec.Value.Formatted
 	case volume.SetVolume:
-		return v.Spec.Value != nil && v.Spec.Value.Scheduled == op.command.Time
+		s, asked := v.Spec.Value, &op.command.Spec
+		return s != nil && (asked.Schedule == "" || s.Scheduled == op.command.Time) && (asked.Replicas == 0 || s.Replicas == asked.Replicas)
+	case volume.AddReplica, volume.MoveReplica:
+		return op.hasAdded(v.Placement.Value)
+	case volume.RemoveReplica:
+		return op.removed != (block.ReplicaID{}) && !v.Placement.Value.Wants(op.removed)
+	case volume.KeepReplicas:
+		return v.Placement.Value != nil && v.Placement.Value.Before == nil
 	case volume.CreateSnapshot, volume.RestoreSnapshot:
 		s := v.Snapshots.Value
 		return s != nil && op.layer != 0 && s.Find(op.layer) != nil && s.Find(op.layer).State == volume.SnapshotReady
@@ -333,4 +357,11 @@ func (o *Orchestrator) applied(op *operation) bool {
 	case volume.FindVolume, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk: // it writes nothing, it is not about a volume
 	}
 	return false
+}
+
+// hasAdded reports whether a copy that the operation tried to add is there.
+func (op *operation) hasAdded(p *volume.Placement) bool {
+	return p != nil && slices.ContainsFunc(op.added, func(id block.ReplicaID) bool {
+		return slices.ContainsFunc(p.Promised(nil), func(at volume.Place) bool { return at.Replica == id })
+	})
 }

@@ -44,6 +44,9 @@ type Params struct {
 	Node      volume.Node // this node's record
 	Seed      uint64
 	BlockSize int // bytes; 0 is block.Size
+	// HealAfter is how long a copy's node or disk is gone before the copy is made
+	// anew elsewhere; 0: it never is.
+	HealAfter time.Duration
 }
 
 // Orchestrator is a machine; see the package comment.
@@ -73,6 +76,9 @@ type Orchestrator struct {
 	machines   bool // the records of this node and its disks are to be compared
 	witness    witness
 	orphans    map[block.VolumeID]bool // a removed node would have to do something for them
+	changing   map[block.VolumeID]bool // the first node has to settle their placement
+	fills      map[block.VolumeID]bool // this node has attached them to fill copies
+	healing    healing
 	kept       map[block.VolumeID]bool // there is upkeep for them, or it is under way
 	ended      bool                    // this node was removed, and the body told
 }
@@ -98,6 +104,10 @@ func New(p Params) *Orchestrator {
 		witness: newWitness(),
 		orphans: map[block.VolumeID]bool{},
 		kept:    map[block.VolumeID]bool{},
+
+		changing: map[block.VolumeID]bool{},
+		fills:    map[block.VolumeID]bool{},
+		healing:  newHealing(),
 	}
 	o.life = strconv.FormatUint(o.random.next(), 16)
 	return o
@@ -147,6 +157,10 @@ func (o *Orchestrator) onTimer(tag step.Tag, out *step.Effects) {
 	for id := range o.kept { // any order: likewise
 		o.dirty[id] = true
 	}
+	for id := range o.changing { // any order: likewise
+		o.dirty[id] = true
+	}
+	o.heal(out)
 }
 
 func (o *Orchestrator) onWatch(u *metadata.Update, out *step.Effects) {

@@ -243,7 +243,8 @@ func intentOf(op *operation) string {
 	case volume.DeleteSnapshot:
 		return "delete a snapshot"
 	case volume.CreateVolume, volume.AttachVolume, volume.DetachVolume, volume.DeleteVolume, volume.MarkFormatted,
-		volume.FindVolume, volume.SetVolume, volume.RestoreSnapshot, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk:
+		volume.FindVolume, volume.SetVolume, volume.RestoreSnapshot, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk,
+		volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas:
 	}
 	return verbOf(op) + " the volume"
 }
@@ -281,6 +282,14 @@ func verbOf(op *operation) string {
 		return "delete a snapshot of"
 	case volume.RestoreSnapshot:
 		return "restore"
+	case volume.AddReplica:
+		return "add a copy to"
+	case volume.MoveReplica:
+		return "move a copy of"
+	case volume.RemoveReplica:
+		return "remove a copy of"
+	case volume.KeepReplicas:
+		return "keep the copies of"
 	}
 	return "use"
 }
@@ -303,7 +312,7 @@ func participleOf(op *operation) string {
 		return "removed"
 	case volume.CordonDisk:
 		return "cordoned"
-	case volume.SetVolume:
+	case volume.SetVolume, volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas:
 		return "changed"
 	case volume.CreateSnapshot:
 		return "taken"

@@ -22,7 +22,7 @@ const confirmMax = 500
 //
 //	node, alive, disks ──▶ removed ──▶ attachments deleted by the first node alive
 //	                                   deleted volumes shrunk by it
-//	                                   copies dropped by coordinators, at the next attachment at the latest
+//	                                   copies made anew, or not wanted any more: see heal.go
 func (o *Orchestrator) remove(op *operation) decision {
 	id, name := op.command.Node, op.command.Name
 	held := o.view.Node(id)
@@ -113,9 +113,9 @@ func (o *Orchestrator) goneFor(m *volume.Member, first bool) bool {
 }
 
 // clearRemoved does for a volume what removed nodes would have to: it gives up
-// what they had attached. Copies there are for the volume's own coordinator to
-// drop, which is told, and those of a deleted volume are dropped with it.
-func (o *Orchestrator) clearRemoved(id block.VolumeID, v *view.Volume, l *local, out *step.Effects) {
+// what they had attached. Copies of a deleted volume are dropped with it; others
+// are lost ones, see heal.go.
+func (o *Orchestrator) clearRemoved(id block.VolumeID, v *view.Volume, out *step.Effects) {
 	if !o.view.NamesRemoved(v) {
 		delete(o.orphans, id)
 		return
@@ -134,13 +134,6 @@ func (o *Orchestrator) clearRemoved(id block.VolumeID, v *view.Volume, l *local,
 			Guards: []metadata.Guard{{Key: key, Revision: v.Attachment.Revision}},
 			Ops:    []metadata.Op{{Key: key, Delete: true}},
 		}, out)
-	}
-	if c == nil || l.coordinator == absent {
-		return
-	}
-	if gone := o.goneNodes(c); len(gone) > 0 && !slices.Equal(gone, l.gone) {
-		l.gone = gone
-		out.Controls = append(out.Controls, step.Control{Kind: step.NodesRemoved, Volume: id, Nodes: gone})
 	}
 }
 

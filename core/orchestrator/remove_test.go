@@ -127,6 +127,7 @@ func TestNodeThatWasRemovedIsToldAndRecordsNothing(t *testing.T) {
 	away := c.nodes[2]
 	c.nodes[0].create("name=db,size=1GiB,replicas=2,nodes=a+c")
 	c.kill(away)
+	c.nodes[0].idle = true // its session does not drop the copy yet
 	c.nodes[0].insist(away.remove())
 	away.deaf, away.sent = false, nil
 	away.start()

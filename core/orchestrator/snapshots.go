@@ -262,18 +262,31 @@ func (o *Orchestrator) setVolume(op *operation) decision {
 		return *missing
 	}
 	op.volume = id
-	key, asked := volume.SpecKey(id), op.command.Spec.Schedule
-	if asked == volume.NoSchedule {
-		asked = ""
-	}
-	if v.Spec.Value.Schedule == asked {
-		return succeed(id, key)
+	key, asked := volume.SpecKey(id), op.command.Spec
+	if asked.Replicas != 0 && asked.Replicas != v.Spec.Value.Replicas {
+		return o.setReplicas(op, asked)
 	}
 	next := v.Spec.Value.Clone()
-	next.Schedule, next.Scheduled = asked, op.command.Time
+	if !reschedule(&next, &asked, op.command.Time) {
+		return succeed(id, key)
+	}
 	name := volume.NameKey(next.Name)
 	return write(metadata.Txn{
 		Guards: []metadata.Guard{{Key: key, Revision: v.Spec.Revision}, {Key: name, Revision: o.view.Name(next.Name).Revision}},
 		Ops:    []metadata.Op{{Key: key, Value: volume.Encode(next)}},
 	})
+}
+
+// reschedule gives a specification the schedule that is asked for, if one is, and
+// reports whether that is another one.
+func reschedule(spec, asked *volume.Spec, now string) bool {
+	schedule := asked.Schedule
+	if schedule == volume.NoSchedule {
+		schedule = ""
+	}
+	if asked.Schedule == "" || schedule == spec.Schedule {
+		return false
+	}
+	spec.Schedule, spec.Scheduled = schedule, now
+	return true
 }

@@ -22,6 +22,7 @@ type VolumeStatus struct {
 	Attachment *volume.Attachment // nil: not attached
 	AttachedTo string             // name of the node; "" while that only does the volume's upkeep
 	Snapshots  *volume.Snapshots  // nil: it never had one
+	Placement  *volume.Placement  // nil: its copies were never changed
 	Gone       []block.NodeID     // nodes with a copy that were removed
 	Revision   metadata.Revision  // of the newest record of the volume
 	Deleting   bool               // replicas are being freed
@@ -69,9 +70,9 @@ func (o *Orchestrator) Volume(name string) (VolumeStatus, bool) {
 }
 
 func (o *Orchestrator) status(id block.VolumeID, held *view.Volume) VolumeStatus {
-	s := VolumeStatus{Volume: id, Revision: max(held.Spec.Revision, held.Config.Revision, held.Attachment.Revision, held.Snapshots.Revision)}
-	s.Problem = cmp.Or(held.Spec.Problem, held.Config.Problem, held.Attachment.Problem, held.Snapshots.Problem)
-	s.Snapshots = held.Snapshots.Value
+	s := VolumeStatus{Volume: id, Revision: max(held.Spec.Revision, held.Config.Revision, held.Attachment.Revision, held.Snapshots.Revision, held.Placement.Revision)}
+	s.Problem = cmp.Or(held.Spec.Problem, held.Config.Problem, held.Attachment.Problem, held.Snapshots.Problem, held.Placement.Problem)
+	s.Snapshots, s.Placement = held.Snapshots.Value, held.Placement.Value
 	if held.Spec.Value != nil {
 		s.Spec = *held.Spec.Value
 	}
@@ -100,7 +101,8 @@ func (o *Orchestrator) Tally() map[volume.Health]int {
 	return o.view.Tally(func(id block.VolumeID, v *view.Volume) volume.Health {
 		l := o.volumes[id]
 		switch {
-		case v.Spec.Problem != nil || v.Config.Problem != nil || v.Attachment.Problem != nil || v.Snapshots.Problem != nil:
+		case v.Spec.Problem != nil || v.Config.Problem != nil || v.Attachment.Problem != nil || v.Snapshots.Problem != nil ||
+			v.Placement.Problem != nil:
 			return volume.Unreadable
 		case v.Config.Value != nil && v.Config.Value.Tombstone:
 			return volume.Deleting

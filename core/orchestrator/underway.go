@@ -36,6 +36,9 @@ func (o *Orchestrator) UnderWayInRecords() (all []volume.Operation) {
 				})
 			}
 		}
+		if v.Placement.Value.Changing() {
+			all = append(all, o.rearranging(id, name, v))
+		}
 		if v.Snapshots.Value != nil {
 			for i := range v.Snapshots.Value.List {
 				all = o.snapshotUnderWay(all, name, v, &v.Snapshots.Value.List[i])
@@ -46,6 +49,37 @@ func (o *Orchestrator) UnderWayInRecords() (all []volume.Operation) {
 		return cmp.Or(strings.Compare(a.Volume, b.Volume), strings.Compare(a.ID, b.ID))
 	})
 	return all
+}
+
+// rearranging says what a change of copies waits for.
+func (o *Orchestrator) rearranging(id block.VolumeID, name string, v *view.Volume) volume.Operation {
+	c, p := v.Config.Value, v.Placement.Value
+	op := volume.Operation{ID: "replicas-" + id.String(), Kind: volume.ReplicasOperation, Volume: name, Cancellable: p.Before != nil}
+	var waits []string
+	for _, at := range p.Copies {
+		node := o.nodeName(at.Node)
+		m, d := c.Member(at.Replica), o.view.Disk(at.Disk).Value
+		switch {
+		case m != nil && m.State == volume.InSync:
+		case o.view.Node(at.Node).Alive.Revision == 0:
+			waits = append(waits, fmt.Sprintf("node %s, which is not heard from", node))
+		case d == nil || d.Unusable != "":
+			waits = append(waits, fmt.Sprintf("the disk on node %s, which cannot be used", node))
+		case !o.served(c):
+			waits = append(waits, "a copy that holds everything to be reached")
+		case m == nil:
+			waits = append(waits, fmt.Sprintf("the copy on node %s to be made", node))
+		default:
+			waits = append(waits, fmt.Sprintf("the copy on node %s, which is %s", node, m.State))
+		}
+	}
+	if len(waits) > 0 {
+		op.Reason = "waits for " + strings.Join(waits, ", ")
+	}
+	if a := v.Attachment.Value; a != nil {
+		op.Node = o.nodeName(a.Node)
+	}
+	return op
 }
 
 func (o *Orchestrator) snapshotUnderWay(all []volume.Operation, name string, v *view.Volume, s *volume.Snapshot) []volume.Operation {

@@ -12,7 +12,8 @@ import (
 )
 
 // Upkeep is what only a session can do of a volume that nobody has attached: to
-// make and delete its snapshots, and to make a clone independent of its origin.
+// make and delete its snapshots, to make a clone independent of its origin, to fill
+// copies, and to have them come and go.
 // A node attaches the volume for that without a device, and detaches it as soon
 // as it is done:
 //
@@ -28,6 +29,9 @@ const (
 	upkeepAfter = 5 * time.Second
 	// upkeepPause is between two tries.
 	upkeepPause = time.Second
+	// fillsMax is how many volumes a node attaches at once to fill copies: each of
+	// them reads all that one holds.
+	fillsMax = 4
 	// upkeepEnds bounds the end in order of an attachment for upkeep: who wants
 	// the volume waits for it, and nobody's writes are lost with it.
 	upkeepEnds = 2 * time.Second
@@ -39,6 +43,12 @@ func (o *Orchestrator) owed(v *view.Volume) bool {
 	if c == nil || c.Tombstone || v.Spec.Value == nil {
 		return false
 	}
+	return o.owedNow(v) || o.movable(v)
+}
+
+// owedNow reports whether that is for work that takes a moment.
+func (o *Orchestrator) owedNow(v *view.Volume) bool {
+	c := v.Config.Value
 	return v.Snapshots.Value.Pending() || c.Origin != nil && c.Virgin()
 }
 
@@ -56,6 +66,7 @@ func (o *Orchestrator) reconcileUpkeep(id block.VolumeID, v *view.Volume, l *loc
 		o.kept[id] = true
 	} else {
 		delete(o.kept, id)
+		delete(o.fills, id)
 		l.owedSince = 0
 		return
 	}
@@ -71,14 +82,21 @@ func (o *Orchestrator) reconcileUpkeep(id block.VolumeID, v *view.Volume, l *loc
 	if l.owedSince == 0 {
 		l.owedSince = o.now
 	}
+	if !l.attaching {
+		delete(o.fills, id)
+	}
 	switch {
 	case a != nil && !left, l.attaching, l.coordinator != absent, o.now < l.retryAt, !o.keeps(v, l):
+	case owed && len(o.fills) >= fillsMax && !o.owedNow(v):
 	case owed:
 		txn := metadata.Txn{}
 		number := o.attachForUpkeep(id, v, &txn)
 		if o.write(volume.AttachmentKey(id), id, txn, out) {
 			out.Marks.Hit("orchestrator: volume attached for its upkeep")
 			l.mine, l.attaching, o.flights[o.lastFlight].upkeep = number, true, true
+			if !o.owedNow(v) {
+				o.fills[id] = true
+			}
 		}
 	default:
 		out.Marks.Hit("orchestrator: upkeep of a node that died given up")
@@ -98,7 +116,8 @@ func (o *Orchestrator) keeps(v *view.Volume, l *local) bool {
 		case volume.CreateSnapshot, volume.DeleteSnapshot, volume.RestoreSnapshot:
 			return true
 		case volume.CreateVolume, volume.AttachVolume, volume.DetachVolume, volume.DeleteVolume, volume.MarkFormatted,
-			volume.FindVolume, volume.SetVolume, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk:
+			volume.FindVolume, volume.SetVolume, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk,
+			volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas:
 			if v.Snapshots.Value.Restoring() != nil {
 				return true
 			}

@@ -29,8 +29,8 @@ const (
 	// From the orchestrator to the body.
 	StartCoordinator // Volume, Config, Revision: this node is to serve the volume
 	StopCoordinator  // Volume, Force: detach in order, or give up at once
-	NodesRemoved     // Volume, Nodes: to the coordinator: members there never come back
 	SnapshotsChanged // Volume, Snapshots, Revision: to the coordinator: the newest list
+	PlacementChanged // Volume, Placement, Revision: to the coordinator: the newest one
 	NodeEnded        // this node was removed from the cluster and must stop
 
 	// From a coordinator to the body and the orchestrator.
@@ -56,10 +56,10 @@ type Control struct {
 	Volume    block.VolumeID
 	Replica   block.ReplicaID
 	Session   block.Session
-	Nodes     []block.NodeID
 	Config    *volume.Config
 	Snapshots *volume.Snapshots
-	Revision  int64 // of Config or Snapshots in the metadata store
+	Placement *volume.Placement
+	Revision  int64 // of Config, Snapshots or Placement in the metadata store
 	Attached  int64 // revision of the volume's attachment record that asks for this
 	Capacity  int64 // bytes
 	Free      int64 // bytes

@@ -28,7 +28,6 @@ const (
 	InSync  State = "in-sync" // holds every acknowledged write; part of every acknowledgement
 	Syncing State = "syncing" // is being filled; serves nothing, decides nothing
 	Out     State = "out"     // lacks acknowledged writes
-	Leaving State = "leaving" // is being removed
 )
 
 // Member is one replica of a volume as its configuration lists it.

@@ -147,6 +147,10 @@ const (
 	RestoreSnapshot                    // Name, Snapshot; As: what the state before it is kept as
 	RemoveNode                         // Node, and Name for people: it is not heard from and never comes back
 	CordonDisk                         // Disk, and Name for people; Force: the contrary
+	AddReplica                         // Name; Node and Disk: where, if not wherever there is most room
+	MoveReplica                        // Name; From, Node: the copy on one node is made anew on the other
+	RemoveReplica                      // Name; Node: the copy there
+	KeepReplicas                       // Name: the change of its copies that is under way is broken off
 	RemoveDisk                         // Disk, a cordoned one of this node, and Name for people: it has no copies
 )
 
@@ -156,6 +160,7 @@ type Command struct {
 	Kind   CommandKind
 	Name   string
 	Node   block.NodeID
+	From   block.NodeID
 	Disk   block.DiskID
 	Spec   Spec
 	Force  bool
