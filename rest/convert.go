@@ -40,12 +40,14 @@ func volumeOf(r *volume.Report) api.Volume {
 			a.Device, a.Mounts = r.Here.Device, r.Here.Mounts
 		}
 	}
-	for _, c := range r.Copies {
-		v.Status.Replicas = append(v.Status.Replicas, api.Replica{
-			ID: c.Replica.String(), Node: c.Node, Disk: c.Disk.String(), State: string(c.State),
-		})
-	}
+	v.Status.Replicas = replicasOf(r)
 	return v
+}
+
+func replicasOf(r *volume.Report) []api.Replica {
+	return itemsOf(r.Copies, func(c *volume.Copy) api.Replica {
+		return api.Replica{ID: c.Replica.String(), Node: c.Node, Disk: c.Disk.String(), State: string(c.State), Leaving: c.Leaving}
+	})
 }
 
 func snapshotOf(r *volume.SnapshotReport) api.Snapshot {

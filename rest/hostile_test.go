@@ -48,6 +48,21 @@ func (n *counted) TakeSnapshot(context.Context, string, string, bool) (volume.Sn
 
 func (n *counted) DeleteSnapshot(context.Context, string, string) error { n.changes++; return nil }
 
+func (n *counted) AddReplica(context.Context, string, string, string) (volume.Report, error) {
+	n.changes++
+	return volume.Report{}, nil
+}
+
+func (n *counted) MoveReplica(context.Context, string, string, string) (volume.Report, error) {
+	n.changes++
+	return volume.Report{}, nil
+}
+
+func (n *counted) RemoveReplica(context.Context, string, string) (volume.Report, error) {
+	n.changes++
+	return volume.Report{}, nil
+}
+
 func (n *counted) Restore(context.Context, string, string, bool) (string, error) {
 	n.changes++
 	return "", nil
@@ -117,7 +132,7 @@ func (n *counted) RemoveToken(context.Context, string) error { n.changes++; retu
 
 func (n *counted) handler() http.Handler {
 	return rest.New(rest.Params{
-		Volumes: n, Snapshots: n, Operations: n, Blocks: n, Machines: n, Admissions: n, Events: &past{total: 3}, Node: "a", Log: slog.New(slog.DiscardHandler),
+		Volumes: n, Snapshots: n, Replicas: n, Operations: n, Blocks: n, Machines: n, Admissions: n, Events: &past{total: 3}, Node: "a", Log: slog.New(slog.DiscardHandler),
 		Stop: func() { n.changes++ },
 	})
 }

@@ -67,6 +67,27 @@ func (n *node) Delete(_ context.Context, name string, snapshots bool) error {
 	return n.err
 }
 
+func (n *node) AddReplica(_ context.Context, name, node, disk string) (volume.Report, error) {
+	n.name, n.target = name, node+"/"+disk
+	return rearranged(name), n.err
+}
+
+func (n *node) MoveReplica(_ context.Context, name, from, to string) (volume.Report, error) {
+	n.name, n.target = name, from+">"+to
+	return rearranged(name), n.err
+}
+
+func (n *node) RemoveReplica(_ context.Context, name, node string) (volume.Report, error) {
+	n.name, n.target = name, node
+	return rearranged(name), n.err
+}
+
+func rearranged(name string) volume.Report {
+	return volume.Report{Spec: volume.Spec{Name: name}, Copies: []volume.Copy{
+		{Node: "a", State: volume.InSync, Leaving: true}, {Node: "b", State: volume.Out},
+	}}
+}
+
 func (n *node) Snapshots(_ context.Context, name string) ([]volume.SnapshotReport, error) {
 	s, err := n.Snapshot(context.Background(), name, "monday")
 	return []volume.SnapshotReport{s}, err
@@ -187,7 +208,7 @@ func (n *node) Ready() error { return n.notReady }
 
 func handler(n *node) http.Handler {
 	return rest.New(rest.Params{
-		Volumes: n, Snapshots: n, Operations: n, Blocks: n, Machines: n, Node: "a", Version: "1", Log: slog.New(slog.DiscardHandler),
+		Volumes: n, Snapshots: n, Replicas: n, Operations: n, Blocks: n, Machines: n, Node: "a", Version: "1", Log: slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -308,6 +329,9 @@ func TestBadRequestsAreRefusedWholeAndNameWhatIsWrong(t *testing.T) {
 		{http.MethodDelete, "/v1/volumes/db?snapshot=1", "", "snapshot"},
 		{http.MethodPut, "/v1/volumes/db/snapshots/monday", `{"freeze":"yes"}`, "freeze"},
 		{http.MethodPost, "/v1/volumes/db/restore", `{}`, "snapshot"},
+		{http.MethodPost, "/v1/volumes/db/replicas", `{"nodes":"a"}`, "nodes"},
+		{http.MethodPost, "/v1/volumes/db/replicas/a/move", `{}`, "to"},
+		{http.MethodDelete, "/v1/volumes/db/replicas/a?force=1", ``, "force"},
 		{http.MethodPost, "/v1/volumes/db/restore", `{"snapshot":"monday","keep":false}`, "keep"},
 		{http.MethodPut, "/v1/volumes/new", `null`, "object"},
 		{http.MethodPut, "/v1/volumes/new", `{"spec":[]}`, "spec"},
@@ -328,6 +352,32 @@ func TestBadRequestsAreRefusedWholeAndNameWhatIsWrong(t *testing.T) {
 		if n.created.Name != "" || n.attached != (volume.AttachOptions{}) || n.name == "db" {
 			t.Errorf("%s %.80s: a use case was called", c.method, c.target)
 		}
+	}
+}
+
+func TestReplicasAreChangedAsAskedFor(t *testing.T) {
+	n := &node{}
+	c := serve(t, n)
+	for _, test := range []struct {
+		ask  func() (api.Volume, error)
+		want string
+	}{
+		{func() (api.Volume, error) { return c.AddReplica(t.Context(), "db", "", "") }, "/"},
+		{func() (api.Volume, error) { return c.AddReplica(t.Context(), "db", "b", "11") }, "b/11"},
+		{func() (api.Volume, error) { return c.MoveReplica(t.Context(), "db", "a", "b") }, "a>b"},
+		{func() (api.Volume, error) { return c.RemoveReplica(t.Context(), "db", "a") }, "a"},
+	} {
+		v, err := test.ask()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := v.Status.Replicas
+		if n.name != "db" || n.target != test.want || len(all) != 2 || !all[0].Leaving || all[1].Leaving || all[1].State != "out" {
+			t.Errorf("asked of %s: %q, want %q; answered %+v", n.name, n.target, test.want, all)
+		}
+	}
+	if all, err := c.Replicas(t.Context(), "db"); err != nil || len(all) != 0 {
+		t.Errorf("%+v, %v", all, err)
 	}
 }
 

@@ -45,6 +45,14 @@ type Volumes interface {
 	Unmount(ctx context.Context, name, target string) error
 }
 
+// Replicas are the use cases about the copies of volumes. All return when it is
+// recorded what is to be.
+type Replicas interface {
+	AddReplica(ctx context.Context, name, node, disk string) (volume.Report, error)
+	MoveReplica(ctx context.Context, name, from, to string) (volume.Report, error)
+	RemoveReplica(ctx context.Context, name, node string) (volume.Report, error)
+}
+
 // Snapshots are the use cases about what volumes were.
 type Snapshots interface {
 	// Snapshots returns those of a volume, oldest first.
@@ -101,6 +109,7 @@ type Events interface {
 type Params struct {
 	Volumes    Volumes
 	Snapshots  Snapshots
+	Replicas   Replicas
 	Operations Operations
 	Blocks     Blocks
 	Machines   Machines

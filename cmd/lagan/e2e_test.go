@@ -72,8 +72,14 @@ func pause(ctx context.Context, d time.Duration) error {
 // newCluster makes a cluster that ends with the test.
 func newCluster(t *testing.T, disk string, nodes ...string) *cluster.Cluster {
 	t.Helper()
+	return newClusterWith(t, nil, disk, nodes...)
+}
+
+// newClusterWith is newCluster with settings in the environment of every node.
+func newClusterWith(t *testing.T, settings []string, disk string, nodes ...string) *cluster.Cluster {
+	t.Helper()
 	c, err := cluster.New(t.Context(), cluster.Params{
-		Binary: program(t), Dir: workDir(t), Nodes: nodes, Disk: disk, Pause: pause, Env: []string{asLagan + "=1"},
+		Binary: program(t), Dir: workDir(t), Nodes: nodes, Disk: disk, Pause: pause, Env: append(settings, asLagan+"=1"),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -64,8 +64,11 @@ type Params struct {
 	// BlockingDisks leaves io_uring alone.
 	BlockingDisks bool
 	Scrub         ScrubParams
-	Removed       func() // hears that the node was removed from the cluster, and must stop; nil: nobody does
-	Log           *slog.Logger
+	// HealAfter is how long a copy's node or disk is gone before the copy is made
+	// anew elsewhere; 0: it never is.
+	HealAfter time.Duration
+	Removed   func() // hears that the node was removed from the cluster, and must stop; nil: nobody does
+	Log       *slog.Logger
 }
 
 // UnusableDisk is a disk that the node was given and cannot use.
@@ -121,6 +124,7 @@ func Open(ctx context.Context, p Params) *Host {
 		params: p,
 		machines: node.Params{
 			Node: p.Node, Seed: p.Seed, BlockSize: p.BlockSize, Pool: p.Pool, Limits: p.Limits,
+			HealAfter: p.HealAfter,
 		},
 		log:       p.Log,
 		events:    newEvents(p.Now),

@@ -275,6 +275,15 @@ type NewDisk struct {
 	Wipe bool `json:"wipe,omitempty"`
 }
 
+// NewReplica Where a new copy is to be.
+type NewReplica struct {
+	// Disk One of its disks, by identity.
+	Disk string `json:"disk,omitempty"`
+
+	// Node A node, by name or identity.
+	Node string `json:"node,omitempty"`
+}
+
 // NewToken How long a token is to be good.
 type NewToken struct {
 	// TTLSeconds Seconds; 0, the default, is a day.
@@ -338,7 +347,7 @@ type Operation struct {
 
 	// Kind snapshot: one is being taken; snapshot-deletion; restoration: a volume goes back to a snapshot;
 	// volume-deletion: space is being freed; resync: a copy is being filled; scrub: all that is on a disk is being
-	// read.
+	// read; replicas: copies come or go.
 	Kind string `json:"kind"`
 
 	// Node The name of the node that does it, if one does.
@@ -404,12 +413,27 @@ type Replica struct {
 	// ID Its identity.
 	ID string `json:"id"`
 
+	// Leaving It goes when all others are in sync.
+	Leaving bool `json:"leaving,omitempty"`
+
 	// Node The name of the node that has it.
 	Node string `json:"node"`
 
-	// State in-sync: holds every acknowledged write; syncing: is being filled; out: lacks acknowledged writes;
-	// leaving: is being removed.
+	// State in-sync: holds every acknowledged write; syncing: is being filled; out: lacks acknowledged writes, as one does
+	// that was not made yet.
 	State string `json:"state"`
+}
+
+// ReplicaList Copies of a volume.
+type ReplicaList struct {
+	// Items The copies.
+	Items []Replica `json:"items"`
+}
+
+// ReplicaMove Where a copy is to go.
+type ReplicaMove struct {
+	// To A node, by name or identity.
+	To string `json:"to"`
 }
 
 // Restore What a volume is to go back to.
@@ -669,6 +693,9 @@ type Written struct {
 	Bytes int64 `json:"bytes"`
 }
 
+// ReplicaNode Examples: a
+type ReplicaNode = string
+
 // SnapshotName Examples: monday
 type SnapshotName = string
 
@@ -752,6 +779,12 @@ type PutVolumeJSONRequestBody = VolumeRequest
 
 // PutAttachmentJSONRequestBody defines body for PutAttachment for application/json ContentType.
 type PutAttachmentJSONRequestBody = Attach
+
+// AddReplicaJSONRequestBody defines body for AddReplica for application/json ContentType.
+type AddReplicaJSONRequestBody = NewReplica
+
+// MoveReplicaJSONRequestBody defines body for MoveReplica for application/json ContentType.
+type MoveReplicaJSONRequestBody = ReplicaMove
 
 // RestoreVolumeJSONRequestBody defines body for RestoreVolume for application/json ContentType.
 type RestoreVolumeJSONRequestBody = Restore
@@ -1012,7 +1045,7 @@ type ClientInterface interface {
 	// ListOperations What is under way
 	//
 	// What takes a while, as far as it is recorded: snapshots that are being taken, deleted or gone back to, and those
-	// that failed; copies that are being filled; deleted volumes whose space is not free yet. Every node knows the
+	// that failed; copies that come, go, or are being filled; deleted volumes whose space is not free yet. Every node knows the
 	// same, but how far a copy is filled is known to the node that serves its volume. What is done is not listed any
 	// more. All of it goes on whichever node dies. Scrubs are listed by the node whose disk is read.
 	//
@@ -1021,10 +1054,10 @@ type ClientInterface interface {
 
 	// CancelOperation Break off an operation
 	//
-	// A snapshot that is being taken is given up, one that failed is forgotten, a scrub ends. Everything else goes on to
-	// its end.
+	// A snapshot that is being taken is given up, one that failed is forgotten, a scrub ends. Of a change of copies that
+	// was asked for, what was before is wanted again. Everything else goes on to its end.
 	//
-	// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`.
+	// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`, `last-copy`.
 	//
 	// Corresponds with DELETE /v1/operations/{id} (the `CancelOperation` operationId).
 	CancelOperation(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1115,9 +1148,11 @@ type ClientInterface interface {
 
 	// PatchVolumeWithBody Change a volume
 	//
-	// What is given is changed, the rest stays. Of the options, only `snapshot_schedule` can be changed.
+	// What is given is changed, the rest stays. Of the options, `snapshot_schedule` and `replicas` can be changed.
+	// Copies come and go after the answer, while the volume goes on.
 	//
-	// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`.
+	// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`,
+	// `no-placement`, `last-copy`, `replicas-changing`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1126,9 +1161,11 @@ type ClientInterface interface {
 
 	// PatchVolume Change a volume
 	//
-	// What is given is changed, the rest stays. Of the options, only `snapshot_schedule` can be changed.
+	// What is given is changed, the rest stays. Of the options, `snapshot_schedule` and `replicas` can be changed.
+	// Copies come and go after the answer, while the volume goes on.
 	//
-	// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`.
+	// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`,
+	// `no-placement`, `last-copy`, `replicas-changing`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1245,6 +1282,75 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /v1/volumes/{name}/mount (the `DeleteMount` operationId).
 	DeleteMount(ctx context.Context, name VolumeName, params *DeleteMountParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListReplicas All copies of a volume
+	//
+	// Those that it has, and those that are to come.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`.
+	//
+	// Corresponds with GET /v1/volumes/{name}/replicas (the `ListReplicas` operationId).
+	ListReplicas(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddReplicaWithBody Add a copy to a volume
+	//
+	// The answer comes when it is recorded. The copy is filled after that, whether the volume is attached or not and
+	// whichever node dies; meanwhile it is an operation.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `disk-not-found`, `no-placement`,
+	// `replica-exists`, `replicas-changing`, `invalid-option`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/volumes/{name}/replicas (the `AddReplica` operationId).
+	AddReplicaWithBody(ctx context.Context, name VolumeName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AddReplica Add a copy to a volume
+	//
+	// The answer comes when it is recorded. The copy is filled after that, whether the volume is attached or not and
+	// whichever node dies; meanwhile it is an operation.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `disk-not-found`, `no-placement`,
+	// `replica-exists`, `replicas-changing`, `invalid-option`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/volumes/{name}/replicas (the `AddReplica` operationId).
+	AddReplica(ctx context.Context, name VolumeName, body AddReplicaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveReplica Remove the copy on a node
+	//
+	// The volume is asked to have one copy fewer from then on. The copy goes when all others are in sync.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `last-copy`,
+	// `replicas-changing`.
+	//
+	// Corresponds with DELETE /v1/volumes/{name}/replicas/{node} (the `RemoveReplica` operationId).
+	RemoveReplica(ctx context.Context, name VolumeName, node ReplicaNode, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MoveReplicaWithBody Move the copy of a node to another one
+	//
+	// A new copy is filled there, and this one goes when it is in sync. Until then it can be broken off.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `replica-exists`,
+	// `no-placement`, `replicas-changing`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/volumes/{name}/replicas/{node}/move (the `MoveReplica` operationId).
+	MoveReplicaWithBody(ctx context.Context, name VolumeName, node ReplicaNode, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// MoveReplica Move the copy of a node to another one
+	//
+	// A new copy is filled there, and this one goes when it is in sync. Until then it can be broken off.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `replica-exists`,
+	// `no-placement`, `replicas-changing`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/volumes/{name}/replicas/{node}/move (the `MoveReplica` operationId).
+	MoveReplica(ctx context.Context, name VolumeName, node ReplicaNode, body MoveReplicaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// RestoreVolumeWithBody Have a volume go back to a snapshot
 	//
@@ -1696,7 +1802,7 @@ func (c *Client) GetDocument(ctx context.Context, reqEditors ...RequestEditorFn)
 // ListOperations What is under way
 //
 // What takes a while, as far as it is recorded: snapshots that are being taken, deleted or gone back to, and those
-// that failed; copies that are being filled; deleted volumes whose space is not free yet. Every node knows the
+// that failed; copies that come, go, or are being filled; deleted volumes whose space is not free yet. Every node knows the
 // same, but how far a copy is filled is known to the node that serves its volume. What is done is not listed any
 // more. All of it goes on whichever node dies. Scrubs are listed by the node whose disk is read.
 //
@@ -1715,10 +1821,10 @@ func (c *Client) ListOperations(ctx context.Context, reqEditors ...RequestEditor
 
 // CancelOperation Break off an operation
 //
-// A snapshot that is being taken is given up, one that failed is forgotten, a scrub ends. Everything else goes on to
-// its end.
+// A snapshot that is being taken is given up, one that failed is forgotten, a scrub ends. Of a change of copies that
+// was asked for, what was before is wanted again. Everything else goes on to its end.
 //
-// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`.
+// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`, `last-copy`.
 //
 // Corresponds with DELETE /v1/operations/{id} (the `CancelOperation` operationId).
 func (c *Client) CancelOperation(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1919,9 +2025,11 @@ func (c *Client) GetVolume(ctx context.Context, name VolumeName, reqEditors ...R
 
 // PatchVolumeWithBody Change a volume
 //
-// What is given is changed, the rest stays. Of the options, only `snapshot_schedule` can be changed.
+// What is given is changed, the rest stays. Of the options, `snapshot_schedule` and `replicas` can be changed.
+// Copies come and go after the answer, while the volume goes on.
 //
-// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`.
+// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`,
+// `no-placement`, `last-copy`, `replicas-changing`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1940,9 +2048,11 @@ func (c *Client) PatchVolumeWithBody(ctx context.Context, name VolumeName, conte
 
 // PatchVolume Change a volume
 //
-// What is given is changed, the rest stays. Of the options, only `snapshot_schedule` can be changed.
+// What is given is changed, the rest stays. Of the options, `snapshot_schedule` and `replicas` can be changed.
+// Copies come and go after the answer, while the volume goes on.
 //
-// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`.
+// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`,
+// `no-placement`, `last-copy`, `replicas-changing`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -2140,6 +2250,135 @@ func (c *Client) WriteBlocksWithBody(ctx context.Context, name VolumeName, param
 // Corresponds with DELETE /v1/volumes/{name}/mount (the `DeleteMount` operationId).
 func (c *Client) DeleteMount(ctx context.Context, name VolumeName, params *DeleteMountParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteMountRequest(c.Server, name, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListReplicas All copies of a volume
+//
+// Those that it has, and those that are to come.
+//
+// Problems: `volume-not-found`, `volume-deleted`.
+//
+// Corresponds with GET /v1/volumes/{name}/replicas (the `ListReplicas` operationId).
+func (c *Client) ListReplicas(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListReplicasRequest(c.Server, name)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddReplicaWithBody Add a copy to a volume
+//
+// The answer comes when it is recorded. The copy is filled after that, whether the volume is attached or not and
+// whichever node dies; meanwhile it is an operation.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `disk-not-found`, `no-placement`,
+// `replica-exists`, `replicas-changing`, `invalid-option`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/volumes/{name}/replicas (the `AddReplica` operationId).
+func (c *Client) AddReplicaWithBody(ctx context.Context, name VolumeName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddReplicaRequestWithBody(c.Server, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AddReplica Add a copy to a volume
+//
+// The answer comes when it is recorded. The copy is filled after that, whether the volume is attached or not and
+// whichever node dies; meanwhile it is an operation.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `disk-not-found`, `no-placement`,
+// `replica-exists`, `replicas-changing`, `invalid-option`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/volumes/{name}/replicas (the `AddReplica` operationId).
+func (c *Client) AddReplica(ctx context.Context, name VolumeName, body AddReplicaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAddReplicaRequest(c.Server, name, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveReplica Remove the copy on a node
+//
+// The volume is asked to have one copy fewer from then on. The copy goes when all others are in sync.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `last-copy`,
+// `replicas-changing`.
+//
+// Corresponds with DELETE /v1/volumes/{name}/replicas/{node} (the `RemoveReplica` operationId).
+func (c *Client) RemoveReplica(ctx context.Context, name VolumeName, node ReplicaNode, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveReplicaRequest(c.Server, name, node)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MoveReplicaWithBody Move the copy of a node to another one
+//
+// A new copy is filled there, and this one goes when it is in sync. Until then it can be broken off.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `replica-exists`,
+// `no-placement`, `replicas-changing`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/volumes/{name}/replicas/{node}/move (the `MoveReplica` operationId).
+func (c *Client) MoveReplicaWithBody(ctx context.Context, name VolumeName, node ReplicaNode, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMoveReplicaRequestWithBody(c.Server, name, node, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// MoveReplica Move the copy of a node to another one
+//
+// A new copy is filled there, and this one goes when it is in sync. Until then it can be broken off.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `replica-exists`,
+// `no-placement`, `replicas-changing`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/volumes/{name}/replicas/{node}/move (the `MoveReplica` operationId).
+func (c *Client) MoveReplica(ctx context.Context, name VolumeName, node ReplicaNode, body MoveReplicaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewMoveReplicaRequest(c.Server, name, node, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3665,6 +3904,182 @@ func NewDeleteMountRequest(server string, name VolumeName, params *DeleteMountPa
 	return req, nil
 }
 
+// NewListReplicasRequest constructs an http.Request for the ListReplicas method
+func NewListReplicasRequest(server string, name VolumeName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/volumes/%s/replicas", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAddReplicaRequest calls the generic AddReplica builder with application/json body
+func NewAddReplicaRequest(server string, name VolumeName, body AddReplicaJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAddReplicaRequestWithBody(server, name, "application/json", bodyReader)
+}
+
+// NewAddReplicaRequestWithBody constructs an http.Request for the AddReplica method, with any body, and a specified content type
+func NewAddReplicaRequestWithBody(server string, name VolumeName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/volumes/%s/replicas", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRemoveReplicaRequest constructs an http.Request for the RemoveReplica method
+func NewRemoveReplicaRequest(server string, name VolumeName, node ReplicaNode) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "node", node, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/volumes/%s/replicas/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewMoveReplicaRequest calls the generic MoveReplica builder with application/json body
+func NewMoveReplicaRequest(server string, name VolumeName, node ReplicaNode, body MoveReplicaJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewMoveReplicaRequestWithBody(server, name, node, "application/json", bodyReader)
+}
+
+// NewMoveReplicaRequestWithBody constructs an http.Request for the MoveReplica method, with any body, and a specified content type
+func NewMoveReplicaRequestWithBody(server string, name VolumeName, node ReplicaNode, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "node", node, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/volumes/%s/replicas/%s/move", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewRestoreVolumeRequest calls the generic RestoreVolume builder with application/json body
 func NewRestoreVolumeRequest(server string, name VolumeName, body RestoreVolumeJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -4131,7 +4546,7 @@ type ClientWithResponsesInterface interface {
 	// ListOperationsWithResponse What is under way
 	//
 	// What takes a while, as far as it is recorded: snapshots that are being taken, deleted or gone back to, and those
-	// that failed; copies that are being filled; deleted volumes whose space is not free yet. Every node knows the
+	// that failed; copies that come, go, or are being filled; deleted volumes whose space is not free yet. Every node knows the
 	// same, but how far a copy is filled is known to the node that serves its volume. What is done is not listed any
 	// more. All of it goes on whichever node dies. Scrubs are listed by the node whose disk is read.
 	//
@@ -4142,10 +4557,10 @@ type ClientWithResponsesInterface interface {
 
 	// CancelOperationWithResponse Break off an operation
 	//
-	// A snapshot that is being taken is given up, one that failed is forgotten, a scrub ends. Everything else goes on to
-	// its end.
+	// A snapshot that is being taken is given up, one that failed is forgotten, a scrub ends. Of a change of copies that
+	// was asked for, what was before is wanted again. Everything else goes on to its end.
 	//
-	// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`.
+	// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`, `last-copy`.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4254,9 +4669,11 @@ type ClientWithResponsesInterface interface {
 
 	// PatchVolumeWithBodyWithResponse Change a volume
 	//
-	// What is given is changed, the rest stays. Of the options, only `snapshot_schedule` can be changed.
+	// What is given is changed, the rest stays. Of the options, `snapshot_schedule` and `replicas` can be changed.
+	// Copies come and go after the answer, while the volume goes on.
 	//
-	// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`.
+	// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`,
+	// `no-placement`, `last-copy`, `replicas-changing`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4265,9 +4682,11 @@ type ClientWithResponsesInterface interface {
 
 	// PatchVolumeWithResponse Change a volume
 	//
-	// What is given is changed, the rest stays. Of the options, only `snapshot_schedule` can be changed.
+	// What is given is changed, the rest stays. Of the options, `snapshot_schedule` and `replicas` can be changed.
+	// Copies come and go after the answer, while the volume goes on.
 	//
-	// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`.
+	// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`,
+	// `no-placement`, `last-copy`, `replicas-changing`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4390,6 +4809,79 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /v1/volumes/{name}/mount (the `DeleteMount` operationId).
 	DeleteMountWithResponse(ctx context.Context, name VolumeName, params *DeleteMountParams, reqEditors ...RequestEditorFn) (*DeleteMountResponse, error)
+
+	// ListReplicasWithResponse All copies of a volume
+	//
+	// Those that it has, and those that are to come.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/volumes/{name}/replicas (the `ListReplicas` operationId).
+	ListReplicasWithResponse(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*ListReplicasResponse, error)
+
+	// AddReplicaWithBodyWithResponse Add a copy to a volume
+	//
+	// The answer comes when it is recorded. The copy is filled after that, whether the volume is attached or not and
+	// whichever node dies; meanwhile it is an operation.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `disk-not-found`, `no-placement`,
+	// `replica-exists`, `replicas-changing`, `invalid-option`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/volumes/{name}/replicas (the `AddReplica` operationId).
+	AddReplicaWithBodyWithResponse(ctx context.Context, name VolumeName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddReplicaResponse, error)
+
+	// AddReplicaWithResponse Add a copy to a volume
+	//
+	// The answer comes when it is recorded. The copy is filled after that, whether the volume is attached or not and
+	// whichever node dies; meanwhile it is an operation.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `disk-not-found`, `no-placement`,
+	// `replica-exists`, `replicas-changing`, `invalid-option`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/volumes/{name}/replicas (the `AddReplica` operationId).
+	AddReplicaWithResponse(ctx context.Context, name VolumeName, body AddReplicaJSONRequestBody, reqEditors ...RequestEditorFn) (*AddReplicaResponse, error)
+
+	// RemoveReplicaWithResponse Remove the copy on a node
+	//
+	// The volume is asked to have one copy fewer from then on. The copy goes when all others are in sync.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `last-copy`,
+	// `replicas-changing`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/volumes/{name}/replicas/{node} (the `RemoveReplica` operationId).
+	RemoveReplicaWithResponse(ctx context.Context, name VolumeName, node ReplicaNode, reqEditors ...RequestEditorFn) (*RemoveReplicaResponse, error)
+
+	// MoveReplicaWithBodyWithResponse Move the copy of a node to another one
+	//
+	// A new copy is filled there, and this one goes when it is in sync. Until then it can be broken off.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `replica-exists`,
+	// `no-placement`, `replicas-changing`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/volumes/{name}/replicas/{node}/move (the `MoveReplica` operationId).
+	MoveReplicaWithBodyWithResponse(ctx context.Context, name VolumeName, node ReplicaNode, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MoveReplicaResponse, error)
+
+	// MoveReplicaWithResponse Move the copy of a node to another one
+	//
+	// A new copy is filled there, and this one goes when it is in sync. Until then it can be broken off.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `replica-exists`,
+	// `no-placement`, `replicas-changing`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/volumes/{name}/replicas/{node}/move (the `MoveReplica` operationId).
+	MoveReplicaWithResponse(ctx context.Context, name VolumeName, node ReplicaNode, body MoveReplicaJSONRequestBody, reqEditors ...RequestEditorFn) (*MoveReplicaResponse, error)
 
 	// RestoreVolumeWithBodyWithResponse Have a volume go back to a snapshot
 	//
@@ -5306,6 +5798,106 @@ func (r DeleteMountResponse) StatusCode() int {
 	return 0
 }
 
+type ListReplicasResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ReplicaList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ListReplicasResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListReplicasResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type AddReplicaResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Volume
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r AddReplicaResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AddReplicaResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RemoveReplicaResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Volume
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveReplicaResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveReplicaResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type MoveReplicaResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Volume
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r MoveReplicaResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r MoveReplicaResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type RestoreVolumeResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5750,7 +6342,7 @@ func (c *ClientWithResponses) GetDocumentWithResponse(ctx context.Context, reqEd
 // ListOperationsWithResponse What is under way
 //
 // What takes a while, as far as it is recorded: snapshots that are being taken, deleted or gone back to, and those
-// that failed; copies that are being filled; deleted volumes whose space is not free yet. Every node knows the
+// that failed; copies that come, go, or are being filled; deleted volumes whose space is not free yet. Every node knows the
 // same, but how far a copy is filled is known to the node that serves its volume. What is done is not listed any
 // more. All of it goes on whichever node dies. Scrubs are listed by the node whose disk is read.
 //
@@ -5767,10 +6359,10 @@ func (c *ClientWithResponses) ListOperationsWithResponse(ctx context.Context, re
 
 // CancelOperationWithResponse Break off an operation
 //
-// A snapshot that is being taken is given up, one that failed is forgotten, a scrub ends. Everything else goes on to
-// its end.
+// A snapshot that is being taken is given up, one that failed is forgotten, a scrub ends. Of a change of copies that
+// was asked for, what was before is wanted again. Everything else goes on to its end.
 //
-// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`.
+// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`, `last-copy`.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -5945,9 +6537,11 @@ func (c *ClientWithResponses) GetVolumeWithResponse(ctx context.Context, name Vo
 
 // PatchVolumeWithBodyWithResponse Change a volume
 //
-// What is given is changed, the rest stays. Of the options, only `snapshot_schedule` can be changed.
+// What is given is changed, the rest stays. Of the options, `snapshot_schedule` and `replicas` can be changed.
+// Copies come and go after the answer, while the volume goes on.
 //
-// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`.
+// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`,
+// `no-placement`, `last-copy`, `replicas-changing`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5962,9 +6556,11 @@ func (c *ClientWithResponses) PatchVolumeWithBodyWithResponse(ctx context.Contex
 
 // PatchVolumeWithResponse Change a volume
 //
-// What is given is changed, the rest stays. Of the options, only `snapshot_schedule` can be changed.
+// What is given is changed, the rest stays. Of the options, `snapshot_schedule` and `replicas` can be changed.
+// Copies come and go after the answer, while the volume goes on.
 //
-// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`.
+// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`,
+// `no-placement`, `last-copy`, `replicas-changing`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6140,6 +6736,115 @@ func (c *ClientWithResponses) DeleteMountWithResponse(ctx context.Context, name 
 		return nil, err
 	}
 	return ParseDeleteMountResponse(rsp)
+}
+
+// ListReplicasWithResponse All copies of a volume
+//
+// Those that it has, and those that are to come.
+//
+// Problems: `volume-not-found`, `volume-deleted`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/volumes/{name}/replicas (the `ListReplicas` operationId).
+func (c *ClientWithResponses) ListReplicasWithResponse(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*ListReplicasResponse, error) {
+	rsp, err := c.ListReplicas(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListReplicasResponse(rsp)
+}
+
+// AddReplicaWithBodyWithResponse Add a copy to a volume
+//
+// The answer comes when it is recorded. The copy is filled after that, whether the volume is attached or not and
+// whichever node dies; meanwhile it is an operation.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `disk-not-found`, `no-placement`,
+// `replica-exists`, `replicas-changing`, `invalid-option`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/volumes/{name}/replicas (the `AddReplica` operationId).
+func (c *ClientWithResponses) AddReplicaWithBodyWithResponse(ctx context.Context, name VolumeName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AddReplicaResponse, error) {
+	rsp, err := c.AddReplicaWithBody(ctx, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddReplicaResponse(rsp)
+}
+
+// AddReplicaWithResponse Add a copy to a volume
+//
+// The answer comes when it is recorded. The copy is filled after that, whether the volume is attached or not and
+// whichever node dies; meanwhile it is an operation.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `disk-not-found`, `no-placement`,
+// `replica-exists`, `replicas-changing`, `invalid-option`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/volumes/{name}/replicas (the `AddReplica` operationId).
+func (c *ClientWithResponses) AddReplicaWithResponse(ctx context.Context, name VolumeName, body AddReplicaJSONRequestBody, reqEditors ...RequestEditorFn) (*AddReplicaResponse, error) {
+	rsp, err := c.AddReplica(ctx, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAddReplicaResponse(rsp)
+}
+
+// RemoveReplicaWithResponse Remove the copy on a node
+//
+// The volume is asked to have one copy fewer from then on. The copy goes when all others are in sync.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `last-copy`,
+// `replicas-changing`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/volumes/{name}/replicas/{node} (the `RemoveReplica` operationId).
+func (c *ClientWithResponses) RemoveReplicaWithResponse(ctx context.Context, name VolumeName, node ReplicaNode, reqEditors ...RequestEditorFn) (*RemoveReplicaResponse, error) {
+	rsp, err := c.RemoveReplica(ctx, name, node, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveReplicaResponse(rsp)
+}
+
+// MoveReplicaWithBodyWithResponse Move the copy of a node to another one
+//
+// A new copy is filled there, and this one goes when it is in sync. Until then it can be broken off.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `replica-exists`,
+// `no-placement`, `replicas-changing`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/volumes/{name}/replicas/{node}/move (the `MoveReplica` operationId).
+func (c *ClientWithResponses) MoveReplicaWithBodyWithResponse(ctx context.Context, name VolumeName, node ReplicaNode, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*MoveReplicaResponse, error) {
+	rsp, err := c.MoveReplicaWithBody(ctx, name, node, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMoveReplicaResponse(rsp)
+}
+
+// MoveReplicaWithResponse Move the copy of a node to another one
+//
+// A new copy is filled there, and this one goes when it is in sync. Until then it can be broken off.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `replica-exists`,
+// `no-placement`, `replicas-changing`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/volumes/{name}/replicas/{node}/move (the `MoveReplica` operationId).
+func (c *ClientWithResponses) MoveReplicaWithResponse(ctx context.Context, name VolumeName, node ReplicaNode, body MoveReplicaJSONRequestBody, reqEditors ...RequestEditorFn) (*MoveReplicaResponse, error) {
+	rsp, err := c.MoveReplica(ctx, name, node, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseMoveReplicaResponse(rsp)
 }
 
 // RestoreVolumeWithBodyWithResponse Have a volume go back to a snapshot
@@ -7339,6 +8044,138 @@ func ParseDeleteMountResponse(rsp *http.Response) (*DeleteMountResponse, error) 
 	return response, nil
 }
 
+// ParseListReplicasResponse parses an HTTP response from a ListReplicasWithResponse call
+func ParseListReplicasResponse(rsp *http.Response) (*ListReplicasResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListReplicasResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ReplicaList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAddReplicaResponse parses an HTTP response from a AddReplicaWithResponse call
+func ParseAddReplicaResponse(rsp *http.Response) (*AddReplicaResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AddReplicaResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Volume
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRemoveReplicaResponse parses an HTTP response from a RemoveReplicaWithResponse call
+func ParseRemoveReplicaResponse(rsp *http.Response) (*RemoveReplicaResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveReplicaResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Volume
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseMoveReplicaResponse parses an HTTP response from a MoveReplicaWithResponse call
+func ParseMoveReplicaResponse(rsp *http.Response) (*MoveReplicaResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &MoveReplicaResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Volume
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseRestoreVolumeResponse parses an HTTP response from a RestoreVolumeWithResponse call
 func ParseRestoreVolumeResponse(rsp *http.Response) (*RestoreVolumeResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -7611,6 +8448,18 @@ type ServerInterface interface {
 	// DeleteMount Unmount a volume on this node
 	// (DELETE /v1/volumes/{name}/mount)
 	DeleteMount(c *gin.Context, name VolumeName, params DeleteMountParams)
+	// ListReplicas All copies of a volume
+	// (GET /v1/volumes/{name}/replicas)
+	ListReplicas(c *gin.Context, name VolumeName)
+	// AddReplica Add a copy to a volume
+	// (POST /v1/volumes/{name}/replicas)
+	AddReplica(c *gin.Context, name VolumeName)
+	// RemoveReplica Remove the copy on a node
+	// (DELETE /v1/volumes/{name}/replicas/{node})
+	RemoveReplica(c *gin.Context, name VolumeName, node ReplicaNode)
+	// MoveReplica Move the copy of a node to another one
+	// (POST /v1/volumes/{name}/replicas/{node}/move)
+	MoveReplica(c *gin.Context, name VolumeName, node ReplicaNode)
 	// RestoreVolume Have a volume go back to a snapshot
 	// (POST /v1/volumes/{name}/restore)
 	RestoreVolume(c *gin.Context, name VolumeName)
@@ -8428,6 +9277,124 @@ func (siw *ServerInterfaceWrapper) DeleteMount(c *gin.Context) {
 	siw.Handler.DeleteMount(c, name, params)
 }
 
+// ListReplicas operation middleware
+func (siw *ServerInterfaceWrapper) ListReplicas(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name VolumeName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ListReplicas(c, name)
+}
+
+// AddReplica operation middleware
+func (siw *ServerInterfaceWrapper) AddReplica(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name VolumeName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.AddReplica(c, name)
+}
+
+// RemoveReplica operation middleware
+func (siw *ServerInterfaceWrapper) RemoveReplica(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name VolumeName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "node" -------------
+	var node ReplicaNode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "node", c.Param("node"), &node, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter node: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RemoveReplica(c, name, node)
+}
+
+// MoveReplica operation middleware
+func (siw *ServerInterfaceWrapper) MoveReplica(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name VolumeName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Path parameter "node" -------------
+	var node ReplicaNode
+
+	err = runtime.BindStyledParameterWithOptions("simple", "node", c.Param("node"), &node, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter node: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.MoveReplica(c, name, node)
+}
+
 // RestoreVolume operation middleware
 func (siw *ServerInterfaceWrapper) RestoreVolume(c *gin.Context) {
 
@@ -8619,6 +9586,10 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/v1/volumes/:name", wrapper.GetVolume)
 	router.PATCH(options.BaseURL+"/v1/volumes/:name", wrapper.PatchVolume)
 	router.PUT(options.BaseURL+"/v1/volumes/:name", wrapper.PutVolume)
+	router.GET(options.BaseURL+"/v1/volumes/:name/replicas", wrapper.ListReplicas)
+	router.POST(options.BaseURL+"/v1/volumes/:name/replicas", wrapper.AddReplica)
+	router.DELETE(options.BaseURL+"/v1/volumes/:name/replicas/:node", wrapper.RemoveReplica)
+	router.POST(options.BaseURL+"/v1/volumes/:name/replicas/:node/move", wrapper.MoveReplica)
 	router.GET(options.BaseURL+"/v1/volumes/:name/snapshots", wrapper.ListSnapshots)
 	router.DELETE(options.BaseURL+"/v1/volumes/:name/snapshots/:snapshot", wrapper.DeleteSnapshot)
 	router.GET(options.BaseURL+"/v1/volumes/:name/snapshots/:snapshot", wrapper.GetSnapshot)
@@ -9993,6 +10964,166 @@ func (response DeleteMountdefaultApplicationProblemPlusJSONResponse) VisitDelete
 	return err
 }
 
+type ListReplicasRequestObject struct {
+	Name VolumeName `json:"name"`
+}
+
+type ListReplicasResponseObject interface {
+	VisitListReplicasResponse(w http.ResponseWriter) error
+}
+
+type ListReplicas200JSONResponse ReplicaList
+
+func (response ListReplicas200JSONResponse) VisitListReplicasResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReplicasdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListReplicasdefaultApplicationProblemPlusJSONResponse) VisitListReplicasResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddReplicaRequestObject struct {
+	Name VolumeName `json:"name"`
+	Body *AddReplicaJSONRequestBody
+}
+
+type AddReplicaResponseObject interface {
+	VisitAddReplicaResponse(w http.ResponseWriter) error
+}
+
+type AddReplica202JSONResponse Volume
+
+func (response AddReplica202JSONResponse) VisitAddReplicaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AddReplicadefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response AddReplicadefaultApplicationProblemPlusJSONResponse) VisitAddReplicaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveReplicaRequestObject struct {
+	Name VolumeName  `json:"name"`
+	Node ReplicaNode `json:"node"`
+}
+
+type RemoveReplicaResponseObject interface {
+	VisitRemoveReplicaResponse(w http.ResponseWriter) error
+}
+
+type RemoveReplica202JSONResponse Volume
+
+func (response RemoveReplica202JSONResponse) VisitRemoveReplicaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveReplicadefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveReplicadefaultApplicationProblemPlusJSONResponse) VisitRemoveReplicaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MoveReplicaRequestObject struct {
+	Name VolumeName  `json:"name"`
+	Node ReplicaNode `json:"node"`
+	Body *MoveReplicaJSONRequestBody
+}
+
+type MoveReplicaResponseObject interface {
+	VisitMoveReplicaResponse(w http.ResponseWriter) error
+}
+
+type MoveReplica202JSONResponse Volume
+
+func (response MoveReplica202JSONResponse) VisitMoveReplicaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type MoveReplicadefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response MoveReplicadefaultApplicationProblemPlusJSONResponse) VisitMoveReplicaResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type RestoreVolumeRequestObject struct {
 	Name VolumeName `json:"name"`
 	Body *RestoreVolumeJSONRequestBody
@@ -10305,6 +11436,18 @@ type StrictServerInterface interface {
 	// DeleteMount Unmount a volume on this node
 	// (DELETE /v1/volumes/{name}/mount)
 	DeleteMount(ctx context.Context, request DeleteMountRequestObject) (DeleteMountResponseObject, error)
+	// ListReplicas All copies of a volume
+	// (GET /v1/volumes/{name}/replicas)
+	ListReplicas(ctx context.Context, request ListReplicasRequestObject) (ListReplicasResponseObject, error)
+	// AddReplica Add a copy to a volume
+	// (POST /v1/volumes/{name}/replicas)
+	AddReplica(ctx context.Context, request AddReplicaRequestObject) (AddReplicaResponseObject, error)
+	// RemoveReplica Remove the copy on a node
+	// (DELETE /v1/volumes/{name}/replicas/{node})
+	RemoveReplica(ctx context.Context, request RemoveReplicaRequestObject) (RemoveReplicaResponseObject, error)
+	// MoveReplica Move the copy of a node to another one
+	// (POST /v1/volumes/{name}/replicas/{node}/move)
+	MoveReplica(ctx context.Context, request MoveReplicaRequestObject) (MoveReplicaResponseObject, error)
 	// RestoreVolume Have a volume go back to a snapshot
 	// (POST /v1/volumes/{name}/restore)
 	RestoreVolume(ctx context.Context, request RestoreVolumeRequestObject) (RestoreVolumeResponseObject, error)
@@ -11369,6 +12512,151 @@ func (sh *strictHandler) DeleteMount(ctx *gin.Context, name VolumeName, params D
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(DeleteMountResponseObject); ok {
 		if err := validResponse.VisitDeleteMountResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListReplicas operation middleware
+func (sh *strictHandler) ListReplicas(ctx *gin.Context, name VolumeName) {
+	var request ListReplicasRequestObject
+
+	request.Name = name
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReplicas(ctx, request.(ListReplicasRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReplicas")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ListReplicasResponseObject); ok {
+		if err := validResponse.VisitListReplicasResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// AddReplica operation middleware
+func (sh *strictHandler) AddReplica(ctx *gin.Context, name VolumeName) {
+	var request AddReplicaRequestObject
+
+	request.Name = name
+
+	var body AddReplicaJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(ctx, err)
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AddReplica(ctx, request.(AddReplicaRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AddReplica")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(AddReplicaResponseObject); ok {
+		if err := validResponse.VisitAddReplicaResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveReplica operation middleware
+func (sh *strictHandler) RemoveReplica(ctx *gin.Context, name VolumeName, node ReplicaNode) {
+	var request RemoveReplicaRequestObject
+
+	request.Name = name
+	request.Node = node
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveReplica(ctx, request.(RemoveReplicaRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveReplica")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RemoveReplicaResponseObject); ok {
+		if err := validResponse.VisitRemoveReplicaResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// MoveReplica operation middleware
+func (sh *strictHandler) MoveReplica(ctx *gin.Context, name VolumeName, node ReplicaNode) {
+	var request MoveReplicaRequestObject
+
+	request.Name = name
+	request.Node = node
+
+	var body MoveReplicaJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.MoveReplica(ctx, request.(MoveReplicaRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "MoveReplica")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(MoveReplicaResponseObject); ok {
+		if err := validResponse.VisitMoveReplicaResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -72,6 +72,18 @@ func (d *NewDisk) UnmarshalJSON(data []byte) error {
 }
 
 // UnmarshalJSON implements json.Unmarshaler: unknown fields are refused.
+func (r *NewReplica) UnmarshalJSON(data []byte) error {
+	type fields NewReplica
+	return strictly(data, (*fields)(r))
+}
+
+// UnmarshalJSON implements json.Unmarshaler: unknown fields are refused.
+func (m *ReplicaMove) UnmarshalJSON(data []byte) error {
+	type fields ReplicaMove
+	return strictly(data, (*fields)(m))
+}
+
+// UnmarshalJSON implements json.Unmarshaler: unknown fields are refused.
 func (d *DiskChange) UnmarshalJSON(data []byte) error {
 	type fields DiskChange
 	return strictly(data, (*fields)(d))

@@ -20,7 +20,7 @@ const (
 	asWide  = "wide" // a table with all columns
 	asJSON  = "json"
 	asYAML  = "yaml"
-	asNames = "name" // of volumes, snapshots, operations, nodes, disks or tokens, a line each: for scripts
+	asNames = "name" // of volumes, the nodes of copies, snapshots, operations, nodes, disks or tokens, a line each: for scripts
 )
 
 func forms() []string { return []string{asTable, asWide, asJSON, asYAML, asNames} }
@@ -126,6 +126,10 @@ func namesOf(value any) (names []string) {
 	case []api.Disk:
 		for i := range v {
 			names = append(names, v[i].ID)
+		}
+	case []api.Replica: // a node has one of a volume at most
+		for i := range v {
+			names = append(names, v[i].Node)
 		}
 	case api.Snapshot:
 		return []string{v.Name}

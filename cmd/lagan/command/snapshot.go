@@ -165,23 +165,35 @@ Its copies are on the disks that have those of the other one.`,
 }
 
 func (s *session) volumeSet() *cobra.Command {
-	schedule := ""
+	schedule, replicas, wait := "", "", false
 	c := &cobra.Command{
 		Use: "set NAME", Short: "Change a volume's options", Args: exactly(1), ValidArgsFunction: s.volumeNames,
-		Example: `  lagan volume set db --snapshot-schedule every=60m/24+daily=12:00/7
+		Example: `  lagan volume set db --replicas 3
+  lagan volume set db --snapshot-schedule every=60m/24+daily=12:00/7
   lagan volume set db --snapshot-schedule none`,
 		RunE: func(c *cobra.Command, arguments []string) error {
-			if !c.Flags().Changed("snapshot-schedule") {
-				return usageError{fmt.Errorf("nothing to change: give --snapshot-schedule")}
+			options := map[string]string{}
+			for flag, value := range map[string]string{"snapshot-schedule": schedule, "replicas": replicas} { // any order: into another map
+				if c.Flags().Changed(flag) {
+					options[strings.ReplaceAll(flag, "-", "_")] = value
+				}
 			}
-			v, err := s.client().Set(c.Context(), arguments[0], map[string]string{"snapshot_schedule": schedule})
+			if len(options) == 0 {
+				return usageError{fmt.Errorf("nothing to change: give --replicas or --snapshot-schedule")}
+			}
+			v, err := s.client().Set(c.Context(), arguments[0], options)
+			if err == nil && wait {
+				v, err = s.await(c.Context(), v.ID, isPlaced)
+			}
 			if err != nil {
 				return err
 			}
 			return s.print(v, func(w io.Writer) error { return volumeDetails(w, &v) })
 		},
 	}
+	c.Flags().StringVar(&replicas, "replicas", "", "number of copies, changed while the volume goes on")
 	scheduleFlag(c, &schedule)
+	waitFlag(c.Flags(), &wait, "the copies are as many, and in sync")
 	return c
 }
 
@@ -194,7 +206,7 @@ const scheduleHelp = "when snapshots are taken, in UTC, and how many are kept, a
 func (s *session) operation() *cobra.Command {
 	return group("operation", "See what takes a while, and break it off",
 		&cobra.Command{
-			Use: "ls", Short: "List what is under way: snapshots, deletions, copies being filled, scrubs", Aliases: []string{"list"}, Args: exactly(0),
+			Use: "ls", Short: "List what is under way: snapshots, deletions, copies that come, go or are filled, scrubs", Aliases: []string{"list"}, Args: exactly(0),
 			RunE: func(c *cobra.Command, _ []string) error {
 				all, err := s.client().Operations(c.Context())
 				if err != nil {

@@ -81,6 +81,9 @@ func waitsFor(v *api.Volume) string {
 	case v.Status.Reason != "":
 		return fmt.Sprintf("volume %s is %s: %s", v.Name, v.Status.Health, v.Status.Reason)
 	}
+	if text := comingAndGoing(v); text != "" {
+		return fmt.Sprintf("volume %s: %s", v.Name, text)
+	}
 	return fmt.Sprintf("volume %s is %s", v.Name, v.Status.Health)
 }
 

@@ -70,7 +70,7 @@ func openBody(p bodyParams) (body, error) {
 		Node: p.Node, Disks: p.Disks.opened, Unusable: p.Disks.unusable, Transport: peers, Metadata: p.Store,
 		Clock: host.Boottime, Now: time.Now, Seed: seed, BlockSize: block.Size, Pool: pool, Markers: p.Markers, Log: p.Log,
 		Limits: store.Limits{RecentBytes: recentBytes}, BlockingDisks: p.Config.NoURing,
-		Scrub:   host.ScrubParams{Every: p.Config.ScrubEvery, Rate: p.Config.ScrubRate, Notes: p.Dir.Scrubs()},
+		Scrub: host.ScrubParams{Every: p.Config.ScrubEvery, Rate: p.Config.ScrubRate, Notes: p.Dir.Scrubs()}, HealAfter: p.Config.HealAfter,
 		Removed: func() { p.Failed.tell(removed(&p.Config)) },
 	})
 	opened.Store(h)

@@ -34,6 +34,7 @@ type Config struct {
 	NoURing    bool          // disks are read and written by blocking calls
 	ScrubEvery time.Duration // between two scrubs of a disk; 0: only when asked for
 	ScrubRate  int64         // bytes a second that one may read
+	HealAfter  time.Duration // for which a copy's node or disk is gone before it is made anew; 0: it never is
 
 	Cluster    string // name of the cluster, the same on all nodes
 	EtcdPeer   string // host:port where this node's member of the metadata store serves others

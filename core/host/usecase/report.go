@@ -101,6 +101,9 @@ func (n *Node) Volume(ctx context.Context, name string) (volume.Report, error) {
 		for _, m := range status.Config.Members {
 			names[m.Node] = o.NodeName(m.Node)
 		}
+		for _, at := range status.Placement.Wanted(status.Config) {
+			names[at.Node] = o.NodeName(at.Node)
+		}
 	})
 	return n.report(&status, names), nil
 }
@@ -125,8 +128,15 @@ func (n *Node) report(s *orchestrator.VolumeStatus, names map[block.NodeID]strin
 		r.Epoch = s.Config.Epoch
 		for _, m := range s.Config.Members {
 			r.Copies = append(r.Copies, volume.Copy{
-				Replica: m.Replica, Node: names[m.Node], NodeID: m.Node, Disk: m.Disk, State: m.State,
+				Replica: m.Replica, Node: names[m.Node], NodeID: m.Node, Disk: m.Disk, State: m.State, Leaving: !s.Placement.Wants(m.Replica),
 			})
+		}
+		for _, at := range s.Placement.Wanted(s.Config) {
+			if s.Config.Member(at.Replica) == nil && !s.Deleting {
+				r.Copies = append(r.Copies, volume.Copy{
+					Replica: at.Replica, Node: names[at.Node], NodeID: at.Node, Disk: at.Disk, State: volume.Out,
+				})
+			}
 		}
 	}
 	if s.Snapshots != nil {

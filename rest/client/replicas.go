@@ -1,0 +1,46 @@
+package client
+
+import (
+	"context"
+
+	"github.com/lagan-storage/lagan/rest/api"
+)
+
+// Replicas returns the copies of a volume: those that it has, and those that are
+// to come.
+func (c *Client) Replicas(ctx context.Context, name string) ([]api.Replica, error) {
+	if err := refuseName(name); err != nil {
+		return nil, err
+	}
+	r, err := c.api.ListReplicasWithResponse(ctx, name)
+	list, err := answer(r, err, func(r *api.ListReplicasResponse) *api.ReplicaList { return r.JSON200 })
+	return list.Items, err
+}
+
+// AddReplica adds a copy to a volume: on a node, and there on a disk, if they are
+// named.
+func (c *Client) AddReplica(ctx context.Context, name, node, disk string) (api.Volume, error) {
+	if err := refuseName(name); err != nil {
+		return api.Volume{}, err
+	}
+	r, err := c.api.AddReplicaWithResponse(ctx, name, api.NewReplica{Node: node, Disk: disk})
+	return answer(r, err, func(r *api.AddReplicaResponse) *api.Volume { return r.JSON202 })
+}
+
+// MoveReplica has the copy of one node made anew on another, and removed then.
+func (c *Client) MoveReplica(ctx context.Context, name, from, to string) (api.Volume, error) {
+	if err := refuseNames(name, from); err != nil {
+		return api.Volume{}, err
+	}
+	r, err := c.api.MoveReplicaWithResponse(ctx, name, from, api.ReplicaMove{To: to})
+	return answer(r, err, func(r *api.MoveReplicaResponse) *api.Volume { return r.JSON202 })
+}
+
+// RemoveReplica removes the copy on a node.
+func (c *Client) RemoveReplica(ctx context.Context, name, node string) (api.Volume, error) {
+	if err := refuseNames(name, node); err != nil {
+		return api.Volume{}, err
+	}
+	r, err := c.api.RemoveReplicaWithResponse(ctx, name, node)
+	return answer(r, err, func(r *api.RemoveReplicaResponse) *api.Volume { return r.JSON202 })
+}
