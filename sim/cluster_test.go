@@ -35,7 +35,7 @@ func newClusterOf(t *testing.T, seed uint64, nodes int, copies ...int) *cluster 
 	t.Helper()
 	p := NewPlan(seed, Quiet)
 	p.Nodes, p.Faults, p.Clients, p.TailOneIn, p.ProbeOneIn = nodes, nil, nil, 0, 1
-	p.ClockPPM, p.Snapshots, p.Copies, p.HealAfter = make([]int, nodes), 8, false, 0
+	p.ClockPPM, p.Snapshots, p.Restores, p.Deletes, p.Copies, p.HealAfter = make([]int, nodes), 8, false, false, false, 0
 	p.Volumes = []VolumePlan{{Blocks: 32, Hot: 32, Members: copies}}
 	return newClusterFrom(t, p)
 }

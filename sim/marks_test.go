@@ -152,7 +152,6 @@ var unwantedMarks = map[step.Mark]string{
 	"orchestrator: write of reconciliation put off":                  crowds,
 	"orchestrator: snapshot that failed asked for again":             upkeep,
 	"orchestrator: upkeep of a node that died given up":              upkeep,
-	"orchestrator: volume attached for its upkeep":                   upkeep,
 	"orchestrator: waited in vain for a file system to be frozen":    upkeep,
 	"orchestrator: outcome learnt from the watch":                    "answers overtake the watch: the tests of core/orchestrator",
 	"replica: frame of another resync refused":                       "a connection that was replaced is closed: the scenario of late frames",

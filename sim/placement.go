@@ -21,6 +21,7 @@ func (p *Plan) drawPlacement() {
 	if p.Copies = s.oneIn(3) && !p.Full; p.Copies && s.oneIn(2) {
 		p.HealAfter = s.logSpan(time.Second, 20*time.Second)
 	}
+	p.Deletes = p.Deletes && !p.Copies // what is placed is compared with what is there, at the end
 }
 
 // changeCopies asks a node to add, move or remove a copy, or not to. Which one, and
