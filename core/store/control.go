@@ -38,7 +38,10 @@ func (s *Store) Create(now step.Time, replica block.ReplicaID, vol block.VolumeI
 	r.head = s.newLayer(r, blocks, under)
 	r.born = ^uint64(0) // until its record is accepted
 	rec := format.Record{Kind: format.Create, Replica: replica, Volume: vol, Blocks: blocks, Meta: format.Meta(meta)}
-	rec.From, rec.Layer = uint32(image.From), image.Layer
+	if under != nil {
+		rec.From, rec.Layer = uint32(image.From), image.Layer
+		s.byHandle[rec.From].clones++
+	}
 	s.enqueue(r, rec, block.Buffer{}, token)
 	s.pump(out)
 	return Handle(r.handle), message.OK

@@ -72,8 +72,8 @@ func (s *Store) mayEnter(r *replica, o *op, out *step.Effects) bool {
 	if barrier(o.record.Kind) && s.ckpt.phase >= ckptSeal {
 		return false
 	}
-	if (o.record.Kind == format.Reset || o.record.Kind == format.Delete) && r.homing > 0 {
-		return false
+	if (o.record.Kind == format.Reset || o.record.Kind == format.Delete) && (r.homing > 0 || r.clones > 0) {
+		return false // a clone of it is recorded first (rule 19)
 	}
 	if o.record.Kind == format.ZeroRange && s.crowded() {
 		out.Marks.Hit("store: zero waits for others to go home")
@@ -118,6 +118,9 @@ func (s *Store) take(b *batch, r *replica) (more bool) {
 	s.queue.count(o, s.blockSize, -1)
 	s.journal.inFlight(o, 1)
 	r.enter(&o.record)
+	if o.record.Kind == format.Create && o.record.From != 0 {
+		s.byHandle[o.record.From].clones--
+	}
 	o.record.Stable = r.journalable()
 	if r.resets > 0 {
 		o.record.Stable = 0 // stable is already of the life after the Reset

@@ -28,6 +28,7 @@ type replica struct {
 	resets    int // queued Resets
 	snaps     int // queued snapshots
 	cuts      int // queued Truncates
+	clones    int // queued Creates of clones of it
 	pins      int // merges of what it reads wait
 
 	appended  block.Position // of the last call of Append, Truncate or Continue

@@ -51,7 +51,7 @@ var ruleTests = []struct {
 	{17, "", []string{"TestRule17ReadsInFlightKeepWhatTheyRead", "TestReleasedSpaceWaitsForReaders"}},
 	{18, "", []string{"TestRule18FullDiskRefusesWhatHasNoRoomAndServesTheRest", "TestTrimOfAWholeVolumeTakesBoundedMemory"}},
 	{19, "volumes", []string{"TestRule19CreateAndDeleteAreRecords"}},
-	{19, "clones", []string{"TestRule19ClonesKeepTheLayersOfADeletedVolume", "TestClonesKeepWhatTheyStandOn"}},
+	{19, "clones", []string{"TestRule19ClonesKeepTheLayersOfADeletedVolume", "TestClonesKeepWhatTheyStandOn", "TestRule19CloneIsRecordedBeforeWhatEmptiesItsOrigin"}},
 	{19, "layers that nothing needs any more", []string{"TestRule19WhatADeletionFreesStaysAsItIsUntilThatIsSealed"}},
 	{20, "", []string{"TestRule20BadBlocksAreKnownAndDoNotPinTheJournal", "TestRule20HomeThatRotsIsRefusedBlockByBlock"}},
 }

@@ -45,6 +45,15 @@ func TestRule19WhatADeletionFreesStaysAsItIsUntilThatIsSealed(t *testing.T) {
 	}
 }
 
+// A clone waits in its own line for the journal, and what empties its origin in another.
+func TestRule19CloneIsRecordedBeforeWhatEmptiesItsOrigin(t *testing.T) {
+	for _, end := range []Verb{Reset, Delete} {
+		everywhere(t, lines(snapshotAtHome(), []Line{
+			{Write, 0, 3, 1}, {Write, 0, 4, 1}, {Clone, 0, 2, 1}, {end, 0, 0, 0}, {Write, 2, 5, 1}, {Drain, 0, 0, 0}, {Read, 2, 0, 16},
+		}, solid(2), []Line{{Idle, 0, 0, 31}, {Read, 2, 0, 16}})...)
+	}
+}
+
 // The journal says which blocks of the root may have new content, and fsck compares all others.
 func TestFsckComparesAllThatTheJournalDoesNotReplace(t *testing.T) {
 	for name, c := range map[string]struct { // any order: each is played alone
