@@ -100,3 +100,10 @@ func TestFsckComparesAllThatTheJournalDoesNotReplace(t *testing.T) {
 		}
 	}
 }
+
+// A store that dies while it merges brings the same blocks home to another slot after
+// its restart: what it wrote below them before is read by nobody, and no damage.
+func TestFsckSparesWhatNobodyReadsOfALayerThatIsMerged(t *testing.T) {
+	fill := lines([]Line{{Write, 1, 0, 1}, {Drain, 1, 0, 0}}, []Line{{Write, 1, 0, 1}, {Drain, 1, 0, 0}}, []Line{{Write, 1, 0, 1}, {Drain, 1, 0, 0}})
+	everywhere(t, lines(snapshotAtHome(), fill, []Line{{DelSnap, 0, 0, 1}}, durableWrite(0, 3, 4), sealed(0), traffic(1))...)
+}

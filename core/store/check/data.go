@@ -28,6 +28,8 @@ type data struct {
 	homes  map[uint32]uint32                   // heads, as the root has them
 	below  map[uint32]uint32                   // whose snapshot a clone stands on that the root has not
 	lost   map[string]int                      // blocks without a good copy, by layer
+	tables *tables
+	doubts []doubt
 }
 
 // place is a chunk of a layer.
@@ -53,6 +55,7 @@ func newData(im *Image, t *tables, j *Journal, r *Report) *data {
 	d := &data{
 		im: im, report: r, homing: make(map[place]uint16), merged: make(map[place]uint16), kin: make(map[uint32]uint32), going: make(map[uint32]bool), mapped: make(map[stream]*mapping),
 		heads: make(map[uint32]uint32), layers: make(map[uint32]map[block.LayerID]uint32), below: make(map[uint32]uint32), lost: make(map[string]int),
+		tables: t,
 	}
 	for i := range t.volumes {
 		d.heads[t.volumes[i].Handle] = t.volumes[i].Head
@@ -192,8 +195,17 @@ func (d *data) checkChunk(l *format.Layer, c block.Chunk, desc *format.Descripto
 		present &^= d.merged[place{d.family(l.Number), c}] // its slots may be those of the layer above it by now
 	}
 	d.compare(desc.Slot, present, &desc.Sums, func(bad uint16, why string) {
-		d.report.find(ChunkDamaged, "chunk %d of %s in slot %d: blocks %s", c, layerName(l), desc.Slot, bitText(bad)+why)
+		at := doubt{layer: l, under: d.tables.under, chunk: c, slot: desc.Slot, bad: bad, why: why}
+		if at.under || d.going[l.Number] {
+			d.doubts = append(d.doubts, at)
+		} else {
+			d.damaged(&at)
+		}
 	})
+}
+
+func (d *data) damaged(at *doubt) {
+	d.report.find(ChunkDamaged, "chunk %d of %s in slot %d: blocks %s", at.chunk, layerName(at.layer), at.slot, bitText(at.bad)+at.why)
 }
 
 // checkParked compares the data of parked records.

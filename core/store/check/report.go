@@ -140,6 +140,7 @@ func Run(im *Image) *Report {
 		t.chunk = d.checkChunk
 	})
 	if d != nil {
+		d.settle()
 		d.checkParked(t.parked)
 		d.checkMaps()
 		d.summarise()

@@ -28,6 +28,7 @@ type tables struct {
 	names   []string
 	owner   []uint32 // by slot, 0: nobody's
 	rooted  []uint64 // the bitmap
+	under   bool     // the tree being walked is that of what was merged into its layer
 	missing bool     // a page could not be read: what it names is not known
 	chunks  map[uint32]int64
 	counts  SlotCount
@@ -185,7 +186,9 @@ func (t *tables) table(table *format.Table, kind format.PageKind, name string, t
 func (t *tables) ownLayer(l *format.Layer) {
 	t.ownTree(l, &l.Tree, layerName(l))
 	if l.Under.Height > 0 {
+		t.under = true
 		t.ownTree(l, &l.Under, "what was merged into "+layerName(l))
+		t.under = false
 	}
 }
 

@@ -150,6 +150,16 @@ func (d *Descriptor) Set(i int, s State, sum block.Checksum) {
 // Empty reports whether the chunk was never changed.
 func (d *Descriptor) Empty() bool { return d.States == 0 && d.LastSeq == 0 }
 
+// Has returns the blocks that the descriptor's layer has: those below it are not read.
+func (d *Descriptor) Has() (mask uint16) {
+	for i := range block.PerChunk {
+		if d.State(i) != Absent {
+			mask |= 1 << i
+		}
+	}
+	return mask
+}
+
 // HasPresent reports whether any block is present.
 func (d *Descriptor) HasPresent() bool {
 	return d.States>>1&^d.States&0x5555_5555 != 0
