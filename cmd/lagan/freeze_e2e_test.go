@@ -54,8 +54,8 @@ func parentOf(process string) int {
 
 // catchFrozen takes snapshots of a volume mounted at target until one leaves its file
 // system frozen: the metadata store loses its majority while the file system is on
-// the way there. It returns what hears of the end of that snapshot.
-func catchFrozen(t *testing.T, c *cluster.Cluster, name, target string) (taken chan error) {
+// the way there. The channel that it returns is closed when that snapshot has ended.
+func catchFrozen(t *testing.T, c *cluster.Cluster, name, target string) (ended chan struct{}) {
 	t.Helper()
 	others := []*cluster.Node{c.Node("b"), c.Node("c")}
 	frozen := false
@@ -64,14 +64,15 @@ func catchFrozen(t *testing.T, c *cluster.Cluster, name, target string) (taken c
 		if err := os.WriteFile(filepath.Join(target, "dirty"), dirty, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		taken = make(chan error, 1)
+		ended = make(chan struct{})
 		go func() {
+			defer close(ended)
 			_, _, err := c.Node("a").Client().TakeSnapshot(t.Context(), name, fmt.Sprint("s", try), true)
-			taken <- err
+			t.Logf("snapshot %d: %v", try, err) // it is taken, lacks a majority, or its daemon is killed
 		}()
 		until(t, c, "its file system is being frozen", func() (bool, error) {
 			found, _ := freezers(t, target)
-			return len(found) > 0 || len(taken) > 0, nil
+			return len(found) > 0 || isClosed(ended), nil
 		})
 		for _, n := range others {
 			if err := n.Freeze(t.Context()); err != nil {
@@ -84,13 +85,22 @@ func catchFrozen(t *testing.T, c *cluster.Cluster, name, target string) (taken c
 			return waits || len(found) == 0, nil
 		})
 		if frozen {
-			return taken
+			return ended
 		}
 		thaw(t, others...)
-		_ = <-taken // or not, for want of a majority
+		<-ended
 	}
 	t.Fatal("the file system was never seen frozen")
 	return nil
+}
+
+func isClosed(c chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 func thaw(t *testing.T, nodes ...*cluster.Node) {
@@ -118,11 +128,11 @@ func TestE2EDaemonKilledWhileAFileSystemIsFrozenLeavesItThawed(t *testing.T) {
 	if err := writeDurably(note, "kept"); err != nil {
 		t.Fatal(err)
 	}
-	taken := catchFrozen(t, c, "db", target)
+	ended := catchFrozen(t, c, "db", target)
 	if err := a.Kill(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	_ = <-taken // its daemon is gone
+	<-ended
 	thaw(t, c.Node("b"), c.Node("c"))
 	until(t, c, "nobody holds the file system", func() (bool, error) {
 		left, _ := freezers(t, target)
