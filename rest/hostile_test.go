@@ -58,6 +58,11 @@ func (n *counted) MoveReplica(context.Context, string, string, string) (volume.R
 	return volume.Report{}, nil
 }
 
+func (n *counted) RecoverVolume(context.Context, string, string) (volume.Report, error) {
+	n.changes++
+	return volume.Report{}, nil
+}
+
 func (n *counted) RemoveReplica(context.Context, string, string) (volume.Report, error) {
 	n.changes++
 	return volume.Report{}, nil

@@ -32,3 +32,12 @@ func (s *server) RemoveReplica(ctx context.Context, r api.RemoveReplicaRequestOb
 	report, err := s.Replicas.RemoveReplica(requestOf(ctx).Context(), r.Name, r.Node)
 	return api.RemoveReplica202JSONResponse(volumeOf(&report)), err
 }
+
+// RecoverVolume implements api.StrictServerInterface.
+func (s *server) RecoverVolume(ctx context.Context, r api.RecoverVolumeRequestObject) (api.RecoverVolumeResponseObject, error) {
+	if r.Body.AcceptLoss == "" {
+		return nil, invalidRequest("accept_loss: name the node whose copy is to be the volume from now on")
+	}
+	report, err := s.Replicas.RecoverVolume(requestOf(ctx).Context(), r.Name, r.Body.AcceptLoss)
+	return api.RecoverVolume200JSONResponse(volumeOf(&report)), err
+}

@@ -77,6 +77,11 @@ func (n *node) MoveReplica(_ context.Context, name, from, to string) (volume.Rep
 	return rearranged(name), n.err
 }
 
+func (n *node) RecoverVolume(_ context.Context, name, node string) (volume.Report, error) {
+	n.name, n.target = name, "lost but for "+node
+	return rearranged(name), n.err
+}
+
 func (n *node) RemoveReplica(_ context.Context, name, node string) (volume.Report, error) {
 	n.name, n.target = name, node
 	return rearranged(name), n.err
@@ -366,6 +371,7 @@ func TestReplicasAreChangedAsAskedFor(t *testing.T) {
 		{func() (api.Volume, error) { return c.AddReplica(t.Context(), "db", "b", "11") }, "b/11"},
 		{func() (api.Volume, error) { return c.MoveReplica(t.Context(), "db", "a", "b") }, "a>b"},
 		{func() (api.Volume, error) { return c.RemoveReplica(t.Context(), "db", "a") }, "a"},
+		{func() (api.Volume, error) { return c.RecoverVolume(t.Context(), "db", "a") }, "lost but for a"},
 	} {
 		v, err := test.ask()
 		if err != nil {

@@ -51,6 +51,9 @@ type Replicas interface {
 	AddReplica(ctx context.Context, name, node, disk string) (volume.Report, error)
 	MoveReplica(ctx context.Context, name, from, to string) (volume.Report, error)
 	RemoveReplica(ctx context.Context, name, node string) (volume.Report, error)
+	// RecoverVolume makes the copy on a node what the volume is: those that held more
+	// are lost.
+	RecoverVolume(ctx context.Context, name, node string) (volume.Report, error)
 }
 
 // Snapshots are the use cases about what volumes were.

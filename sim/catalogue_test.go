@@ -73,7 +73,6 @@ type feature string
 const (
 	windowReplay feature = "window replay (issue 6)"
 	resizes      feature = "growing a volume (issue 6)"
-	acceptLoss   feature = "volume recover --accept-loss (issue 6)"
 	oldBackup    feature = "refusal of an old backup of the metadata (issue 6)"
 	holder       feature = "a device that outlives its daemon (issue 7)"
 )
@@ -82,7 +81,6 @@ const (
 var signs = map[feature]string{
 	windowReplay: `window replay|unstable window|durableBase`,
 	resizes:      `\bOp(:| =) message\.OpResize\b`, // a coordinator sends it: stores know it already
-	acceptLoss:   `(?i)acceptLoss`,
 	oldBackup:    `(?i)regressed|oldBackup`,
 	holder:       `pidfd|package holder\b`,
 }
@@ -109,7 +107,7 @@ var corners = []row{
 	{"the last copy in sync restarts under its client", []string{"TestVolumeWhoseLastCopyLostPowerUnderItsUserStopsAndSaysSo"}, ""},
 	{"the last copy in sync is filled from its client", nil, windowReplay},
 	{"the last copy in sync is lost for good", []string{"TestVolumeWhoseLastDiskIsGoneSaysWhomItWaitsFor"}, ""},
-	{"a person accepts the loss", nil, acceptLoss},
+	{"a person accepts the loss", []string{"TestPersonAcceptsTheLoss"}, ""},
 	{"all copies lose power", []string{"TestPowerLossOfAllKeepsWhatWasFlushed", "TestVolumeWaitsForAllItsCopiesAfterAllLostPower"}, ""},
 	{"A is out, then B dies", []string{"TestVolumeWaitsForTheLastCopyThoughAnOlderOneIsThere"}, ""},
 	{"A is not repaired yet, B falls silent", []string{"TestLastValidCopyStaysWhileTheOtherIsNotRepaired"}, ""},

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -185,4 +186,30 @@ func TestSlowCopyComesBackOnlyWhenItHasBeenWellForAWhile(t *testing.T) {
 		}
 	}
 	c.becomes(2, volume.InSync, 20*time.Second).flush().compare()
+}
+
+// TestPersonAcceptsTheLoss: the copy that was out becomes the volume when the disk of
+// the last one in sync is gone, and only then. Nothing was written meanwhile, so that
+// what is read can be judged.
+func TestPersonAcceptsTheLoss(t *testing.T) {
+	c := newCluster(t, 4, 1, 2).attach(0, time.Second).write(0, 32).flush()
+	recover := func(copyOn int) volume.Command {
+		return volume.Command{Kind: volume.RecoverVolume, Name: c.v.name, Node: c.w.bodies[copyOn].id}
+	}
+	c.kill(2).becomes(2, volume.Out, 5*time.Second)
+	if err := c.answers(c.command(3, recover(2)))[0]; !errors.Is(err, volume.ErrNotLost) {
+		t.Fatalf("while a copy in sync is there: %v", err)
+	}
+	c.power(1).up(2).run(15 * time.Second)
+	if c.is(2, volume.InSync) {
+		t.Fatal("a copy that lacks acknowledged writes is in sync")
+	}
+	if err := c.answers(c.command(3, recover(1)))[0]; !errors.Is(err, volume.ErrNotLost) {
+		t.Fatalf("of a copy that cannot be reached: %v", err)
+	}
+	c.insist(3, recover(2)).run(time.Second)
+	if lossy := c.v.config.LossyEra; lossy == 0 || len(c.v.config.Members) != 2 || c.v.attachment.Node != (block.NodeID{}) && c.serves(0) {
+		t.Fatalf("recorded is %+v, attached to %v", c.v.config, c.v.attachment.Node)
+	}
+	c.attach(3, 20*time.Second).read(0, 32).write(0, 8).flush().up(1).becomes(1, volume.InSync, 30*time.Second).compare()
 }

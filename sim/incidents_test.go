@@ -24,7 +24,7 @@ var incidents = []row{
 	{"Longhorn #7425: a copy whose rebuild had failed was kept, and a good one thrown away", []string{
 		"TestCopyThatIsBeingFilledNeverCarriesTheVolume", "TestVolumeWaitsForTheLastCopyThoughAnOlderOneIsThere",
 	}, ""},
-	{"Longhorn #7425: a person chooses the copy that is kept", nil, acceptLoss},
+	{"Longhorn #7425: a person chooses the copy that is kept", []string{"TestPersonAcceptsTheLoss"}, ""},
 	{"Longhorn #11271: what was written during a partition was lost", []string{"TestWhatWasWrittenDuringAPartitionStays"}, ""},
 	{"Longhorn #1298: a damaged copy was read, for want of checksums", []string{
 		"TestRottenBlocksAreReadFromTheOtherCopy", "TestBlocksWithoutAGoodCopyAreRefusedAndNeverWrong", "TestCopyIsFilledFromTheOneThatCanBeRead",

@@ -224,6 +224,8 @@ func commandText(c *volume.Command) string {
 		return "remove a copy of"
 	case volume.KeepReplicas:
 		return "keep the copies of"
+	case volume.RecoverVolume:
+		return "recover"
 	}
 	return "other"
 }

@@ -115,6 +115,7 @@ func TestE2ECopiesMoveUnderWritesAndTheirNumberChanges(t *testing.T) {
 	}{
 		{volume.ErrReplicaExists, func() (api.Volume, error) { return b.Client().MoveReplica(t.Context(), "db", "a", "c") }},
 		{volume.ErrReplicaNotFound, func() (api.Volume, error) { return b.Client().RemoveReplica(t.Context(), "db", "b") }},
+		{volume.ErrNotLost, func() (api.Volume, error) { return b.Client().RecoverVolume(t.Context(), "db", "a") }},
 		{volume.ErrNoPlacement, func() (api.Volume, error) { return b.Client().AddReplica(t.Context(), "db", "d", "") }},
 		{volume.ErrNodeNotFound, func() (api.Volume, error) { return b.Client().AddReplica(t.Context(), "db", "z", "") }},
 	} {
@@ -210,4 +211,46 @@ func TestE2EVolumeHealsWhenANodeDies(t *testing.T) {
 	attach(t, a, "idle", api.Attach{})
 	wantContent(t, a, "idle", 0, content)
 	until(t, c, "no alert is left", func() (bool, error) { return len(alertCodes(t, a)) == 0, nil })
+}
+
+func TestE2ELossOfTheNewestCopyIsAcceptedByAPerson(t *testing.T) {
+	c := newClusterWith(t, nil, "128MiB", "a", "b", "c")
+	up(t, c)
+	create(t, c.Node("a"), "db", map[string]string{"size": "16MiB", "fs": "none", "replicas": "2"})
+	on := copyNodes(t, c.Node("a"), "db")
+	i := slices.IndexFunc([]string{"a", "b", "c"}, func(n string) bool { return !slices.Contains(on, n) })
+	user := c.Node([]string{"a", "b", "c"}[i])
+	attach(t, user, "db", api.Attach{})
+	content, late := random(mebi), random(mebi)
+	write := func(data []byte) {
+		t.Helper()
+		if _, err := user.Client().WriteBlocks(t.Context(), "db", 0, bytes.NewReader(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(content)
+	if err := c.Node(on[1]).Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	write(late)
+	if err := c.Node(on[0]).Kill(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	start(t, c, on[1])
+	until(t, c, "the volume is recovered from what is left", func() (bool, error) {
+		_, err := user.Client().RecoverVolume(t.Context(), "db", on[1])
+		if errors.Is(err, volume.ErrNotLost) { // the dead one has not been missed yet
+			return false, nil
+		}
+		return err == nil, err
+	})
+	until(t, c, "it is not attached any more", func() (bool, error) {
+		v, err := user.Client().Volume(t.Context(), "db")
+		return err == nil && v.Status.Attachment == nil, err
+	})
+	attach(t, user, "db", api.Attach{})
+	wantContent(t, user, "db", 0, content)
+	start(t, c, on[0])
+	untilCopies(t, c, user, "db", slices.Sorted(slices.Values(on))...)
+	wantContent(t, user, "db", 0, content)
 }

@@ -29,6 +29,7 @@ type operation struct {
 
 	volume   block.VolumeID    // that it is about, once known; of a creation: drawn
 	number   uint64            // of an attachment
+	change   uint64            // of a recovery: the configuration's that it writes
 	added    []block.ReplicaID // that it tried to add
 	removed  block.ReplicaID   // that it removes, once known
 	layer    block.LayerID     // of the snapshot that it is about, once known
@@ -80,7 +81,7 @@ func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 		if c.Spec.Replicas == 0 {
 			op.lane = c.Name
 		}
-	case volume.AttachVolume, volume.DetachVolume, volume.MarkFormatted, volume.FindVolume:
+	case volume.AttachVolume, volume.DetachVolume, volume.MarkFormatted, volume.FindVolume, volume.RecoverVolume:
 		op.lane = c.Name
 	case volume.CreateSnapshot, volume.DeleteSnapshot, volume.RestoreSnapshot:
 		op.lane = c.Name + "/snapshots" // no attachment waits for them
@@ -123,7 +124,7 @@ func checkNames(c *volume.Command) error {
 		}
 		return volume.CheckSnapshotName(c.Snapshot)
 	case volume.AttachVolume, volume.DetachVolume, volume.DeleteVolume, volume.MarkFormatted, volume.FindVolume, volume.SetVolume,
-		volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas:
+		volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas, volume.RecoverVolume:
 	}
 	return volume.CheckName(c.Name)
 }
@@ -215,6 +216,8 @@ func (o *Orchestrator) decide(op *operation, out *step.Effects) decision {
 		return o.removeReplica(op)
 	case volume.KeepReplicas:
 		return o.keepReplicas(op)
+	case volume.RecoverVolume:
+		return o.recoverVolume(op)
 	}
 	invariant.That(false, "every kind of command is carried out")
 	return decision{}
@@ -348,6 +351,8 @@ func (o *Orchestrator) applied(op *operation) bool {
 		return op.removed != (block.ReplicaID{}) && !v.Placement.Value.Wants(op.removed)
 	case volume.KeepReplicas:
 		return v.Placement.Value != nil && v.Placement.Value.Before == nil
+	case volume.RecoverVolume:
+		return op.change != 0 && v.Config.Value != nil && v.Config.Value.Change == op.change
 	case volume.CreateSnapshot, volume.RestoreSnapshot:
 		s := v.Snapshots.Value
 		return s != nil && op.layer != 0 && s.Find(op.layer) != nil && s.Find(op.layer).State == volume.SnapshotReady

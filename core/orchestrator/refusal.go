@@ -244,7 +244,7 @@ func intentOf(op *operation) string {
 		return "delete a snapshot"
 	case volume.CreateVolume, volume.AttachVolume, volume.DetachVolume, volume.DeleteVolume, volume.MarkFormatted,
 		volume.FindVolume, volume.SetVolume, volume.RestoreSnapshot, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk,
-		volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas:
+		volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas, volume.RecoverVolume:
 	}
 	return verbOf(op) + " the volume"
 }
@@ -290,6 +290,8 @@ func verbOf(op *operation) string {
 		return "remove a copy of"
 	case volume.KeepReplicas:
 		return "keep the copies of"
+	case volume.RecoverVolume:
+		return "recover"
 	}
 	return "use"
 }
@@ -320,6 +322,8 @@ func participleOf(op *operation) string {
 		return "deleted"
 	case volume.RestoreSnapshot:
 		return "restored"
+	case volume.RecoverVolume:
+		return "recovered"
 	}
 	return "used"
 }

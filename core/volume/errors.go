@@ -51,6 +51,7 @@ var (
 	ErrReplicaExists     = errors.New("replica-exists")
 	ErrReplicaNotFound   = errors.New("replica-not-found")
 	ErrReplicasChanging  = errors.New("replicas-changing")
+	ErrNotLost           = errors.New("not-lost")
 	ErrDiskNotFound      = errors.New("disk-not-found")
 	ErrDiskNotBlank      = errors.New("disk-not-blank")
 	ErrDiskRefused       = errors.New("disk-refused")
@@ -115,6 +116,7 @@ func Catalogue() []Explanation {
 		{ErrReplicaExists, "the node has a copy of the volume already, or one that is still leaving", "choose another node, or wait until the copy has left: lagan replica ls VOLUME"},
 		{ErrReplicaNotFound, "the volume has no copy on that node", "look at: lagan replica ls VOLUME"},
 		{ErrReplicasChanging, "the copies of the volume are being changed already", "wait until that is done, or break it off: lagan operation ls"},
+		{ErrNotLost, "a copy that holds everything is there, or the one named is not: nothing has to be given up", "attach the volume, or name another copy: lagan replica ls VOLUME"},
 		{ErrDiskNotFound, "no disk has that identity or path", "look at: lagan disk ls"},
 		{ErrDiskNotBlank, "a disk to be added carries data", "give another one, or have what is on it erased with --wipe"},
 		{ErrDiskRefused, "a file or device cannot be a disk of the node, or a disk cannot be removed by it", "the message says why; give another one, or ask the node that has it"},

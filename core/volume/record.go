@@ -150,6 +150,7 @@ const (
 	AddReplica                         // Name; Node and Disk: where, if not wherever there is most room
 	MoveReplica                        // Name; From, Node: the copy on one node is made anew on the other
 	RemoveReplica                      // Name; Node: the copy there
+	RecoverVolume                      // Name; Node: its copy is the volume from now on, for those that held more are lost
 	KeepReplicas                       // Name: the change of its copies that is under way is broken off
 	RemoveDisk                         // Disk, a cordoned one of this node, and Name for people: it has no copies
 )

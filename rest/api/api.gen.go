@@ -405,6 +405,12 @@ type Problem struct {
 	Type string `json:"type"`
 }
 
+// Recovery Which copy is left of a volume.
+type Recovery struct {
+	// AcceptLoss The name or identity of the node whose copy is to be the volume from now on.
+	AcceptLoss string `json:"accept_loss"`
+}
+
 // Replica One copy of a volume.
 type Replica struct {
 	// Disk The identity of the disk that it is on.
@@ -779,6 +785,9 @@ type PutVolumeJSONRequestBody = VolumeRequest
 
 // PutAttachmentJSONRequestBody defines body for PutAttachment for application/json ContentType.
 type PutAttachmentJSONRequestBody = Attach
+
+// RecoverVolumeJSONRequestBody defines body for RecoverVolume for application/json ContentType.
+type RecoverVolumeJSONRequestBody = Recovery
 
 // AddReplicaJSONRequestBody defines body for AddReplica for application/json ContentType.
 type AddReplicaJSONRequestBody = NewReplica
@@ -1282,6 +1291,32 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /v1/volumes/{name}/mount (the `DeleteMount` operationId).
 	DeleteMount(ctx context.Context, name VolumeName, params *DeleteMountParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RecoverVolumeWithBody Give up what the lost copies of a volume held
+	//
+	// The copy on the node that is named becomes what the volume is; all others are made anew from it. What was
+	// written since that copy was in sync is lost for good, flushed or not. It is refused while a copy that holds
+	// everything can be reached. Whoever has the volume attached loses it; it is not attached by this.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `not-lost`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/volumes/{name}/recovery (the `RecoverVolume` operationId).
+	RecoverVolumeWithBody(ctx context.Context, name VolumeName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RecoverVolume Give up what the lost copies of a volume held
+	//
+	// The copy on the node that is named becomes what the volume is; all others are made anew from it. What was
+	// written since that copy was in sync is lost for good, flushed or not. It is refused while a copy that holds
+	// everything can be reached. Whoever has the volume attached loses it; it is not attached by this.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `not-lost`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/volumes/{name}/recovery (the `RecoverVolume` operationId).
+	RecoverVolume(ctx context.Context, name VolumeName, body RecoverVolumeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListReplicas All copies of a volume
 	//
@@ -2250,6 +2285,52 @@ func (c *Client) WriteBlocksWithBody(ctx context.Context, name VolumeName, param
 // Corresponds with DELETE /v1/volumes/{name}/mount (the `DeleteMount` operationId).
 func (c *Client) DeleteMount(ctx context.Context, name VolumeName, params *DeleteMountParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewDeleteMountRequest(c.Server, name, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RecoverVolumeWithBody Give up what the lost copies of a volume held
+//
+// The copy on the node that is named becomes what the volume is; all others are made anew from it. What was
+// written since that copy was in sync is lost for good, flushed or not. It is refused while a copy that holds
+// everything can be reached. Whoever has the volume attached loses it; it is not attached by this.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `not-lost`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/volumes/{name}/recovery (the `RecoverVolume` operationId).
+func (c *Client) RecoverVolumeWithBody(ctx context.Context, name VolumeName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRecoverVolumeRequestWithBody(c.Server, name, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RecoverVolume Give up what the lost copies of a volume held
+//
+// The copy on the node that is named becomes what the volume is; all others are made anew from it. What was
+// written since that copy was in sync is lost for good, flushed or not. It is refused while a copy that holds
+// everything can be reached. Whoever has the volume attached loses it; it is not attached by this.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `not-lost`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/volumes/{name}/recovery (the `RecoverVolume` operationId).
+func (c *Client) RecoverVolume(ctx context.Context, name VolumeName, body RecoverVolumeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRecoverVolumeRequest(c.Server, name, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3904,6 +3985,53 @@ func NewDeleteMountRequest(server string, name VolumeName, params *DeleteMountPa
 	return req, nil
 }
 
+// NewRecoverVolumeRequest calls the generic RecoverVolume builder with application/json body
+func NewRecoverVolumeRequest(server string, name VolumeName, body RecoverVolumeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRecoverVolumeRequestWithBody(server, name, "application/json", bodyReader)
+}
+
+// NewRecoverVolumeRequestWithBody constructs an http.Request for the RecoverVolume method, with any body, and a specified content type
+func NewRecoverVolumeRequestWithBody(server string, name VolumeName, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/volumes/%s/recovery", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListReplicasRequest constructs an http.Request for the ListReplicas method
 func NewListReplicasRequest(server string, name VolumeName) (*http.Request, error) {
 	var err error
@@ -4809,6 +4937,32 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /v1/volumes/{name}/mount (the `DeleteMount` operationId).
 	DeleteMountWithResponse(ctx context.Context, name VolumeName, params *DeleteMountParams, reqEditors ...RequestEditorFn) (*DeleteMountResponse, error)
+
+	// RecoverVolumeWithBodyWithResponse Give up what the lost copies of a volume held
+	//
+	// The copy on the node that is named becomes what the volume is; all others are made anew from it. What was
+	// written since that copy was in sync is lost for good, flushed or not. It is refused while a copy that holds
+	// everything can be reached. Whoever has the volume attached loses it; it is not attached by this.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `not-lost`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/volumes/{name}/recovery (the `RecoverVolume` operationId).
+	RecoverVolumeWithBodyWithResponse(ctx context.Context, name VolumeName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RecoverVolumeResponse, error)
+
+	// RecoverVolumeWithResponse Give up what the lost copies of a volume held
+	//
+	// The copy on the node that is named becomes what the volume is; all others are made anew from it. What was
+	// written since that copy was in sync is lost for good, flushed or not. It is refused while a copy that holds
+	// everything can be reached. Whoever has the volume attached loses it; it is not attached by this.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `not-lost`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/volumes/{name}/recovery (the `RecoverVolume` operationId).
+	RecoverVolumeWithResponse(ctx context.Context, name VolumeName, body RecoverVolumeJSONRequestBody, reqEditors ...RequestEditorFn) (*RecoverVolumeResponse, error)
 
 	// ListReplicasWithResponse All copies of a volume
 	//
@@ -5798,6 +5952,31 @@ func (r DeleteMountResponse) StatusCode() int {
 	return 0
 }
 
+type RecoverVolumeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Volume
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r RecoverVolumeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RecoverVolumeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type ListReplicasResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6736,6 +6915,44 @@ func (c *ClientWithResponses) DeleteMountWithResponse(ctx context.Context, name 
 		return nil, err
 	}
 	return ParseDeleteMountResponse(rsp)
+}
+
+// RecoverVolumeWithBodyWithResponse Give up what the lost copies of a volume held
+//
+// The copy on the node that is named becomes what the volume is; all others are made anew from it. What was
+// written since that copy was in sync is lost for good, flushed or not. It is refused while a copy that holds
+// everything can be reached. Whoever has the volume attached loses it; it is not attached by this.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `not-lost`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/volumes/{name}/recovery (the `RecoverVolume` operationId).
+func (c *ClientWithResponses) RecoverVolumeWithBodyWithResponse(ctx context.Context, name VolumeName, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RecoverVolumeResponse, error) {
+	rsp, err := c.RecoverVolumeWithBody(ctx, name, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRecoverVolumeResponse(rsp)
+}
+
+// RecoverVolumeWithResponse Give up what the lost copies of a volume held
+//
+// The copy on the node that is named becomes what the volume is; all others are made anew from it. What was
+// written since that copy was in sync is lost for good, flushed or not. It is refused while a copy that holds
+// everything can be reached. Whoever has the volume attached loses it; it is not attached by this.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `not-lost`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/volumes/{name}/recovery (the `RecoverVolume` operationId).
+func (c *ClientWithResponses) RecoverVolumeWithResponse(ctx context.Context, name VolumeName, body RecoverVolumeJSONRequestBody, reqEditors ...RequestEditorFn) (*RecoverVolumeResponse, error) {
+	rsp, err := c.RecoverVolume(ctx, name, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRecoverVolumeResponse(rsp)
 }
 
 // ListReplicasWithResponse All copies of a volume
@@ -8044,6 +8261,39 @@ func ParseDeleteMountResponse(rsp *http.Response) (*DeleteMountResponse, error) 
 	return response, nil
 }
 
+// ParseRecoverVolumeResponse parses an HTTP response from a RecoverVolumeWithResponse call
+func ParseRecoverVolumeResponse(rsp *http.Response) (*RecoverVolumeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RecoverVolumeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Volume
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListReplicasResponse parses an HTTP response from a ListReplicasWithResponse call
 func ParseListReplicasResponse(rsp *http.Response) (*ListReplicasResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -8448,6 +8698,9 @@ type ServerInterface interface {
 	// DeleteMount Unmount a volume on this node
 	// (DELETE /v1/volumes/{name}/mount)
 	DeleteMount(c *gin.Context, name VolumeName, params DeleteMountParams)
+	// RecoverVolume Give up what the lost copies of a volume held
+	// (POST /v1/volumes/{name}/recovery)
+	RecoverVolume(c *gin.Context, name VolumeName)
 	// ListReplicas All copies of a volume
 	// (GET /v1/volumes/{name}/replicas)
 	ListReplicas(c *gin.Context, name VolumeName)
@@ -9277,6 +9530,31 @@ func (siw *ServerInterfaceWrapper) DeleteMount(c *gin.Context) {
 	siw.Handler.DeleteMount(c, name, params)
 }
 
+// RecoverVolume operation middleware
+func (siw *ServerInterfaceWrapper) RecoverVolume(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name VolumeName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.RecoverVolume(c, name)
+}
+
 // ListReplicas operation middleware
 func (siw *ServerInterfaceWrapper) ListReplicas(c *gin.Context) {
 
@@ -9586,6 +9864,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/v1/volumes/:name", wrapper.GetVolume)
 	router.PATCH(options.BaseURL+"/v1/volumes/:name", wrapper.PatchVolume)
 	router.PUT(options.BaseURL+"/v1/volumes/:name", wrapper.PutVolume)
+	router.POST(options.BaseURL+"/v1/volumes/:name/recovery", wrapper.RecoverVolume)
 	router.GET(options.BaseURL+"/v1/volumes/:name/replicas", wrapper.ListReplicas)
 	router.POST(options.BaseURL+"/v1/volumes/:name/replicas", wrapper.AddReplica)
 	router.DELETE(options.BaseURL+"/v1/volumes/:name/replicas/:node", wrapper.RemoveReplica)
@@ -10964,6 +11243,46 @@ func (response DeleteMountdefaultApplicationProblemPlusJSONResponse) VisitDelete
 	return err
 }
 
+type RecoverVolumeRequestObject struct {
+	Name VolumeName `json:"name"`
+	Body *RecoverVolumeJSONRequestBody
+}
+
+type RecoverVolumeResponseObject interface {
+	VisitRecoverVolumeResponse(w http.ResponseWriter) error
+}
+
+type RecoverVolume200JSONResponse Volume
+
+func (response RecoverVolume200JSONResponse) VisitRecoverVolumeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RecoverVolumedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RecoverVolumedefaultApplicationProblemPlusJSONResponse) VisitRecoverVolumeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListReplicasRequestObject struct {
 	Name VolumeName `json:"name"`
 }
@@ -11436,6 +11755,9 @@ type StrictServerInterface interface {
 	// DeleteMount Unmount a volume on this node
 	// (DELETE /v1/volumes/{name}/mount)
 	DeleteMount(ctx context.Context, request DeleteMountRequestObject) (DeleteMountResponseObject, error)
+	// RecoverVolume Give up what the lost copies of a volume held
+	// (POST /v1/volumes/{name}/recovery)
+	RecoverVolume(ctx context.Context, request RecoverVolumeRequestObject) (RecoverVolumeResponseObject, error)
 	// ListReplicas All copies of a volume
 	// (GET /v1/volumes/{name}/replicas)
 	ListReplicas(ctx context.Context, request ListReplicasRequestObject) (ListReplicasResponseObject, error)
@@ -12512,6 +12834,50 @@ func (sh *strictHandler) DeleteMount(ctx *gin.Context, name VolumeName, params D
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(DeleteMountResponseObject); ok {
 		if err := validResponse.VisitDeleteMountResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RecoverVolume operation middleware
+func (sh *strictHandler) RecoverVolume(ctx *gin.Context, name VolumeName) {
+	var request RecoverVolumeRequestObject
+
+	request.Name = name
+
+	var body RecoverVolumeJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.RecoverVolume(ctx, request.(RecoverVolumeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RecoverVolume")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RecoverVolumeResponseObject); ok {
+		if err := validResponse.VisitRecoverVolumeResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -44,3 +44,13 @@ func (c *Client) RemoveReplica(ctx context.Context, name, node string) (api.Volu
 	r, err := c.api.RemoveReplicaWithResponse(ctx, name, node)
 	return answer(r, err, func(r *api.RemoveReplicaResponse) *api.Volume { return r.JSON202 })
 }
+
+// RecoverVolume makes the copy on a node what the volume is: those that held more
+// are lost.
+func (c *Client) RecoverVolume(ctx context.Context, name, node string) (api.Volume, error) {
+	if err := refuseName(name); err != nil {
+		return api.Volume{}, err
+	}
+	r, err := c.api.RecoverVolumeWithResponse(ctx, name, api.Recovery{AcceptLoss: node})
+	return answer(r, err, func(r *api.RecoverVolumeResponse) *api.Volume { return r.JSON200 })
+}

@@ -52,6 +52,16 @@ func (n *Node) RemoveReplica(ctx context.Context, name, node string) (report vol
 	return n.rearrange(ctx, c)
 }
 
+// RecoverVolume makes the copy on a node what the volume is from now on: those that
+// held more are lost. It is not attached by that.
+func (n *Node) RecoverVolume(ctx context.Context, name, node string) (report volume.Report, err error) {
+	c := volume.Command{Kind: volume.RecoverVolume, Name: name}
+	if c.Node, _, err = n.nodeNamed(ctx, node); err != nil {
+		return report, err
+	}
+	return n.rearrange(ctx, c)
+}
+
 func (n *Node) rearrange(ctx context.Context, c volume.Command) (volume.Report, error) {
 	ctx, cancel := change(ctx)
 	defer cancel()
