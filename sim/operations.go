@@ -162,9 +162,9 @@ func (w *World) returnFlush(q *request, s *shard, _ []byte) {
 func (c *client) draw() Operation {
 	o := Operation{Kind: OpRead}
 	switch {
-	case c.restores && c.back.oneIn(restoreOneIn):
+	case c.rare && c.world.plan.Restores && c.back.oneIn(restoreOneIn):
 		o.Kind = OpRestore
-	case c.deletes && c.end.oneIn(restoreOneIn):
+	case c.rare && c.world.plan.Deletes && c.end.oneIn(restoreOneIn):
 		o.Kind = OpDeleteVolume
 	case c.moves && c.mover.oneIn(movesOneIn):
 		o.Kind = drawKind(&c.mover, func(of *operation) int { return of.moves })

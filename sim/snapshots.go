@@ -389,7 +389,7 @@ func (w *World) clearSnapshots() {
 // checkMerged looks for layers of a copy whose volume has no snapshot any more.
 func (w *World) checkMerged(v *volumeState, m *volume.Member) {
 	state, s := v.member(m.Replica), w.bodyOf(m.Node).diskShard(m.Disk)
-	if m.State != volume.InSync || state.gone || state.refused || v.lost() || s == nil || !s.ready || w.bodyOf(m.Node).drives[0].damaged {
+	if m.State != volume.InSync || state.gone || state.refused || v.lost() || v.beyond || s == nil || !s.ready || w.bodyOf(m.Node).drives[0].damaged {
 		return
 	}
 	found := w.storeOf(s)

@@ -28,10 +28,8 @@ type client struct {
 	think     time.Duration
 	readShare int
 	rare      bool   // it asks for the rare operations too
-	restores  bool   // and takes its volume back
-	back      stream // when
-	deletes   bool   // and deletes it, if there are clones of it
-	end       stream // when
+	back      stream // of the turns in which it takes its volume back
+	end       stream // and of those in which it deletes it
 	mover     stream // of the operations that change copies: likewise
 	moves     bool   // it asks for those too
 	picks     uint64 // of the last of them
@@ -69,8 +67,8 @@ func newClient(w *World, index int, p *ClientPlan) *client {
 		world: w, index: index, volume: w.volumes[p.Volume], rand: newStream(w.plan.Seed, "client", index),
 		seldom:   newStream(w.plan.Seed, "client seldom", index),
 		patience: p.Patience, depth: p.Depth, left: p.Operations, think: p.Think, readShare: p.ReadShare, script: p.Script,
-		rare: w.plan.Snapshots > 0, restores: w.plan.Restores, back: newStream(w.plan.Seed, "client restores", index),
-		deletes: w.plan.Deletes, end: newStream(w.plan.Seed, "client deletes", index),
+		rare: w.plan.Snapshots > 0, back: newStream(w.plan.Seed, "client restores", index),
+		end: newStream(w.plan.Seed, "client deletes", index),
 		mover: newStream(w.plan.Seed, "client mover", index), moves: w.plan.Copies,
 	}
 	if c.turn = c.tick; w.plan.Scripted {
