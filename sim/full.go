@@ -64,6 +64,24 @@ func (w *World) noteAccepted(s *shard, m *step.Send) {
 	}
 }
 
+// takeBack hears how far a copy is that came back from a loss: what it said before
+// that it had beyond that, it has no more.
+func (w *World) takeBack(s *shard, m *step.Send) {
+	c, _ := s.peer(m.Conn)
+	if c == nil {
+		return
+	}
+	v := w.volume(c.hello.Volume)
+	if v == nil || !v.member(c.hello.Replica).wounded {
+		return
+	}
+	for said, seq := range v.accepted { // any order: each is judged alone
+		if said.replica == c.hello.Replica {
+			v.accepted[said] = min(seq, m.Message.Promise.LastAccepted.Seq)
+		}
+	}
+}
+
 // takenBack reports whether a record rightly became a NOP: no member in sync
 // had room for it, and none that still is said that it has it.
 func (w *World) takenBack(key recordKey, r *message.Record) bool {

@@ -25,6 +25,9 @@ func (w *World) observe(s *shard, m *step.Send) {
 	case message.Promise:
 		w.noteCounted(s, m)
 		w.checkPromise(s, m)
+		if w.plan.Full {
+			w.takeBack(s, m)
+		}
 	case message.Read:
 		w.checkAsked(s, m)
 	default:
