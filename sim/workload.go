@@ -68,7 +68,7 @@ func newClient(w *World, index int, p *ClientPlan) *client {
 		seldom:   newStream(w.plan.Seed, "client seldom", index),
 		patience: p.Patience, depth: p.Depth, left: p.Operations, think: p.Think, readShare: p.ReadShare, script: p.Script,
 		rare: w.plan.Snapshots > 0, back: newStream(w.plan.Seed, "client restores", index),
-		end: newStream(w.plan.Seed, "client deletes", index),
+		end:   newStream(w.plan.Seed, "client deletes", index),
 		mover: newStream(w.plan.Seed, "client mover", index), moves: w.plan.Copies,
 	}
 	if c.turn = c.tick; w.plan.Scripted {
