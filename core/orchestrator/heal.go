@@ -24,8 +24,8 @@ import (
 // nodes are made anew.
 
 const (
-	healsMax = 4  // volumes that are being filled in the cluster before another is healed
-	looksMax = 16 // volumes that are planned at a tick: each looks at all nodes
+	healsMax = 4 // volumes that are being filled in the cluster before another is healed
+	looksMax = 4 // volumes that are planned at a tick: each looks at all nodes, and again while there is no room
 )
 
 // healing is what this node knows of lost copies. Every node keeps it, so that any
@@ -61,10 +61,13 @@ func (o *Orchestrator) heal(out *step.Effects) {
 	}
 	ids := slices.SortedFunc(maps.Keys(h.ill), compareVolumes)
 	begin, _ := slices.BinarySearchFunc(ids, h.from, compareVolumes)
-	nodes := o.placeable()
+	var nodes []placement.Node
 	for i := range min(len(ids), looksMax) {
 		id := ids[(begin+i)%len(ids)]
 		h.from = ids[(begin+i+1)%len(ids)]
+		if nodes == nil && len(h.filling) < healsMax {
+			nodes = o.placeable()
+		}
 		o.healVolume(id, nodes, out)
 	}
 }
@@ -142,14 +145,14 @@ func (o *Orchestrator) examine(id block.VolumeID, v *view.Volume) {
 		delete(o.healing.filling, id)
 		return
 	}
-	wanted := p.Wanted(c)
-	ill, filling := len(wanted) < v.Spec.Value.Replicas, false
-	for i := range wanted {
-		at := &wanted[i]
+	count, ill, filling := 0, false, false
+	p.Each(c, func(at *volume.Place) {
+		count++
 		inSync := isInSync(c, at.Replica)
 		ill = ill || o.lost(at) || at.Heals != nil && !inSync && o.returned(p, c, at) >= 0
 		filling = filling || !inSync && o.reachable(at.Disk, at.Node) && o.served(c)
-	}
+	})
+	ill = ill || count < v.Spec.Value.Replicas
 	mark(o.healing.ill, id, ill)
 	mark(o.healing.filling, id, filling)
 }
@@ -176,7 +179,8 @@ func (o *Orchestrator) returned(p *volume.Placement, c *volume.Config, at *volum
 	})
 }
 
-// healVolume writes down which copies are wanted in place of lost ones.
+// healVolume writes down which copies are wanted in place of lost ones. While
+// enough volumes are being filled none is made anew.
 func (o *Orchestrator) healVolume(id block.VolumeID, nodes []placement.Node, out *step.Effects) {
 	v, key := o.view.Volume(id), volume.PlacementKey(id)
 	if o.writing[key] {
@@ -184,7 +188,7 @@ func (o *Orchestrator) healVolume(id block.VolumeID, nodes []placement.Node, out
 	}
 	next := placementOf(id, &v)
 	back := o.takeBack(next, v.Config.Value)
-	if !back && !o.replace(next, &v, nodes) {
+	if !back && (len(o.healing.filling) >= healsMax || !o.replace(next, &v, nodes)) {
 		return
 	}
 	if back {
@@ -192,7 +196,9 @@ func (o *Orchestrator) healVolume(id block.VolumeID, nodes []placement.Node, out
 	} else {
 		out.Marks.Hit("orchestrator: lost copy is made anew")
 	}
-	o.write(key, id, o.placed(id, &v, next), out)
+	if o.write(key, id, o.placed(id, &v, next), out) {
+		o.healing.filling[id] = true // until the answer says what it is
+	}
 }
 
 // takeBack wants lost copies again that came back before others were in sync in
@@ -256,10 +262,9 @@ func (o *Orchestrator) replace(next *volume.Placement, v *view.Volume, nodes []p
 	return !slices.Equal(next.Copies, v.Placement.Value.Wanted(c))
 }
 
-// anew plans new copies, as many as there is room for and others are not being
-// filled.
+// anew plans new copies, as many as there is room for.
 func (o *Orchestrator) anew(spec *volume.Spec, nodes []placement.Node, held []volume.Place, count int) (made []volume.Place) {
-	if count <= 0 || len(o.healing.filling) >= healsMax {
+	if count <= 0 {
 		return nil
 	}
 	plan := placement.Add(spec, nodes, held, count)

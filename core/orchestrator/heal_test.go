@@ -37,6 +37,43 @@ func TestCopyOfASilentNodeIsMadeAnewAfterAWhile(t *testing.T) {
 	}
 }
 
+// Who fills copies reads all that they hold: not of every volume of a node at once.
+func TestFourVolumesAreHealedAtATime(t *testing.T) {
+	c := newHealing(t, 1, 5*time.Second, 20*gib, 19*gib, 10*gib, 10*gib)
+	a, b := c.nodes[0], c.nodes[1]
+	var all []block.VolumeID
+	for _, name := range []string{"p", "q", "r", "s", "t", "u"} {
+		all = append(all, a.create("name="+name+",size=1GiB,replicas=2").Volume)
+	}
+	for _, m := range c.nodes {
+		m.idle = true
+	}
+	c.kill(b)
+	c.pass(30 * time.Second)
+	healing := func() (n int) {
+		for _, v := range all {
+			if c.placement(v) != nil {
+				n++
+			}
+		}
+		return n
+	}
+	if n := healing(); n != 4 {
+		t.Fatalf("%d of 6 volumes are being healed", n)
+	}
+	for _, m := range c.nodes {
+		m.idle = false
+	}
+	c.kill(a) // whoever is the first then goes on
+	c.nodes[0].deaf = false
+	a.start()
+	c.pass(2 * time.Minute)
+	if n := healing(); n != 6 {
+		t.Errorf("%d of 6 volumes are healed", n)
+	}
+	c.check()
+}
+
 func TestNodeThatComesBackInTimeKeepsItsCopy(t *testing.T) {
 	c := newHealing(t, 1, 5*time.Second, 20*gib, 19*gib, 10*gib, 10*gib)
 	a, b := c.nodes[0], c.nodes[1]

@@ -89,17 +89,15 @@ func (o *Orchestrator) reachable(disk block.DiskID, node block.NodeID) bool {
 // a wanted copy can be filled, or one that is not wanted can go.
 func (o *Orchestrator) movable(v *view.Volume) bool {
 	c, p := v.Config.Value, v.Placement.Value
-	complete := true // every wanted copy is in sync
-	for _, at := range p.Wanted(c) {
-		if m := c.Member(at.Replica); m != nil && m.State == volume.InSync {
-			continue
+	wanted, complete, fillable := 0, true, false
+	p.Each(c, func(at *volume.Place) {
+		wanted++
+		if !isInSync(c, at.Replica) {
+			complete = false
+			fillable = fillable || o.reachable(at.Disk, at.Node)
 		}
-		complete = false
-		if o.reachable(at.Disk, at.Node) && o.served(c) {
-			return true
-		}
-	}
-	return complete && len(c.Members) > len(p.Wanted(c))
+	})
+	return fillable && o.served(c) || complete && len(c.Members) > wanted
 }
 
 // served reports whether a copy in sync is on a node that is heard from.

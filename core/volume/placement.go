@@ -61,16 +61,27 @@ func (p *Placement) Wants(replica block.ReplicaID) bool {
 	return p == nil || slices.ContainsFunc(p.Copies, func(at Place) bool { return at.Replica == replica })
 }
 
+// Each calls f for every place where a copy of a volume should be. p may be nil.
+func (p *Placement) Each(c *Config, f func(at *Place)) {
+	if p != nil {
+		for i := range p.Copies {
+			f(&p.Copies[i])
+		}
+		return
+	}
+	for i := range c.Members {
+		m := &c.Members[i]
+		f(&Place{Replica: m.Replica, Node: m.Node, Disk: m.Disk})
+	}
+}
+
 // Wanted returns where the copies of a volume should be. p may be nil.
 func (p *Placement) Wanted(c *Config) []Place {
 	if p != nil {
 		return p.Copies
 	}
 	places := make([]Place, 0, len(c.Members))
-	for i := range c.Members {
-		m := &c.Members[i]
-		places = append(places, Place{Replica: m.Replica, Node: m.Node, Disk: m.Disk})
-	}
+	p.Each(c, func(at *Place) { places = append(places, *at) })
 	return places
 }
 
