@@ -67,7 +67,7 @@ const (
 	DeletionOperation         OperationKind = "volume-deletion"   // the space of copies is being freed
 	ResyncOperation           OperationKind = "resync"            // a copy is being filled
 	ScrubOperation            OperationKind = "scrub"             // all that is on a disk is being read
-	ReplicasOperation         OperationKind = "replicas"          // copies come or go
+	ReplicasOperation         OperationKind = "replica-change"    // copies come or go
 )
 
 // Operation is something that takes a while, whoever asked for it. What is done

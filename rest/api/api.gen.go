@@ -347,7 +347,7 @@ type Operation struct {
 
 	// Kind snapshot: one is being taken; snapshot-deletion; restoration: a volume goes back to a snapshot;
 	// volume-deletion: space is being freed; resync: a copy is being filled; scrub: all that is on a disk is being
-	// read; replicas: copies come or go.
+	// read; replica-change: copies come or go.
 	Kind string `json:"kind"`
 
 	// Node The name of the node that does it, if one does.
