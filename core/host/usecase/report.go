@@ -138,6 +138,9 @@ func (n *Node) report(s *orchestrator.VolumeStatus, names map[block.NodeID]strin
 				})
 			}
 		}
+		slices.SortFunc(r.Copies, func(a, b volume.Copy) int {
+			return cmp.Or(strings.Compare(a.Node, b.Node), bytes.Compare(a.Replica[:], b.Replica[:]))
+		})
 	}
 	if s.Snapshots != nil {
 		r.Snapshots = len(s.Snapshots.List)
