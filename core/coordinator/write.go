@@ -288,9 +288,9 @@ func (c *Coordinator) replaceByNop(seq block.Seq, out *step.Effects) {
 	if i != noOp {
 		c.finish(i, step.RequestNoSpace, block.Buffer{}, out)
 	}
-	for _, m := range c.members { // a live target of a resync may have accepted it
-		if m.streaming && !c.required(m) && m.accepted >= seq {
-			m.condemned = "it accepted an operation that was taken back"
+	for _, m := range c.members { // a live target of a resync accepts what it was sent, acknowledged yet or not
+		if m.streaming && !c.required(m) && m.sent >= seq {
+			m.condemned = "it may have accepted an operation that was taken back"
 		}
 	}
 	c.startWaiting(out)
