@@ -25,7 +25,11 @@ func (s *shrinker) settings() {
 		func(p *Plan) { p.BlockSize, p.DiskSize = 64, 16<<20 },
 		func(p *Plan) { p.Limits = store.Limits{} },
 		func(p *Plan) { p.DiskFaults = disk.Faults{} },
-		func(p *Plan) { p.JournalBytes = 2 << 20 },
+		func(p *Plan) {
+			if !p.Full { // there is no room for it
+				p.JournalBytes = 2 << 20
+			}
+		},
 		func(p *Plan) { p.LatencyMin, p.LatencyMax = 100*time.Microsecond, 100*time.Microsecond },
 		func(p *Plan) { p.MetadataMin, p.MetadataMax = time.Millisecond, time.Millisecond },
 		func(p *Plan) { p.WatchLag = time.Millisecond },
