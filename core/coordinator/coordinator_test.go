@@ -253,6 +253,7 @@ func TestTakeoverWaitsForAllWhenNoneIsCertain(t *testing.T) {
 	w := newWorld(t, 2)
 	w.start()
 	w.members[0].incarnation, w.members[0].boot = 500, block.BootID{50} // lost power
+	w.members[0].full = true                                            // it is not filled again
 	w.members[1].down = true
 	w.c = w.newCoordinator(2)
 	w.timers, w.conns = nil, map[step.Conn]*fakeMember{}
@@ -390,5 +391,35 @@ func TestWriteOfTwoCopiesDoesNotAllocate(t *testing.T) {
 	write()
 	if n := testing.AllocsPerRun(100, write); n != 0 {
 		t.Fatalf("a write allocates %v times, want none", n)
+	}
+}
+
+// A member that is being filled was sent a write that all others refused, and has not
+// answered yet: it holds another record than they.
+func TestMemberBeingFilledThatWasSentWhatBecameANopIsFilledAnew(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	full, target := w.members[0], w.members[1]
+	target.mute = true
+	w.write(1, 5)
+	w.pass(2 * time.Second)
+	w.expectState(1, volume.Out)
+	target.mute, target.noEnd = false, true
+	w.restart(target, target.last)
+	w.pass(40 * time.Second)
+	w.expectState(1, volume.Syncing)
+	full.noRoom, target.noAck = full.last.Seq+1, true
+	begun := target.resyncs
+	w.write(2, 6)
+	w.expectAnswer(2, step.RequestNoSpace)
+	if kept := target.log[len(target.log)-1]; kept.Op != message.OpWrite || begun == 0 {
+		t.Fatalf("it has %+v, after %d resyncs: this shows nothing", kept, begun)
+	}
+	full.noRoom, target.noAck, target.noEnd = 0, false, false
+	w.pass(time.Second)
+	w.expectState(1, volume.Out)
+	w.pass(10 * time.Second)
+	if target.resyncs == begun {
+		t.Fatal("it was not filled anew")
 	}
 }

@@ -55,6 +55,7 @@ type fakeMember struct {
 	rotten      bool             // it can read no block
 	log         []message.Record // since it was last emptied
 	resyncs     int              // how often that was
+	noEnd       bool             // does not answer the end of a resync
 }
 
 const blockSize = 64
@@ -172,6 +173,12 @@ func (m *fakeMember) answer(msg *message.Message) (message.Message, bool) {
 			done.Status = message.NoSpace
 		}
 		return done, true
+	case message.ListLayers:
+		return message.Message{Kind: message.Layers, Request: msg.Request, Layers: make([]message.LayerInfo, 1)}, true
+	case message.ListChanged:
+		return message.Message{Kind: message.Changed, Request: msg.Request, Stable: max(msg.Seq, m.durable)}, true
+	case message.ResyncEnd:
+		return message.Message{Kind: message.Done, Request: msg.Request}, !m.noEnd
 	case message.Grant:
 		return message.Message{Kind: message.Granted, Request: msg.Request}, true
 	case message.Read:
