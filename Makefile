@@ -95,7 +95,7 @@ hashes: ## compare the hashes of seeds with and without the race detector
 
 .PHONY: e2e
 e2e:
-	$(if $(call has,cmd/lagan),$(GO) test -count=1 -timeout=20m -tags=$(TAGS) -run E2E ./cmd/...,@echo 'cmd: no package yet')
+	$(if $(call has,cmd/lagan),$(GO) test -count=1 -timeout=30m -tags=$(TAGS) -run E2E ./cmd/...,@echo 'cmd: no package yet')
 
 .PHONY: sim
 sim: ## simulate SEEDS=2000 clusters never seen before
