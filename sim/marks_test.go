@@ -170,7 +170,7 @@ var unwantedMarks = map[step.Mark]string{
 
 const (
 	removals   = "no plan removes a node: the scenario of a removed node does"
-	fullCopies = "a copy that lacks anything is filled from nothing, so none is cut: waits for the resync of what changed"
+	fullCopies = "what is not stable is dropped before a copy is brought up to date, so none in sync has records of an era that ended"
 	crowds     = "no plan has hundreds of commands at once: the tests of core/orchestrator have"
 	layers     = "one run of thousands: the random traces of sim/storetest"
 	upkeep     = "no plan has an operator who asks for snapshots: the tests of core/orchestrator have"
