@@ -158,8 +158,13 @@ func (w *World) hasDisk(at *volume.Place) bool {
 }
 
 // isPlaced reports whether a volume has the copies that are wanted and no others.
-// While the disk of a wanted one is gone for ever, those that would go stay.
+// While the disk of a wanted one is gone for ever, those that would go stay. Nothing
+// moves where nobody ever asked for it: that its copies come back in sync is judged
+// by volumeRecovered alone.
 func (w *World) isPlaced(v *volumeState) bool {
+	if v.placement == nil {
+		return true
+	}
 	wanted := v.placement.Wanted(v.config)
 	for i := range wanted {
 		if !w.hasDisk(&wanted[i]) {
