@@ -189,11 +189,11 @@ func (w *World) reopened(s *shard) {
 	w.eachCopy(d, func(v *volumeState, m *volume.Member, state *memberState) {
 		state.refused = false
 		lost := d.lostOf(found, m.Replica)
-		if lost == lostNothing || m.State != volume.InSync {
-			return
+		if lost == lostNothing || m.State != volume.InSync || lost == lostAll && v.config.Virgin() {
+			return // of a volume that has no record yet its disk may not even have heard
 		}
 		w.tracef(s.body, "its copy of %s %s", v.name, lost)
-		if lost != lostKnown && d.unsound && !d.hides {
+		if lost != lostAll && lost != lostKnown && d.unsound && !d.hides {
 			w.fail("I1", "the copy of %s on %s came back without records that its disk proves, and does not say so", v.name, s)
 		}
 		w.lacks(v, m.Replica, lost == lostUnknown)
@@ -241,13 +241,14 @@ type loss uint8
 
 const (
 	lostNothing loss = iota
+	lostAll          // it is not there
 	lostKnown        // records, and its store says so
 	lostEnd          // the note that it was filled: it asks to be filled anew
 	lostUnknown      // records, and its store does not know
 )
 
 func (l loss) String() string {
-	return [...]string{"lacks nothing", "lacks records and knows it", "does not know that it was filled", "lacks records and does not know it"}[l]
+	return [...]string{"lacks nothing", "is not there", "lacks records and knows it", "does not know that it was filled", "lacks records and does not know it"}[l]
 }
 
 // lostOf returns what a copy in sync lacks of what it had.
@@ -255,7 +256,9 @@ func (d *drive) lostOf(found []store.ReplicaInfo, replica block.ReplicaID) loss 
 	i := slices.IndexFunc(found, func(info store.ReplicaInfo) bool { return info.Replica == replica })
 	had := slices.IndexFunc(d.expected, func(e recovered) bool { return e.replica == replica })
 	switch {
-	case i < 0 || found[i].Damaged:
+	case i < 0:
+		return lostAll
+	case found[i].Damaged:
 		return lostKnown
 	case !found[i].Meta.Complete && had >= 0 && d.expected[had].filled:
 		return lostEnd
