@@ -103,7 +103,7 @@ func (s *Store) leafFor(t *tree, number uint64, job int32, out *step.Effects) (a
 	child := t.child(number)
 	switch {
 	case t.lost:
-		l.loseAll()
+		l.loseAll(format.Child{Has: everyChunk})
 	case child.Page == 0 && child.AllZero:
 		l.content.FillZero(child.MaxSeq)
 	case child.Page != 0:
@@ -206,10 +206,17 @@ func (c *leafCache) remove(i int32) {
 	c.free = append(c.free, i)
 }
 
-// loseAll marks every block as bad: the page that described them is gone.
-func (l *leaf) loseAll() {
+const everyChunk = 1<<format.LeafChunks - 1
+
+// loseAll marks every block of the chunks that had anything as bad: the page that
+// described them is gone. Each may be the one that changed last: a list of what
+// changed that left one out would have others take it for one that never was.
+func (l *leaf) loseAll(was format.Child) {
 	for i := range l.content {
-		l.content[i] = format.Descriptor{States: 0xffff_ffff}
+		l.content[i] = format.Descriptor{}
+		if was.Has&(1<<i) != 0 {
+			l.content[i] = format.Descriptor{States: 0xffff_ffff, LastSeq: was.MaxSeq}
+		}
 	}
 }
 
@@ -228,7 +235,7 @@ func (s *Store) onLeafRead(i int32, err step.DiskError, out *step.Effects) {
 	}
 	if err != step.DiskOK || bad != nil {
 		out.Marks.Hit("store: leaf page lost")
-		l.loseAll()
+		l.loseAll(child)
 		s.damageReaders(l.tree)
 	}
 	l.buffer.Release()

@@ -2,6 +2,7 @@ package store
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -91,6 +92,43 @@ func TestResyncMakesAnEqualCopy(t *testing.T) {
 		if st := o.write(target, block.Position{Era: at.Era, Seq: at.Seq + 1}, 1, 1); st != message.OK {
 			t.Fatalf("append behind Continue: status %d", st)
 		}
+	}
+}
+
+// Whoever is filled from a copy that lost a page is given what that named as lost:
+// what it was not given at all would read as zeroes there.
+func TestWhatALostPageNamedIsListedAndPulledAsLost(t *testing.T) {
+	r := newRig(t, 1, small())
+	h := r.create(1, 64*block.PerChunk)
+	for i, b := range []block.Block{0, 1 * block.PerChunk, 50 * block.PerChunk} {
+		r.write(h, pos(1, i+1), b, 2)
+	}
+	r.solid(h)
+	r.home()
+	page := r.store.replica(h).head.tree.child(0).Page
+	r.disk.data[r.store.pageAddress(page)+1000] ^= 4
+	r.open()
+	r.expect(Opened)
+	h = r.store.Replicas(nil)[0].Handle
+	var chunks []block.Chunk
+	changes, _ := r.listAll(h)
+	for _, c := range changes {
+		chunks = append(chunks, c.Chunk)
+	}
+	if want := []block.Chunk{0, 1, 50}; !slices.Equal(chunks, want) {
+		t.Errorf("chunks %v are listed, want %v", chunks, want)
+	}
+	for _, c := range []struct {
+		chunk  block.Chunk
+		bad, p uint16
+	}{{1, 0xffff, 0xffff}, {2, 0, 0}, {50, 0, 3}} {
+		r.store.Pull(r.now, h, 0, c.chunk, r.next(), &r.out)
+		r.settle()
+		got := r.expect(PullDone)
+		if bad := got.Content.Present & got.Content.Zero; bad != c.bad || got.Content.Present != c.p {
+			t.Errorf("chunk %d is pulled with %016b present and %016b lost, want %016b and %016b", c.chunk, got.Content.Present, bad, c.p, c.bad)
+		}
+		got.Payload.Release()
 	}
 }
 
