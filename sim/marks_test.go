@@ -35,6 +35,7 @@ var wantedMarks = []struct {
 	{"coordinator: resync begun", 400},
 	{"coordinator: lost blocks copied as lost", 400},
 	{"coordinator: repair found nothing to do", 400},
+	{"coordinator: lost blocks looked for again", 2000},
 	{"coordinator: member filled with a snapshot that was deleted", 400},
 	{"coordinator: record of snapshots of unknown outcome", 400},
 	{"coordinator: record of snapshots refused", 400},

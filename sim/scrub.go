@@ -44,7 +44,7 @@ func (w *World) scrubAll() {
 		w.fail("liveness", "a disk of a healed world is not read to its end in %v", w.plan.Liveness)
 	}
 	w.run(w.now+int64(repairAfter), nil)
-	if w.marks.Counts["store: block of a snapshot repaired"] > 0 { // which takes effect at the next checkpoint
+	if w.marks.Counts["store: block of a snapshot repaired"] > 0 { // which takes effect at the next checkpoint, and where others have lost what they share with it
 		w.run(w.now+int64(mergedAfter), nil)
 	}
 	w.run(w.now+int64(w.plan.Liveness), w.recovered)

@@ -197,6 +197,7 @@ func (c *Coordinator) onTimer(tag step.Tag, out *step.Effects) {
 		c.syncPeriodically(out)
 		c.retryReads(out)
 		c.superviseResync(out)
+		c.seekLost(out)
 		c.tellDamage(out)
 		c.reconfigure(out)
 		c.driveSnapshots(out)

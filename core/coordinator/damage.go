@@ -12,6 +12,9 @@ import (
 const (
 	damageEvery = time.Second // between two reports of one session: a disk that dies has thousands
 	lostMax     = 4096        // chunks with blocks that no member has; more are not counted
+	// lostAgain is when the next chunk with such blocks is looked for again. With
+	// few of them that is soon, and with thousands it costs a dying disk little.
+	lostAgain = 10 * time.Second
 )
 
 // damage counts the blocks that members did not give as they had been written.
@@ -19,6 +22,8 @@ type damage struct {
 	total     uint64                 // repaired since the session began
 	lost      map[block.Chunk]uint16 // blocks that no member in sync has and nobody has overwritten
 	lostCount int
+	sought    block.Chunk // of lost: the last one that was looked for again
+	soughtAt  step.Time
 	due       []volume.Damage // to be told, one a disk
 	toldLost  int
 	toldAt    step.Time
@@ -49,6 +54,9 @@ func (c *Coordinator) lose(r block.Range) {
 	if d.lost == nil {
 		d.lost = make(map[block.Chunk]uint16)
 	}
+	if len(d.lost) == 0 {
+		d.soughtAt = c.now
+	}
 	before, known := d.lost[chunk]
 	if !known && len(d.lost) >= lostMax {
 		return
@@ -57,8 +65,8 @@ func (c *Coordinator) lose(r block.Range) {
 	d.lostCount += bits.OnesCount16(d.lost[chunk]) - bits.OnesCount16(before)
 }
 
-// overwritten notes that a range has content again.
-func (d *damage) overwritten(r block.Range) {
+// there notes that a range has content again: it was overwritten, or read.
+func (d *damage) there(r block.Range) {
 	for chunk := r.First.Chunk(); len(d.lost) > 0 && chunk.First() < r.End(); chunk++ {
 		before, known := d.lost[chunk]
 		if !known {
@@ -70,6 +78,37 @@ func (d *damage) overwritten(r block.Range) {
 			delete(d.lost, chunk)
 		}
 	}
+}
+
+// seekLost has all members asked again for what no one had of a chunk. One may have
+// it since: a volume that shares a layer with this one on the member's disk had it
+// repaired there, or the disk gives what it did not. Who has it mends the others.
+func (c *Coordinator) seekLost(out *step.Effects) {
+	d := &c.damage
+	if len(d.lost) == 0 || c.now.Sub(d.soughtAt) < lostAgain || c.phase != serving {
+		return
+	}
+	out.Marks.Hit("coordinator: lost blocks looked for again")
+	first, next := block.Chunk(0), block.Chunk(0)
+	anyFirst, anyNext := false, false
+	for chunk := range d.lost { // any order: the least is taken, of those behind the last one if there are any
+		if !anyFirst || chunk < first {
+			first, anyFirst = chunk, true
+		}
+		if chunk > d.sought && (!anyNext || chunk < next) {
+			next, anyNext = chunk, true
+		}
+	}
+	if !anyNext {
+		next = first
+	}
+	d.sought, d.soughtAt = next, c.now
+	for _, m := range c.members {
+		if c.valid(m) {
+			c.wounded(wound{member: m, chunk: next, blocks: d.lost[next]})
+		}
+	}
+	c.startWaiting(out)
 }
 
 // maskOf returns the blocks of its chunk that a range covers.

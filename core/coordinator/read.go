@@ -147,6 +147,9 @@ func (c *Coordinator) onData(m *member, msg *message.Message, out *step.Effects)
 // answer hands data to the device, or puts it to what a read has already.
 func (c *Coordinator) answer(i int32, msg *message.Message, out *step.Effects) {
 	o := &c.ops.slots[i]
+	if o.Layer == 0 {
+		c.damage.there(o.asking())
+	}
 	p := &o.pieces
 	if p.buffer.Empty() {
 		c.finish(i, step.RequestOK, msg.Payload, out)

@@ -20,7 +20,8 @@ import (
 // Its range is locked from before the reads until all have the write: nothing
 // newer can come in between and be overwritten. Who asks again may find that it
 // was written meanwhile, or that the disk only blundered: then nothing is done.
-// What nobody can answer now is left: it is found again.
+// What nobody can answer now is left: it is found again. What no member has is looked
+// for again now and then.
 //
 // Nobody writes to a snapshot. What a member has lost of one it is given alone, by
 // a REPAIR, and takes only if it is still lost there:
@@ -116,6 +117,9 @@ func (c *Coordinator) onRepairData(i int32, msg *message.Message, out *step.Effe
 	if o.asked == o.suspect {
 		out.Marks.Hit("coordinator: repair found nothing to do")
 		msg.Payload.Release()
+		if o.Layer == 0 {
+			c.damage.there(o.Range)
+		}
 		c.endRepair(i)
 		return
 	}

@@ -35,7 +35,7 @@ func (c *Coordinator) startWrite(i int32, out *step.Effects) {
 		e.payload, o.Payload = o.Payload, block.Buffer{}
 	}
 	c.window.push(e)
-	c.damage.overwritten(o.Range)
+	c.damage.there(o.Range)
 	for _, m := range c.members {
 		if m.streaming {
 			c.pump(m, out)
