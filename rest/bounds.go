@@ -90,7 +90,7 @@ func (s *server) bounded(c *gin.Context) {
 		p = s.bounds.streams
 	case method == http.MethodPut && (c.FullPath() == volumePath || c.FullPath() == attachmentPath):
 		p = s.bounds.changes
-	case method == http.MethodGet && slices.Contains([]string{"/v1/volumes", "/v1/status", "/v1/alerts"}, c.FullPath()):
+	case method == http.MethodGet && slices.Contains([]string{"/v1/volumes", "/v1/status", "/v1/alerts", "/v1/nodes/:id/absence"}, c.FullPath()):
 		p = s.bounds.lists
 	default:
 		return

@@ -31,9 +31,7 @@ func volumeOf(r *volume.Report) api.Volume {
 	}
 	if r.Attached != "" {
 		v.Status.Attachment = &api.Attachment{Node: r.Attached, Lingering: r.Lingers}
-		for _, u := range r.Users {
-			v.Status.Attachment.Users = append(v.Status.Attachment.Users, api.User{Mount: u.Mount, Container: u.Container, Since: u.Since})
-		}
+		v.Status.Attachment.Users = usersOf(r.Users)
 		if r.Here != nil {
 			a := v.Status.Attachment
 			a.Serving, a.Lossless, a.Reason = r.Here.Serving, r.Here.Lossless, r.Here.Reason
@@ -44,10 +42,19 @@ func volumeOf(r *volume.Report) api.Volume {
 	return v
 }
 
+func usersOf(all []volume.User) (users []api.User) {
+	for _, u := range all {
+		users = append(users, api.User{Mount: u.Mount, Container: u.Container, Since: u.Since})
+	}
+	return users
+}
+
 func replicasOf(r *volume.Report) []api.Replica {
-	return itemsOf(r.Copies, func(c *volume.Copy) api.Replica {
-		return api.Replica{ID: c.Replica.String(), Node: c.Node, Disk: c.Disk.String(), State: string(c.State), Leaving: c.Leaving}
-	})
+	return itemsOf(r.Copies, replicaOf)
+}
+
+func replicaOf(c *volume.Copy) api.Replica {
+	return api.Replica{ID: c.Replica.String(), Node: c.Node, Disk: c.Disk.String(), State: string(c.State), Leaving: c.Leaving}
 }
 
 func snapshotOf(r *volume.SnapshotReport) api.Snapshot {
@@ -78,7 +85,7 @@ func operationOf(r *volume.Operation) api.Operation {
 func nodeOf(r *volume.NodeReport) api.Node {
 	return api.Node{
 		ID: r.ID.String(), Name: r.Name, Address: r.Address, API: r.API, Zone: r.Zone, Labels: r.Labels,
-		Version: r.Version, Alive: r.Alive, SilentSeconds: int64(r.Silent / time.Second), Self: r.Self, Votes: r.Votes,
+		Version: r.Version, Alive: r.Alive, SilentSeconds: int64(r.Silent / time.Second), Self: r.Self, Votes: r.Votes, Cordoned: r.Spec.Cordoned,
 	}
 }
 

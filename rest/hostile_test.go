@@ -89,6 +89,11 @@ func (n *counted) Unmount(context.Context, string, string) error { n.changes++; 
 
 func (n *counted) RemoveNode(context.Context, string) error { n.changes++; return nil }
 
+func (n *counted) ChangeNode(context.Context, string, volume.NodeChange) (volume.NodeReport, error) {
+	n.changes++
+	return volume.NodeReport{}, nil
+}
+
 func (n *counted) AddDisk(context.Context, volume.NewDisk) (volume.DiskReport, error) {
 	n.changes++
 	return volume.DiskReport{}, nil
@@ -137,7 +142,7 @@ func (n *counted) RemoveToken(context.Context, string) error { n.changes++; retu
 
 func (n *counted) handler() http.Handler {
 	return rest.New(rest.Params{
-		Volumes: n, Snapshots: n, Replicas: n, Operations: n, Blocks: n, Machines: n, Admissions: n, Events: &past{total: 3}, Node: "a", Log: slog.New(slog.DiscardHandler),
+		Volumes: n, Snapshots: n, Replicas: n, Operations: n, Blocks: n, Machines: n, Service: n, Admissions: n, Events: &past{total: 3}, Node: "a", Log: slog.New(slog.DiscardHandler),
 		Stop: func() { n.changes++ },
 	})
 }
@@ -249,6 +254,8 @@ func hostileRequests() []hostile {
 		{post, "/v1/disks", jsonType, `{"size":4096}`, 400, "path"},
 		{post, "/v1/disks", jsonType, `{"path":"/d","format":true}`, 400, "format"},
 		{http.MethodPatch, "/v1/disks/0011", jsonType, `{}`, 400, "cordoned"},
+		{http.MethodPatch, "/v1/nodes/a", jsonType, `{}`, 400, "nothing is to change"},
+		{http.MethodPatch, "/v1/nodes/a", jsonType, `{"cordon":true}`, 400, "cordon"},
 		{get, blocksOf + "?offset=-4096&length=4096", "", "", 400, "-4096"},
 		{get, blocksOf + "?offset=9223372036854775807&length=4096", "", "", 400, "bytes"},
 		{get, blocksOf + "?offset=4096&length=9223372036854775807", "", "", 400, "bytes"},

@@ -213,7 +213,7 @@ func (n *node) Ready() error { return n.notReady }
 
 func handler(n *node) http.Handler {
 	return rest.New(rest.Params{
-		Volumes: n, Snapshots: n, Replicas: n, Operations: n, Blocks: n, Machines: n, Node: "a", Version: "1", Log: slog.New(slog.DiscardHandler),
+		Volumes: n, Snapshots: n, Replicas: n, Operations: n, Blocks: n, Machines: n, Service: n, Node: "a", Version: "1", Log: slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -516,9 +516,12 @@ func TestNoNameMakesAnotherAddress(t *testing.T) {
 		_, diskErr := c.Disk(ctx, name)
 		_, cordonErr := c.CordonDisk(ctx, name, true)
 		_, scrubErr := c.ScrubDisk(ctx, name)
+		_, changeErr := c.ChangeNode(ctx, name, api.NodeChange{})
+		_, absenceErr := c.Absence(ctx, name)
+		_, explainErr := c.Explain(ctx, name)
 		_, operationErr := c.Operation(ctx, name)
 		for i, err := range []error{
-			volumeErr, createErr, attachErr, writeErr, nodeErr, diskErr, cordonErr, scrubErr, operationErr, c.RemoveDisk(ctx, name), c.Delete(ctx, name), c.Detach(ctx, name, false), c.Unmount(ctx, name, ""),
+			volumeErr, createErr, attachErr, writeErr, nodeErr, diskErr, cordonErr, scrubErr, operationErr, changeErr, absenceErr, explainErr, c.RemoveDisk(ctx, name), c.Delete(ctx, name), c.Detach(ctx, name, false), c.Unmount(ctx, name, ""),
 			c.ReadBlocks(ctx, name, 0, 4096, io.Discard), c.RemoveNode(ctx, name), c.RemoveToken(ctx, name),
 			c.DeleteSnapshot(ctx, name, "x"), c.DeleteSnapshot(ctx, "x", name), c.Cancel(ctx, name), c.DeleteAll(ctx, name),
 		} {

@@ -101,6 +101,18 @@ type Machines interface {
 	Ready() error
 }
 
+// Service are the use cases about taking nodes out of service, and what that means
+// to volumes.
+type Service interface {
+	// ChangeNode changes what is asked of a node.
+	ChangeNode(ctx context.Context, name string, change volume.NodeChange) (volume.NodeReport, error)
+	// Absence says what the rest of the cluster would notice if a node were away.
+	Absence(ctx context.Context, name string) (volume.Absence, error)
+	// Explain says why the copies of a volume are where they are, and what becomes
+	// of it if a node dies.
+	Explain(ctx context.Context, name string) (volume.Account, error)
+}
+
 // Events are what this node saw happen.
 type Events interface {
 	// Events returns those with a number above after, oldest first and limit at
@@ -116,6 +128,7 @@ type Params struct {
 	Operations Operations
 	Blocks     Blocks
 	Machines   Machines
+	Service    Service
 	// Admissions let nodes join.
 	Admissions Admissions
 	// Events is nil on a node that records none.

@@ -215,7 +215,7 @@ func commandText(c *volume.Command) string {
 	case volume.RemoveNode:
 		return "remove node"
 	case volume.MarkFormatted, volume.FindVolume, volume.SetVolume, volume.CreateSnapshot, volume.DeleteSnapshot, volume.RestoreSnapshot,
-		volume.CordonDisk, volume.RemoveDisk:
+		volume.CordonDisk, volume.RemoveDisk, volume.ChangeNode:
 	case volume.AddReplica:
 		return "add a copy of"
 	case volume.MoveReplica:

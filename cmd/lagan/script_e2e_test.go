@@ -22,6 +22,7 @@ import (
 	"github.com/lagan-storage/lagan/cmd/lagan/command"
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/rest/api"
+	"github.com/lagan-storage/lagan/rest/client"
 )
 
 // update has the scripts take what the commands print for what they should.
@@ -87,7 +88,7 @@ func TestE2EScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"), UpdateScripts: *update, RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error { return setup(e, program) },
-		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "takes": takes},
+		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "takes": takes, "votes": votes},
 	})
 }
 
@@ -152,12 +153,29 @@ func takes(ts *testscript.TestScript, not bool, arguments []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c := ts.Value(clusterOf{}).(*cluster.Cluster)
-	client := c.Node(arguments[0]).Client()
+	node := c.Node(arguments[0]).Client()
 	ts.Check(c.Until(ctx, "volume "+arguments[1]+" takes "+arguments[2], func() (bool, error) {
-		v, err := client.Volume(ctx, arguments[1])
-		all, listErr := client.Snapshots(ctx, arguments[1])
+		v, err := node.Volume(ctx, arguments[1])
+		all, listErr := node.Snapshots(ctx, arguments[1])
 		counted := !slices.ContainsFunc(all, func(s api.Snapshot) bool { return s.Usage == nil })
 		return v.Status.Usage != nil && v.Status.Usage.Used == want && counted, errors.Join(err, listErr)
+	}))
+}
+
+// votes waits until so many nodes vote in the metadata store: votes 3
+func votes(ts *testscript.TestScript, not bool, arguments []string) {
+	if not || len(arguments) != 1 {
+		ts.Fatalf("usage: votes NUMBER")
+	}
+	want, err := strconv.Atoi(arguments[0])
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c := ts.Value(clusterOf{}).(*cluster.Cluster)
+	ts.Check(c.Until(ctx, arguments[0]+" nodes vote", func() (bool, error) {
+		all, err := client.OverSocket(ts.Getenv("LAGAN_SOCKET")).Nodes(ctx)
+		all = slices.DeleteFunc(all, func(n api.Node) bool { return !n.Votes })
+		return len(all) == want, err
 	}))
 }
 

@@ -42,7 +42,7 @@ func (o *Orchestrator) create(op *operation, out *step.Effects) decision {
 	if id, isID := volume.ParseVolumeID(spec.Name); isID && o.view.Volume(id).Config.Revision != 0 {
 		return refuse(nameIsIdentity(spec.Name), volume.ConfigKey(id))
 	}
-	everything := []string{name, volume.NodesPrefix, volume.AlivePrefix, volume.DisksPrefix}
+	everything := []string{name, volume.NodesPrefix, volume.NodeSpecsPrefix, volume.AlivePrefix, volume.DisksPrefix}
 	nodes, lacking := o.placeable(), []string(nil)
 	if from != nil {
 		nodes, lacking = from.placeable(nodes)
@@ -125,7 +125,7 @@ func (o *Orchestrator) creation(spec *volume.Spec, disks []volume.Disk, from *or
 }
 
 // promise adds to a transaction that bytes of a disk are promised to a volume,
-// or no more if bytes is negative.
+// or no more if bytes is negative. That its node is to have new copies holds with it.
 func (o *Orchestrator) promise(txn *metadata.Txn, id block.DiskID, bytes int64) {
 	item, key := o.view.Disk(id), volume.DiskKey(id)
 	if slices.ContainsFunc(txn.Guards, func(g metadata.Guard) bool { return g.Key == key }) {
@@ -134,6 +134,12 @@ func (o *Orchestrator) promise(txn *metadata.Txn, id block.DiskID, bytes int64) 
 	txn.Guards = append(txn.Guards, metadata.Guard{Key: key, Revision: item.Revision})
 	if item.Value == nil {
 		return // the disk was removed, and its promises with it: not if this node has only not heard of it
+	}
+	if bytes > 0 {
+		node := item.Value.Node
+		if key := volume.NodeSpecKey(node); !slices.ContainsFunc(txn.Guards, func(g metadata.Guard) bool { return g.Key == key }) {
+			txn.Guards = append(txn.Guards, metadata.Guard{Key: key, Revision: o.view.Node(node).Spec.Revision})
+		}
 	}
 	d := *item.Value
 	d.Promised = max(0, d.Promised+bytes)

@@ -174,6 +174,9 @@ func (o *Orchestrator) placeable() []placement.Node {
 			continue
 		}
 		n := placement.Node{Node: *held.Record.Value, Alive: held.Alive.Revision != 0, Disks: disks[id]}
+		if held.Spec.Value != nil {
+			n.Spec = *held.Spec.Value
+		}
 		if held.SilentSince != 0 {
 			n.Silent = o.now.Sub(held.SilentSince)
 		}

@@ -75,7 +75,7 @@ func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 	op := &operation{command: *c, deadline: o.now.Add(answerWithin), confirmed: map[string]bool{}}
 	op.command.Spec = c.Spec.Clone()
 	switch c.Kind {
-	case volume.CreateVolume, volume.DeleteVolume, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk,
+	case volume.CreateVolume, volume.DeleteVolume, volume.RemoveNode, volume.ChangeNode, volume.CordonDisk, volume.RemoveDisk,
 		volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas:
 	case volume.SetVolume:
 		if c.Spec.Replicas == 0 {
@@ -109,7 +109,7 @@ func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 // checkNames refuses what nothing can be called.
 func checkNames(c *volume.Command) error {
 	switch c.Kind {
-	case volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk:
+	case volume.RemoveNode, volume.ChangeNode, volume.CordonDisk, volume.RemoveDisk:
 		return nil // it is not about a volume
 	case volume.CreateVolume:
 		return volume.CheckName(c.Spec.Name)
@@ -204,6 +204,8 @@ func (o *Orchestrator) decide(op *operation, out *step.Effects) decision {
 		return o.lookUp(op)
 	case volume.RemoveNode:
 		return o.remove(op)
+	case volume.ChangeNode:
+		return o.changeNode(op)
 	case volume.CordonDisk:
 		return o.cordonDisk(op)
 	case volume.RemoveDisk:
@@ -318,6 +320,9 @@ func (o *Orchestrator) applied(op *operation) bool {
 	switch op.command.Kind {
 	case volume.RemoveNode:
 		return o.view.Removed(op.command.Node).Revision != 0
+	case volume.ChangeNode:
+		asked := o.nodeSpec(op.command.Node)
+		return asked.With(&op.command.Change) == asked
 	case volume.RemoveDisk:
 		return o.view.Disk(op.command.Disk).Revision == 0
 	case volume.CordonDisk:
@@ -359,7 +364,7 @@ func (o *Orchestrator) applied(op *operation) bool {
 	case volume.DeleteSnapshot:
 		s := v.Snapshots.Value
 		return op.layer != 0 && (s == nil || s.Find(op.layer) == nil)
-	case volume.FindVolume, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk: // it writes nothing, it is not about a volume
+	case volume.FindVolume, volume.RemoveNode, volume.ChangeNode, volume.CordonDisk, volume.RemoveDisk: // it writes nothing, it is not about a volume
 	}
 	return false
 }

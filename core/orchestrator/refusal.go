@@ -218,7 +218,7 @@ func lastCopies(node string, volumes []string) error {
 // subjectOf says in words what a command is about.
 func subjectOf(op *operation) string {
 	switch op.command.Kind {
-	case volume.RemoveNode:
+	case volume.RemoveNode, volume.ChangeNode:
 		return "node " + op.command.Name
 	case volume.CordonDisk, volume.RemoveDisk:
 		return "disk " + op.command.Name
@@ -243,7 +243,7 @@ func intentOf(op *operation) string {
 	case volume.DeleteSnapshot:
 		return "delete a snapshot"
 	case volume.CreateVolume, volume.AttachVolume, volume.DetachVolume, volume.DeleteVolume, volume.MarkFormatted,
-		volume.FindVolume, volume.SetVolume, volume.RestoreSnapshot, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk,
+		volume.FindVolume, volume.SetVolume, volume.RestoreSnapshot, volume.RemoveNode, volume.ChangeNode, volume.CordonDisk, volume.RemoveDisk,
 		volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas, volume.RecoverVolume:
 	}
 	return verbOf(op) + " the volume"
@@ -274,7 +274,7 @@ func verbOf(op *operation) string {
 		return "remove"
 	case volume.CordonDisk:
 		return "cordon"
-	case volume.SetVolume:
+	case volume.SetVolume, volume.ChangeNode:
 		return "change"
 	case volume.CreateSnapshot:
 		return "take a snapshot of"
@@ -314,7 +314,7 @@ func participleOf(op *operation) string {
 		return "removed"
 	case volume.CordonDisk:
 		return "cordoned"
-	case volume.SetVolume, volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas:
+	case volume.SetVolume, volume.ChangeNode, volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas:
 		return "changed"
 	case volume.CreateSnapshot:
 		return "taken"

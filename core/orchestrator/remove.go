@@ -78,8 +78,12 @@ func (o *Orchestrator) removal(id block.NodeID, name string) metadata.Txn {
 			{Key: volume.RemovedKey(id)},
 			{Key: volume.AliveKey(id)},
 			{Key: volume.NodeKey(id), Revision: held.Record.Revision},
+			{Key: volume.NodeSpecKey(id), Revision: held.Spec.Revision},
 		},
 		Ops: []metadata.Op{{Key: volume.NodeKey(id), Delete: true}},
+	}
+	if held.Spec.Revision != 0 {
+		txn.Ops = append(txn.Ops, metadata.Op{Key: volume.NodeSpecKey(id), Delete: true})
 	}
 	for _, d := range o.view.Disks() {
 		if d.Node != id {
@@ -159,8 +163,15 @@ func (o *Orchestrator) clearMachines(out *step.Effects) {
 		}, out)
 	}
 	for _, id := range o.view.Nodes() {
-		if at := o.view.Node(id).Record.Revision; at != 0 && o.view.Removed(id).Revision != 0 {
-			forget(volume.NodeKey(id), at)
+		if o.view.Removed(id).Revision == 0 {
+			continue
+		}
+		held := o.view.Node(id)
+		if held.Record.Revision != 0 {
+			forget(volume.NodeKey(id), held.Record.Revision)
+		}
+		if held.Spec.Revision != 0 {
+			forget(volume.NodeSpecKey(id), held.Spec.Revision)
 		}
 	}
 	for _, d := range o.view.Disks() {

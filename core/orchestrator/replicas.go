@@ -119,7 +119,7 @@ func (o *Orchestrator) grow(op *operation, r *rearrangement, count int, held []v
 	}
 	op.reasons, op.warnings = plan.Reasons, plan.Warnings
 	if len(plan.Disks) == 0 {
-		return refuse(noPlaceFor(op, &plan), volume.SpecKey(r.id), volume.ConfigKey(r.id), volume.NodesPrefix, volume.AlivePrefix, volume.DisksPrefix)
+		return refuse(noPlaceFor(op, &plan), volume.SpecKey(r.id), volume.ConfigKey(r.id), volume.NodesPrefix, volume.NodeSpecsPrefix, volume.AlivePrefix, volume.DisksPrefix)
 	}
 	for _, d := range plan.Disks { // another identity at every try: it may have been there, and gone, meanwhile
 		at := volume.Place{Replica: block.ReplicaID(o.random.id()), Node: d.Node, Disk: d.ID}

@@ -45,6 +45,7 @@ type NodeStatus struct {
 	volume.Node
 	Alive  bool
 	Silent time.Duration // how long one that is not alive was not heard from; 0: unknown
+	Spec   volume.NodeSpec
 }
 
 // Known reports whether the records have arrived; until then every list is empty.
@@ -143,7 +144,7 @@ func (o *Orchestrator) Nodes() []NodeStatus {
 	for _, n := range o.placeable() {
 		record := n.Node
 		record.Labels = maps.Clone(record.Labels)
-		all = append(all, NodeStatus{Node: record, Alive: n.Alive, Silent: n.Silent})
+		all = append(all, NodeStatus{Node: record, Alive: n.Alive, Silent: n.Silent, Spec: n.Spec})
 	}
 	slices.SortStableFunc(all, func(a, b NodeStatus) int { return strings.Compare(a.Name, b.Name) })
 	return all

@@ -116,7 +116,7 @@ func (o *Orchestrator) keeps(v *view.Volume, l *local) bool {
 		case volume.CreateSnapshot, volume.DeleteSnapshot, volume.RestoreSnapshot:
 			return true
 		case volume.CreateVolume, volume.AttachVolume, volume.DetachVolume, volume.DeleteVolume, volume.MarkFormatted,
-			volume.FindVolume, volume.SetVolume, volume.RemoveNode, volume.CordonDisk, volume.RemoveDisk,
+			volume.FindVolume, volume.SetVolume, volume.RemoveNode, volume.ChangeNode, volume.CordonDisk, volume.RemoveDisk,
 			volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas, volume.RecoverVolume:
 			if v.Snapshots.Value.Restoring() != nil {
 				return true

@@ -11,7 +11,7 @@ import (
 
 // Record is what is kept under a key of its own.
 type Record interface {
-	Config | Spec | Attachment | Snapshots | Placement | Node | Disk | Removed
+	Config | Spec | Attachment | Snapshots | Placement | Node | NodeSpec | Disk | Removed
 	format() int
 }
 
@@ -21,6 +21,7 @@ func (r Attachment) format() int { return r.Format }
 func (r Snapshots) format() int  { return r.Format }
 func (r Placement) format() int  { return r.Format }
 func (r Node) format() int       { return r.Format }
+func (r NodeSpec) format() int   { return r.Format }
 func (r Disk) format() int       { return r.Format }
 func (r Removed) format() int    { return r.Format }
 

@@ -16,6 +16,8 @@ const (
 	NodesPrefix = Prefix + "nodes/" // of NodeKey
 	AlivePrefix = Prefix + "alive/" // of AliveKey
 	DisksPrefix = Prefix + "disks/" // of DiskKey
+	// NodeSpecsPrefix is that of NodeSpecKey.
+	NodeSpecsPrefix = Prefix + "nodespecs/"
 	// RemovedPrefix is that of RemovedKey.
 	RemovedPrefix = Prefix + "removed/"
 )
@@ -42,6 +44,9 @@ func NameKey(name string) string { return NamesPrefix + name }
 
 // NodeKey is where a node's record is kept.
 func NodeKey(id block.NodeID) string { return NodesPrefix + id.String() }
+
+// NodeSpecKey is where it is kept what was asked of a node, once anything was.
+func NodeSpecKey(id block.NodeID) string { return NodeSpecsPrefix + id.String() }
 
 // AliveKey exists while a node is heard from.
 func AliveKey(id block.NodeID) string { return AlivePrefix + id.String() }

@@ -153,6 +153,7 @@ const (
 	RecoverVolume                      // Name; Node: its copy is the volume from now on, for those that held more are lost
 	KeepReplicas                       // Name: the change of its copies that is under way is broken off
 	RemoveDisk                         // Disk, a cordoned one of this node, and Name for people: it has no copies
+	ChangeNode                         // Node, and Name for people; Change: what is asked of it from now on
 )
 
 // Command is one thing a user wants done, through the node that got it.
@@ -166,6 +167,7 @@ type Command struct {
 	Spec   Spec
 	Force  bool
 	DryRun bool
+	Change NodeChange
 
 	Snapshot  string
 	As        string

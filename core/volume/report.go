@@ -110,6 +110,7 @@ type NodeReport struct {
 	Node
 	Alive  bool
 	Silent time.Duration // how long one that is not alive was not heard from; 0: unknown
+	Spec   NodeSpec      // what people asked of it
 	Self   bool          // it is the node that reports
 	Votes  bool          // it is a voter of the metadata store
 }

@@ -20,6 +20,78 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
+// Defines values for Fate.
+const (
+	LessRedundant Fate = "less-redundant"
+	Unaffected    Fate = "unaffected"
+	Unavailable   Fate = "unavailable"
+	Unwritable    Fate = "unwritable"
+)
+
+// Valid indicates whether the value is a known member of the Fate enum.
+func (e Fate) Valid() bool {
+	switch e {
+	case LessRedundant:
+		return true
+	case Unaffected:
+		return true
+	case Unavailable:
+		return true
+	case Unwritable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Absence What the rest of the cluster would notice if a node were away.
+type Absence struct {
+	// Attachments The volumes that are attached to the node, by name.
+	Attachments []Stay `json:"attachments"`
+
+	// Node The name of the node.
+	Node string `json:"node"`
+
+	// Reasons Why it is not safe, a line each.
+	Reasons []string `json:"reasons"`
+
+	// Safe Whether every volume would go on, and records could be changed.
+	Safe bool `json:"safe"`
+
+	// Volumes The volumes that would be affected, by name.
+	Volumes []Loss `json:"volumes"`
+
+	// Voters Who could decide in the metadata store; nothing, if others run it or that is not known.
+	Voters *Voters `json:"voters,omitempty"`
+}
+
+// Account Why the copies of a volume are where they are, and what becomes of it if a node dies.
+type Account struct {
+	// Copies The copies, those to come included, by node.
+	Copies []CopyAccount `json:"copies"`
+
+	// Health How it is doing, as in its status.
+	Health string `json:"health"`
+
+	// MinWritable How many copies must be in sync for a write.
+	MinWritable int `json:"min_writable"`
+
+	// Nodes All nodes, by name.
+	Nodes []NodeAccount `json:"nodes"`
+
+	// Reason Why it is not healthy.
+	Reason string `json:"reason,omitempty"`
+
+	// Replicas How many copies are asked for.
+	Replicas int `json:"replicas"`
+
+	// Rules Where copies may be, a line for each rule.
+	Rules []string `json:"rules"`
+
+	// Volume Its name.
+	Volume string `json:"volume"`
+}
+
 // Alert Something that someone must act on.
 type Alert struct {
 	// Code Which alert it is. It stays the same from version to version.
@@ -83,6 +155,15 @@ type Attachment struct {
 
 	// Users The containers that use it there, as that node said last.
 	Users []User `json:"users,omitempty"`
+}
+
+// CopyAccount Why a copy is where it is, and as it is.
+type CopyAccount struct {
+	// Replica One copy of a volume.
+	Replica Replica `json:"replica"`
+
+	// Why A line for each reason.
+	Why []string `json:"why"`
 }
 
 // Disk A disk of a node.
@@ -215,6 +296,10 @@ type EventList struct {
 	Items []Event `json:"items"`
 }
 
+// Fate What becomes of a volume: nothing, it goes on with fewer copies, it has fewer copies than a write needs, or it cannot
+// be used.
+type Fate string
+
 // Join Who wants to become a node, and with which token.
 type Join struct {
 	// API Where its API will be, host:port.
@@ -260,6 +345,25 @@ type Joined struct {
 	Node string `json:"node"`
 }
 
+// Loss What the absence of a node would cost a volume.
+type Loss struct {
+	// Asked How many copies it should have.
+	Asked int `json:"asked"`
+
+	// Fate What becomes of a volume: nothing, it goes on with fewer copies, it has fewer copies than a write needs, or it cannot
+	// be used.
+	Fate Fate `json:"fate"`
+
+	// Left How many copies in sync could still be reached.
+	Left int `json:"left"`
+
+	// Text What that means.
+	Text string `json:"text"`
+
+	// Volume Its name.
+	Volume string `json:"volume"`
+}
+
 // NewDisk A disk for a node that runs.
 type NewDisk struct {
 	// Node The node, by name or identity; nothing for the one that is asked.
@@ -301,6 +405,9 @@ type Node struct {
 	// API Where its API is, host:port.
 	API string `json:"api,omitempty"`
 
+	// Cordoned Whether new copies are kept away from it.
+	Cordoned bool `json:"cordoned,omitempty"`
+
 	// ID Its identity.
 	ID string `json:"id"`
 
@@ -324,6 +431,28 @@ type Node struct {
 
 	// Zone What it shares its fate with.
 	Zone string `json:"zone,omitempty"`
+}
+
+// NodeAccount What a node is to a volume.
+type NodeAccount struct {
+	// Fate What becomes of a volume: nothing, it goes on with fewer copies, it has fewer copies than a write needs, or it cannot
+	// be used.
+	Fate Fate `json:"fate"`
+
+	// Node Its name.
+	Node string `json:"node"`
+
+	// Placement Why the next copy would be there, or would not.
+	Placement string `json:"placement"`
+
+	// Text What becomes of the volume if the node dies now.
+	Text string `json:"text"`
+}
+
+// NodeChange What is to be asked of a node from now on. What is left out stays as it is.
+type NodeChange struct {
+	// Cordoned Whether new copies are to be kept away from it.
+	Cordoned *bool `json:"cordoned,omitempty"`
 }
 
 // NodeList All nodes, by name.
@@ -533,6 +662,18 @@ type Status struct {
 	Volumes []Volume `json:"volumes"`
 }
 
+// Stay A volume that is attached to a node.
+type Stay struct {
+	// Lingering Whether nobody uses it there, and another node gets it on request.
+	Lingering bool `json:"lingering"`
+
+	// Users Who uses it there.
+	Users []User `json:"users,omitempty"`
+
+	// Volume Its name.
+	Volume string `json:"volume"`
+}
+
 // Stopping What to wait for.
 type Stopping struct {
 	// Process The id of the process, which ends when the node has stopped.
@@ -693,6 +834,21 @@ type VolumeStatus struct {
 	Usage *Usage `json:"usage,omitempty"`
 }
 
+// Voters Who could decide in the metadata store while a node is away.
+type Voters struct {
+	// Left How many of them are heard from, without the node.
+	Left int `json:"left"`
+
+	// Needed How many make a majority.
+	Needed int `json:"needed"`
+
+	// Voters How many nodes vote.
+	Voters int `json:"voters"`
+
+	// Votes Whether the node votes.
+	Votes bool `json:"votes"`
+}
+
 // Written How much was written.
 type Written struct {
 	// Bytes All of them durable.
@@ -773,6 +929,9 @@ type ChangeDiskJSONRequestBody = DiskChange
 
 // JoinJSONRequestBody defines body for Join for application/json ContentType.
 type JoinJSONRequestBody = Join
+
+// ChangeNodeJSONRequestBody defines body for ChangeNode for application/json ContentType.
+type ChangeNodeJSONRequestBody = NodeChange
 
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = NewToken
@@ -1044,6 +1203,38 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/nodes/{id} (the `GetNode` operationId).
 	GetNode(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ChangeNodeWithBody Change what is asked of a node
+	//
+	// A cordoned node gets no new copies; those that it has stay.
+	//
+	// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /v1/nodes/{id} (the `ChangeNode` operationId).
+	ChangeNodeWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ChangeNode Change what is asked of a node
+	//
+	// A cordoned node gets no new copies; those that it has stay.
+	//
+	// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /v1/nodes/{id} (the `ChangeNode` operationId).
+	ChangeNode(ctx context.Context, id string, body ChangeNodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAbsence What would be noticed if a node were away
+	//
+	// Which volumes would stop or have fewer copies, which are attached there, and whether the metadata store would have a
+	// majority: as things are now, and of the rest of the cluster. What runs on the node itself ends with it.
+	//
+	// Problems: `node-not-found`.
+	//
+	// Corresponds with GET /v1/nodes/{id}/absence (the `GetAbsence` operationId).
+	GetAbsence(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// GetDocument This document
 	//
 	// The document of the API that this very node offers.
@@ -1220,6 +1411,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /v1/volumes/{name} (the `PutVolume` operationId).
 	PutVolume(ctx context.Context, name VolumeName, params *PutVolumeParams, body PutVolumeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAccount Why the copies of a volume are where they are
+	//
+	// And what becomes of the volume if a node dies now, for each node.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`.
+	//
+	// Corresponds with GET /v1/volumes/{name}/account (the `GetAccount` operationId).
+	GetAccount(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteAttachment End the use of a volume on this node
 	//
@@ -1817,6 +2017,68 @@ func (c *Client) GetNode(ctx context.Context, id string, reqEditors ...RequestEd
 	return c.Client.Do(req)
 }
 
+// ChangeNodeWithBody Change what is asked of a node
+//
+// A cordoned node gets no new copies; those that it has stay.
+//
+// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /v1/nodes/{id} (the `ChangeNode` operationId).
+func (c *Client) ChangeNodeWithBody(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeNodeRequestWithBody(c.Server, id, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ChangeNode Change what is asked of a node
+//
+// A cordoned node gets no new copies; those that it has stay.
+//
+// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /v1/nodes/{id} (the `ChangeNode` operationId).
+func (c *Client) ChangeNode(ctx context.Context, id string, body ChangeNodeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewChangeNodeRequest(c.Server, id, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAbsence What would be noticed if a node were away
+//
+// Which volumes would stop or have fewer copies, which are attached there, and whether the metadata store would have a
+// majority: as things are now, and of the rest of the cluster. What runs on the node itself ends with it.
+//
+// Problems: `node-not-found`.
+//
+// Corresponds with GET /v1/nodes/{id}/absence (the `GetAbsence` operationId).
+func (c *Client) GetAbsence(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAbsenceRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetDocument This document
 //
 // The document of the API that this very node offers.
@@ -2154,6 +2416,25 @@ func (c *Client) PutVolumeWithBody(ctx context.Context, name VolumeName, params 
 // Corresponds with PUT /v1/volumes/{name} (the `PutVolume` operationId).
 func (c *Client) PutVolume(ctx context.Context, name VolumeName, params *PutVolumeParams, body PutVolumeJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewPutVolumeRequest(c.Server, name, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAccount Why the copies of a volume are where they are
+//
+// And what becomes of the volume if a node dies now, for each node.
+//
+// Problems: `volume-not-found`, `volume-deleted`.
+//
+// Corresponds with GET /v1/volumes/{name}/account (the `GetAccount` operationId).
+func (c *Client) GetAccount(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAccountRequest(c.Server, name)
 	if err != nil {
 		return nil, err
 	}
@@ -3164,6 +3445,87 @@ func NewGetNodeRequest(server string, id string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewChangeNodeRequest calls the generic ChangeNode builder with application/json body
+func NewChangeNodeRequest(server string, id string, body ChangeNodeJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewChangeNodeRequestWithBody(server, id, "application/json", bodyReader)
+}
+
+// NewChangeNodeRequestWithBody constructs an http.Request for the ChangeNode method, with any body, and a specified content type
+func NewChangeNodeRequestWithBody(server string, id string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/nodes/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetAbsenceRequest constructs an http.Request for the GetAbsence method
+func NewGetAbsenceRequest(server string, id string) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/nodes/%s/absence", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewGetDocumentRequest constructs an http.Request for the GetDocument method
 func NewGetDocumentRequest(server string) (*http.Request, error) {
 	var err error
@@ -3672,6 +4034,40 @@ func NewPutVolumeRequestWithBody(server string, name VolumeName, params *PutVolu
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewGetAccountRequest constructs an http.Request for the GetAccount method
+func NewGetAccountRequest(server string, name VolumeName) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/volumes/%s/account", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	return req, nil
 }
@@ -4662,6 +5058,40 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/nodes/{id} (the `GetNode` operationId).
 	GetNodeWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetNodeResponse, error)
 
+	// ChangeNodeWithBodyWithResponse Change what is asked of a node
+	//
+	// A cordoned node gets no new copies; those that it has stay.
+	//
+	// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/nodes/{id} (the `ChangeNode` operationId).
+	ChangeNodeWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeNodeResponse, error)
+
+	// ChangeNodeWithResponse Change what is asked of a node
+	//
+	// A cordoned node gets no new copies; those that it has stay.
+	//
+	// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /v1/nodes/{id} (the `ChangeNode` operationId).
+	ChangeNodeWithResponse(ctx context.Context, id string, body ChangeNodeJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeNodeResponse, error)
+
+	// GetAbsenceWithResponse What would be noticed if a node were away
+	//
+	// Which volumes would stop or have fewer copies, which are attached there, and whether the metadata store would have a
+	// majority: as things are now, and of the rest of the cluster. What runs on the node itself ends with it.
+	//
+	// Problems: `node-not-found`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/nodes/{id}/absence (the `GetAbsence` operationId).
+	GetAbsenceWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetAbsenceResponse, error)
+
 	// GetDocumentWithResponse This document
 	//
 	// The document of the API that this very node offers.
@@ -4860,6 +5290,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /v1/volumes/{name} (the `PutVolume` operationId).
 	PutVolumeWithResponse(ctx context.Context, name VolumeName, params *PutVolumeParams, body PutVolumeJSONRequestBody, reqEditors ...RequestEditorFn) (*PutVolumeResponse, error)
+
+	// GetAccountWithResponse Why the copies of a volume are where they are
+	//
+	// And what becomes of the volume if a node dies now, for each node.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/volumes/{name}/account (the `GetAccount` operationId).
+	GetAccountWithResponse(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*GetAccountResponse, error)
 
 	// DeleteAttachmentWithResponse End the use of a volume on this node
 	//
@@ -5489,6 +5930,56 @@ func (r GetNodeResponse) StatusCode() int {
 	return 0
 }
 
+type ChangeNodeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Node
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r ChangeNodeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ChangeNodeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetAbsenceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Absence
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAbsenceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAbsenceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type GetDocumentResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5827,6 +6318,31 @@ func (r PutVolumeResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r PutVolumeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type GetAccountResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Account
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAccountResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAccountResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -6503,6 +7019,58 @@ func (c *ClientWithResponses) GetNodeWithResponse(ctx context.Context, id string
 	return ParseGetNodeResponse(rsp)
 }
 
+// ChangeNodeWithBodyWithResponse Change what is asked of a node
+//
+// A cordoned node gets no new copies; those that it has stay.
+//
+// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/nodes/{id} (the `ChangeNode` operationId).
+func (c *ClientWithResponses) ChangeNodeWithBodyWithResponse(ctx context.Context, id string, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ChangeNodeResponse, error) {
+	rsp, err := c.ChangeNodeWithBody(ctx, id, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeNodeResponse(rsp)
+}
+
+// ChangeNodeWithResponse Change what is asked of a node
+//
+// A cordoned node gets no new copies; those that it has stay.
+//
+// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /v1/nodes/{id} (the `ChangeNode` operationId).
+func (c *ClientWithResponses) ChangeNodeWithResponse(ctx context.Context, id string, body ChangeNodeJSONRequestBody, reqEditors ...RequestEditorFn) (*ChangeNodeResponse, error) {
+	rsp, err := c.ChangeNode(ctx, id, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseChangeNodeResponse(rsp)
+}
+
+// GetAbsenceWithResponse What would be noticed if a node were away
+//
+// Which volumes would stop or have fewer copies, which are attached there, and whether the metadata store would have a
+// majority: as things are now, and of the rest of the cluster. What runs on the node itself ends with it.
+//
+// Problems: `node-not-found`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/nodes/{id}/absence (the `GetAbsence` operationId).
+func (c *ClientWithResponses) GetAbsenceWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetAbsenceResponse, error) {
+	rsp, err := c.GetAbsence(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAbsenceResponse(rsp)
+}
+
 // GetDocumentWithResponse This document
 //
 // The document of the API that this very node offers.
@@ -6802,6 +7370,23 @@ func (c *ClientWithResponses) PutVolumeWithResponse(ctx context.Context, name Vo
 		return nil, err
 	}
 	return ParsePutVolumeResponse(rsp)
+}
+
+// GetAccountWithResponse Why the copies of a volume are where they are
+//
+// And what becomes of the volume if a node dies now, for each node.
+//
+// Problems: `volume-not-found`, `volume-deleted`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/volumes/{name}/account (the `GetAccount` operationId).
+func (c *ClientWithResponses) GetAccountWithResponse(ctx context.Context, name VolumeName, reqEditors ...RequestEditorFn) (*GetAccountResponse, error) {
+	rsp, err := c.GetAccount(ctx, name, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAccountResponse(rsp)
 }
 
 // DeleteAttachmentWithResponse End the use of a volume on this node
@@ -7661,6 +8246,72 @@ func ParseGetNodeResponse(rsp *http.Response) (*GetNodeResponse, error) {
 	return response, nil
 }
 
+// ParseChangeNodeResponse parses an HTTP response from a ChangeNodeWithResponse call
+func ParseChangeNodeResponse(rsp *http.Response) (*ChangeNodeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ChangeNodeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Node
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetAbsenceResponse parses an HTTP response from a GetAbsenceWithResponse call
+func ParseGetAbsenceResponse(rsp *http.Response) (*GetAbsenceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAbsenceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Absence
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetDocumentResponse parses an HTTP response from a GetDocumentWithResponse call
 func ParseGetDocumentResponse(rsp *http.Response) (*GetDocumentResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -8098,6 +8749,39 @@ func ParsePutVolumeResponse(rsp *http.Response) (*PutVolumeResponse, error) {
 			return nil, err
 		}
 		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetAccountResponse parses an HTTP response from a GetAccountWithResponse call
+func ParseGetAccountResponse(rsp *http.Response) (*GetAccountResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAccountResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Account
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
@@ -8641,6 +9325,12 @@ type ServerInterface interface {
 	// GetNode One node
 	// (GET /v1/nodes/{id})
 	GetNode(c *gin.Context, id string)
+	// ChangeNode Change what is asked of a node
+	// (PATCH /v1/nodes/{id})
+	ChangeNode(c *gin.Context, id string)
+	// GetAbsence What would be noticed if a node were away
+	// (GET /v1/nodes/{id}/absence)
+	GetAbsence(c *gin.Context, id string)
 	// GetDocument This document
 	// (GET /v1/openapi.yaml)
 	GetDocument(c *gin.Context)
@@ -8683,6 +9373,9 @@ type ServerInterface interface {
 	// PutVolume Create a volume, or take the one that is as asked for
 	// (PUT /v1/volumes/{name})
 	PutVolume(c *gin.Context, name VolumeName, params PutVolumeParams)
+	// GetAccount Why the copies of a volume are where they are
+	// (GET /v1/volumes/{name}/account)
+	GetAccount(c *gin.Context, name VolumeName)
 	// DeleteAttachment End the use of a volume on this node
 	// (DELETE /v1/volumes/{name}/attachment)
 	DeleteAttachment(c *gin.Context, name VolumeName, params DeleteAttachmentParams)
@@ -9057,6 +9750,56 @@ func (siw *ServerInterfaceWrapper) GetNode(c *gin.Context) {
 	siw.Handler.GetNode(c, id)
 }
 
+// ChangeNode operation middleware
+func (siw *ServerInterfaceWrapper) ChangeNode(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.ChangeNode(c, id)
+}
+
+// GetAbsence operation middleware
+func (siw *ServerInterfaceWrapper) GetAbsence(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "id" -------------
+	var id string
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", c.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter id: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetAbsence(c, id)
+}
+
 // GetDocument operation middleware
 func (siw *ServerInterfaceWrapper) GetDocument(c *gin.Context) {
 
@@ -9343,6 +10086,31 @@ func (siw *ServerInterfaceWrapper) PutVolume(c *gin.Context) {
 	}
 
 	siw.Handler.PutVolume(c, name, params)
+}
+
+// GetAccount operation middleware
+func (siw *ServerInterfaceWrapper) GetAccount(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name VolumeName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.GetAccount(c, name)
 }
 
 // DeleteAttachment operation middleware
@@ -9865,6 +10633,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.PATCH(options.BaseURL+"/v1/volumes/:name", wrapper.PatchVolume)
 	router.PUT(options.BaseURL+"/v1/volumes/:name", wrapper.PutVolume)
 	router.POST(options.BaseURL+"/v1/volumes/:name/recovery", wrapper.RecoverVolume)
+	router.GET(options.BaseURL+"/v1/volumes/:name/account", wrapper.GetAccount)
 	router.GET(options.BaseURL+"/v1/volumes/:name/replicas", wrapper.ListReplicas)
 	router.POST(options.BaseURL+"/v1/volumes/:name/replicas", wrapper.AddReplica)
 	router.DELETE(options.BaseURL+"/v1/volumes/:name/replicas/:node", wrapper.RemoveReplica)
@@ -9885,6 +10654,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/v1/nodes", wrapper.ListNodes)
 	router.DELETE(options.BaseURL+"/v1/nodes/:id", wrapper.DeleteNode)
 	router.GET(options.BaseURL+"/v1/nodes/:id", wrapper.GetNode)
+	router.PATCH(options.BaseURL+"/v1/nodes/:id", wrapper.ChangeNode)
+	router.GET(options.BaseURL+"/v1/nodes/:id/absence", wrapper.GetAbsence)
 	router.GET(options.BaseURL+"/v1/disks", wrapper.ListDisks)
 	router.POST(options.BaseURL+"/v1/disks", wrapper.AddDisk)
 	router.DELETE(options.BaseURL+"/v1/disks/:id", wrapper.DeleteDisk)
@@ -10502,6 +11273,85 @@ func (response GetNodedefaultApplicationProblemPlusJSONResponse) VisitGetNodeRes
 	return err
 }
 
+type ChangeNodeRequestObject struct {
+	ID   string `json:"id"`
+	Body *ChangeNodeJSONRequestBody
+}
+
+type ChangeNodeResponseObject interface {
+	VisitChangeNodeResponse(w http.ResponseWriter) error
+}
+
+type ChangeNode200JSONResponse Node
+
+func (response ChangeNode200JSONResponse) VisitChangeNodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ChangeNodedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ChangeNodedefaultApplicationProblemPlusJSONResponse) VisitChangeNodeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAbsenceRequestObject struct {
+	ID string `json:"id"`
+}
+
+type GetAbsenceResponseObject interface {
+	VisitGetAbsenceResponse(w http.ResponseWriter) error
+}
+
+type GetAbsence200JSONResponse Absence
+
+func (response GetAbsence200JSONResponse) VisitGetAbsenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAbsencedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAbsencedefaultApplicationProblemPlusJSONResponse) VisitGetAbsenceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetDocumentRequestObject struct {
 }
 
@@ -11037,6 +11887,45 @@ type PutVolumedefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response PutVolumedefaultApplicationProblemPlusJSONResponse) VisitPutVolumeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAccountRequestObject struct {
+	Name VolumeName `json:"name"`
+}
+
+type GetAccountResponseObject interface {
+	VisitGetAccountResponse(w http.ResponseWriter) error
+}
+
+type GetAccount200JSONResponse Account
+
+func (response GetAccount200JSONResponse) VisitGetAccountResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetAccountdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetAccountdefaultApplicationProblemPlusJSONResponse) VisitGetAccountResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -11698,6 +12587,12 @@ type StrictServerInterface interface {
 	// GetNode One node
 	// (GET /v1/nodes/{id})
 	GetNode(ctx context.Context, request GetNodeRequestObject) (GetNodeResponseObject, error)
+	// ChangeNode Change what is asked of a node
+	// (PATCH /v1/nodes/{id})
+	ChangeNode(ctx context.Context, request ChangeNodeRequestObject) (ChangeNodeResponseObject, error)
+	// GetAbsence What would be noticed if a node were away
+	// (GET /v1/nodes/{id}/absence)
+	GetAbsence(ctx context.Context, request GetAbsenceRequestObject) (GetAbsenceResponseObject, error)
 	// GetDocument This document
 	// (GET /v1/openapi.yaml)
 	GetDocument(ctx context.Context, request GetDocumentRequestObject) (GetDocumentResponseObject, error)
@@ -11740,6 +12635,9 @@ type StrictServerInterface interface {
 	// PutVolume Create a volume, or take the one that is as asked for
 	// (PUT /v1/volumes/{name})
 	PutVolume(ctx context.Context, request PutVolumeRequestObject) (PutVolumeResponseObject, error)
+	// GetAccount Why the copies of a volume are where they are
+	// (GET /v1/volumes/{name}/account)
+	GetAccount(ctx context.Context, request GetAccountRequestObject) (GetAccountResponseObject, error)
 	// DeleteAttachment End the use of a volume on this node
 	// (DELETE /v1/volumes/{name}/attachment)
 	DeleteAttachment(ctx context.Context, request DeleteAttachmentRequestObject) (DeleteAttachmentResponseObject, error)
@@ -12272,6 +13170,76 @@ func (sh *strictHandler) GetNode(ctx *gin.Context, id string) {
 	}
 }
 
+// ChangeNode operation middleware
+func (sh *strictHandler) ChangeNode(ctx *gin.Context, id string) {
+	var request ChangeNodeRequestObject
+
+	request.ID = id
+
+	var body ChangeNodeJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeNode(ctx, request.(ChangeNodeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeNode")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(ChangeNodeResponseObject); ok {
+		if err := validResponse.VisitChangeNodeResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetAbsence operation middleware
+func (sh *strictHandler) GetAbsence(ctx *gin.Context, id string) {
+	var request GetAbsenceRequestObject
+
+	request.ID = id
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAbsence(ctx, request.(GetAbsenceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAbsence")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetAbsenceResponseObject); ok {
+		if err := validResponse.VisitGetAbsenceResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // GetDocument operation middleware
 func (sh *strictHandler) GetDocument(ctx *gin.Context) {
 	var request GetDocumentRequestObject
@@ -12677,6 +13645,32 @@ func (sh *strictHandler) PutVolume(ctx *gin.Context, name VolumeName, params Put
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(PutVolumeResponseObject); ok {
 		if err := validResponse.VisitPutVolumeResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetAccount operation middleware
+func (sh *strictHandler) GetAccount(ctx *gin.Context, name VolumeName) {
+	var request GetAccountRequestObject
+
+	request.Name = name
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetAccount(ctx, request.(GetAccountRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetAccount")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(GetAccountResponseObject); ok {
+		if err := validResponse.VisitGetAccountResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -54,6 +54,12 @@ func (a *Attach) UnmarshalJSON(data []byte) error {
 }
 
 // UnmarshalJSON implements json.Unmarshaler: unknown fields are refused.
+func (c *NodeChange) UnmarshalJSON(data []byte) error {
+	type fields NodeChange
+	return strictly(data, (*fields)(c))
+}
+
+// UnmarshalJSON implements json.Unmarshaler: unknown fields are refused.
 func (j *Join) UnmarshalJSON(data []byte) error {
 	type fields Join
 	return strictly(data, (*fields)(j))

@@ -12,7 +12,7 @@ import (
 )
 
 func (s *session) node() *cobra.Command {
-	return group("node", "See the nodes of the cluster, and remove dead ones",
+	return group("node", "See the nodes of the cluster, and take them out of service",
 		&cobra.Command{
 			Use: "ls", Short: "List nodes", Aliases: []string{"list"}, Args: exactly(0),
 			Example: "  lagan node ls -o wide",
@@ -39,6 +39,9 @@ copies and its vote go, another node votes in its place, and its name is free.`,
 				return s.client().RemoveNode(c.Context(), arguments[0])
 			},
 		},
+		s.nodeCordon("cordon", "Keep new copies away from a node", true),
+		s.nodeCordon("uncordon", "Let new copies come to a node again", false),
+		s.nodeCanReboot(),
 	)
 }
 

@@ -175,13 +175,17 @@ func labels(all map[string]string) string {
 }
 
 func stateOf(n *api.Node) string {
+	state := "silent"
 	switch {
 	case n.Alive:
-		return "up"
+		state = "up"
 	case n.SilentSeconds > 0:
-		return fmt.Sprintf("silent for %v", time.Duration(n.SilentSeconds)*time.Second)
+		state = fmt.Sprintf("silent for %v", time.Duration(n.SilentSeconds)*time.Second)
 	}
-	return "silent"
+	if n.Cordoned {
+		state += ", cordoned"
+	}
+	return state
 }
 
 func (s *session) nodeTable(w io.Writer, all []api.Node) error {

@@ -2,7 +2,7 @@
 // or starts one, and prints the outcome. It holds no logic of its own. main
 // calls it, and tests do so as main does.
 //
-// Exit codes: 0 done, 1 not done, 2 the arguments make no sense.
+// Exit codes: 0 done, 1 not done, 2 the arguments make no sense, 3 the answer is no.
 package command
 
 import (
@@ -26,6 +26,7 @@ const (
 	exitDone    = 0
 	exitNotDone = 1
 	exitUsage   = 2
+	exitNo      = 3 // it was asked whether something may be done, and it may not
 )
 
 // Streams are the standard streams of a command.
@@ -42,6 +43,9 @@ func Run(ctx context.Context, arguments []string, s Streams) int {
 	if err == nil {
 		return exitDone
 	}
+	if errors.Is(err, errNo) {
+		return exitNo
+	}
 	_, _ = fmt.Fprintf(s.Err, "lagan: %v\n", err) // there is nowhere else to say it
 	var usage usageError
 	if errors.As(err, &usage) {
@@ -49,6 +53,9 @@ func Run(ctx context.Context, arguments []string, s Streams) int {
 	}
 	return exitNotDone
 }
+
+// errNo is the answer to a question: what was printed says why.
+var errNo = errors.New("no")
 
 // usageError says that the arguments make no sense.
 type usageError struct{ error }
@@ -71,7 +78,8 @@ func newRoot(streams Streams) *cobra.Command {
 		Short: "Replicated block volumes for containers",
 		Long: `Replicated block volumes for containers.
 
-Exit codes: 0 done, 1 not done, 2 the command or its settings make no sense.`,
+Exit codes: 0 done, 1 not done, 2 the command or its settings make no sense,
+3 the answer to what was asked is no (lagan node can-reboot).`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, arguments []string) error {
 			if len(arguments) == 0 {

@@ -179,10 +179,7 @@ func (n *Node) usage(c *volume.Config) (whole volume.Usage, snapshots map[block.
 // Nodes reports all nodes, by name.
 func (n *Node) Nodes(context.Context) ([]volume.NodeReport, error) {
 	known := false
-	var voting []block.NodeID
-	if n.p.Membership != nil {
-		voting = n.p.Membership.Voting()
-	}
+	voting := n.voting()
 	var all []orchestrator.NodeStatus
 	n.p.Host.View(func(o *orchestrator.Orchestrator) { known, all = o.Known(), o.Nodes() })
 	if !known {
@@ -190,7 +187,7 @@ func (n *Node) Nodes(context.Context) ([]volume.NodeReport, error) {
 	}
 	reports := make([]volume.NodeReport, 0, len(all))
 	for _, s := range all {
-		reports = append(reports, volume.NodeReport{Node: s.Node, Alive: s.Alive, Silent: s.Silent, Self: s.ID == n.p.Node.ID, Votes: slices.Contains(voting, s.ID)})
+		reports = append(reports, volume.NodeReport{Node: s.Node, Alive: s.Alive, Silent: s.Silent, Spec: s.Spec, Self: s.ID == n.p.Node.ID, Votes: slices.Contains(voting, s.ID)})
 	}
 	return reports, nil
 }

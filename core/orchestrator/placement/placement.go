@@ -34,6 +34,7 @@ type Node struct {
 	Alive  bool
 	Silent time.Duration // how long a node that is not alive has not been heard from; 0: unknown
 	Disks  []volume.Disk
+	Spec   volume.NodeSpec // what people asked of it
 }
 
 // Plan is a choice.
@@ -43,6 +44,16 @@ type Plan struct {
 	Reasons  []string      // a line for every node, by name
 	Warnings []string      // a line for every chosen disk that promises more than it has
 	Fitting  int           // how many nodes could take a replica
+}
+
+// ByNode returns the reasons by the names of nodes.
+func (p *Plan) ByNode() map[string]string {
+	all := make(map[string]string, len(p.Reasons))
+	for _, line := range p.Reasons {
+		name, reason, _ := strings.Cut(strings.TrimPrefix(line, "node "), ": ")
+		all[name] = reason
+	}
+	return all
 }
 
 // candidate is what became of one node.
@@ -111,7 +122,10 @@ func judge(s *volume.Spec, n *Node, held []volume.Place) candidate {
 		c.refuse = "it has a copy"
 		return c
 	}
-	if c.refuse = forbidden(s, n); c.refuse != "" {
+	if c.refuse = Forbidden(s, &n.Node); c.refuse != "" {
+		return c
+	}
+	if c.refuse = n.Spec.Avoid(); c.refuse != "" {
 		return c
 	}
 	if !n.Alive {
@@ -169,8 +183,8 @@ func (c *candidate) overPromise(s *volume.Spec) {
 // volume, and not more than what is free.
 func Room(d *volume.Disk) int64 { return max(0, min(d.Capacity-d.Promised, d.Free)) }
 
-// forbidden says which constraint of s excludes n.
-func forbidden(s *volume.Spec, n *Node) string {
+// Forbidden says which constraint of s excludes n, or nothing.
+func Forbidden(s *volume.Spec, n *volume.Node) string {
 	if len(s.Nodes) > 0 && !slices.Contains(s.Nodes, n.Name) && !slices.Contains(s.Nodes, n.ID.String()) {
 		return "not among the nodes asked for"
 	}

@@ -151,6 +151,9 @@ func (v *View) machineKeys() []string {
 		if v.nodes[id].Alive.Revision != 0 {
 			keys = append(keys, volume.AliveKey(id))
 		}
+		if v.nodes[id].Spec.Revision != 0 {
+			keys = append(keys, volume.NodeSpecKey(id))
+		}
 	}
 	for _, id := range sortedIDs(v.disks) {
 		keys = append(keys, volume.DiskKey(id))

@@ -50,6 +50,7 @@ func (v *Volume) Exists() bool {
 type Node struct {
 	Record      Item[volume.Node]
 	Alive       Item[string]
+	Spec        Item[volume.NodeSpec]
 	SilentSince step.Time // when it ceased to be heard from; 0: before this view began, or it is alive
 }
 
@@ -183,7 +184,7 @@ func (v *View) learn(now step.Time, c *metadata.Change, at metadata.Revision) {
 // below a folder.
 func (v *View) match(asked string) []string {
 	switch asked {
-	case volume.NodesPrefix, volume.AlivePrefix, volume.DisksPrefix:
+	case volume.NodesPrefix, volume.AlivePrefix, volume.DisksPrefix, volume.NodeSpecsPrefix:
 		keys := v.machineKeys()
 		return slices.DeleteFunc(keys, func(key string) bool { return !strings.HasPrefix(key, asked) })
 	}
@@ -296,8 +297,9 @@ func (v *View) applyMachine(now step.Time, c *metadata.Change) {
 	}
 	text, isAlive := strings.CutPrefix(c.Key, volume.AlivePrefix)
 	text, isNode := strings.CutPrefix(text, volume.NodesPrefix)
+	text, isSpec := strings.CutPrefix(text, volume.NodeSpecsPrefix)
 	var id block.NodeID
-	if !isAlive && !isNode || id.UnmarshalText([]byte(text)) != nil {
+	if !isAlive && !isNode && !isSpec || id.UnmarshalText([]byte(text)) != nil {
 		return // a kind of record that this version does not know
 	}
 	held := v.nodes[id]
@@ -305,19 +307,24 @@ func (v *View) applyMachine(now step.Time, c *metadata.Change) {
 		held = &Node{}
 	}
 	changed := false
-	if isNode {
+	switch {
+	case isNode:
 		changed = update(&held.Record, c, volume.Parse[volume.Node])
-	} else if changed = update(&held.Alive, c, func(data []byte) (string, error) { return string(data), nil }); changed {
-		held.SilentSince = 0
-		if c.Deleted {
-			held.SilentSince = now
+	case isSpec:
+		changed = update(&held.Spec, c, volume.Parse[volume.NodeSpec])
+	default:
+		if changed = update(&held.Alive, c, func(data []byte) (string, error) { return string(data), nil }); changed {
+			held.SilentSince = 0
+			if c.Deleted {
+				held.SilentSince = now
+			}
 		}
 	}
 	if changed {
 		v.nodesChanged[id] = true
 	}
 	v.nodes[id] = held
-	if held.Record.Revision == 0 && held.Alive.Revision == 0 {
+	if held.Record.Revision == 0 && held.Alive.Revision == 0 && held.Spec.Revision == 0 {
 		delete(v.nodes, id)
 	}
 }

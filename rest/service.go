@@ -1,0 +1,62 @@
+package rest
+
+import (
+	"context"
+
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/rest/api"
+)
+
+// ChangeNode implements api.StrictServerInterface.
+func (s *server) ChangeNode(ctx context.Context, r api.ChangeNodeRequestObject) (api.ChangeNodeResponseObject, error) {
+	if *r.Body == (api.NodeChange{}) {
+		return nil, invalidRequest("nothing is to change: say what is to be asked of the node")
+	}
+	n, err := s.Service.ChangeNode(requestOf(ctx).Context(), r.ID, volume.NodeChange{Cordoned: r.Body.Cordoned})
+	return api.ChangeNode200JSONResponse(nodeOf(&n)), err
+}
+
+// GetAbsence implements api.StrictServerInterface.
+func (s *server) GetAbsence(ctx context.Context, r api.GetAbsenceRequestObject) (api.GetAbsenceResponseObject, error) {
+	a, err := s.Service.Absence(requestOf(ctx).Context(), r.ID)
+	return api.GetAbsence200JSONResponse(absenceOf(&a)), err
+}
+
+// GetAccount implements api.StrictServerInterface.
+func (s *server) GetAccount(ctx context.Context, r api.GetAccountRequestObject) (api.GetAccountResponseObject, error) {
+	a, err := s.Service.Explain(requestOf(ctx).Context(), r.Name)
+	return api.GetAccount200JSONResponse(accountOf(&a)), err
+}
+
+func absenceOf(a *volume.Absence) api.Absence {
+	answer := api.Absence{
+		Node: a.Node, Safe: a.Safe, Reasons: textsOf(a.Reasons),
+		Volumes: itemsOf(a.Losses, func(l *volume.Loss) api.Loss {
+			return api.Loss{Volume: l.Volume, Fate: api.Fate(l.Fate), Left: l.Left, Asked: l.Asked, Text: l.Text}
+		}),
+		Attachments: itemsOf(a.Stays, func(s *volume.Stay) api.Stay {
+			return api.Stay{Volume: s.Volume, Lingering: s.Lingers, Users: usersOf(s.Users)}
+		}),
+	}
+	if v := &a.Voters; v.Known {
+		answer.Voters = &api.Voters{Votes: v.Votes, Voters: v.All, Left: v.Left, Needed: v.Needed}
+	}
+	return answer
+}
+
+func accountOf(a *volume.Account) api.Account {
+	return api.Account{
+		Volume: a.Volume, Health: string(a.Health), Reason: a.Reason, Replicas: a.Asked, MinWritable: a.MinWritable, Rules: textsOf(a.Rules),
+		Copies: itemsOf(a.Copies, func(c *volume.CopyAccount) api.CopyAccount {
+			return api.CopyAccount{Replica: replicaOf(&c.Copy), Why: textsOf(c.Why)}
+		}),
+		Nodes: itemsOf(a.Nodes, func(n *volume.NodeAccount) api.NodeAccount {
+			return api.NodeAccount{Node: n.Node, Placement: n.Place, Fate: api.Fate(n.Fate), Text: n.Text}
+		}),
+	}
+}
+
+// textsOf returns a list of lines; one of none is a list, too.
+func textsOf(lines []string) []string {
+	return append([]string{}, lines...)
+}

@@ -1,0 +1,66 @@
+package rest_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/rest/api"
+)
+
+func (n *node) ChangeNode(_ context.Context, name string, c volume.NodeChange) (volume.NodeReport, error) {
+	n.name = name
+	asked := volume.NodeSpec{}
+	return volume.NodeReport{Spec: asked.With(&c)}, n.err
+}
+
+func (n *node) Absence(_ context.Context, name string) (volume.Absence, error) {
+	n.name = name
+	return volume.Absence{
+		Node: "a", Reasons: []string{"volume db stops"},
+		Losses: []volume.Loss{{Volume: "db", Fate: volume.Unavailable, Asked: 2, Text: "volume db stops"}},
+		Stays:  []volume.Stay{{Volume: "web", Users: []volume.User{{Mount: "m", Container: "shop", Since: "now"}}}},
+		Voters: volume.Voters{Known: true, Votes: true, All: 3, Left: 2, Needed: 2},
+	}, n.err
+}
+
+func (n *node) Explain(_ context.Context, name string) (volume.Account, error) {
+	n.name = name
+	return volume.Account{
+		Volume: "db", Health: volume.Degraded, Reason: "one is out", Asked: 2, MinWritable: 1, Rules: []string{"in zones east"},
+		Copies: []volume.CopyAccount{{Copy: volume.Copy{Node: "a", State: volume.InSync}, Why: []string{"it may be here"}}},
+		Nodes:  []volume.NodeAccount{{Node: "a", Place: "it has a copy", Fate: volume.Unavailable, Text: "it stops"}},
+	}, n.err
+}
+
+func TestServiceOfNodesAsClientsSeeIt(t *testing.T) {
+	n := &node{}
+	c := serve(t, n)
+	ctx := t.Context()
+	yes := true
+	if got, err := c.ChangeNode(ctx, "b", api.NodeChange{Cordoned: &yes}); err != nil || n.name != "b" || !got.Cordoned {
+		t.Errorf("changed: %+v, %v; asked for %q", got, err, n.name)
+	}
+	a, err := c.Absence(ctx, "a")
+	want := api.Absence{
+		Node: "a", Reasons: []string{"volume db stops"}, Voters: &api.Voters{Votes: true, Voters: 3, Left: 2, Needed: 2},
+		Volumes:     []api.Loss{{Volume: "db", Fate: "unavailable", Asked: 2, Text: "volume db stops"}},
+		Attachments: []api.Stay{{Volume: "web", Users: []api.User{{Mount: "m", Container: "shop", Since: "now"}}}},
+	}
+	if diff := cmp.Diff(want, a); err != nil || diff != "" {
+		t.Errorf("absence: %v\n%s", err, diff)
+	}
+	e, err := c.Explain(ctx, "db")
+	if err != nil || n.name != "db" || e.Health != "degraded" || len(e.Copies) != 1 || e.Copies[0].Replica.Node != "a" ||
+		!slices.Equal(e.Copies[0].Why, []string{"it may be here"}) || len(e.Nodes) != 1 || e.Nodes[0].Fate != "unavailable" {
+		t.Errorf("account: %+v, %v", e, err)
+	}
+	n.err = &volume.Error{Kind: volume.ErrNodeNotFound, What: "there is no node"}
+	if _, err := c.Absence(ctx, "z"); !errors.Is(err, volume.ErrNodeNotFound) {
+		t.Errorf("absence of no node: %v", err)
+	}
+}
