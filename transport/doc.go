@@ -46,11 +46,11 @@
 //	11   Cursor           8
 //	12   Present          4: present u16, zero u16
 //	13   Checksums        1 + 4n: count u8, then the checksums without trailing zeroes
-//	14   Promise          97: incarnation, boot id 16, flags u8 (1 tainted, 2 complete),
-//	                      last accepted 16, durable, stable, sync target 16, known epoch, grant remaining
+//	14   Promise          105: incarnation, boot id 16, flags u8 (1 tainted, 2 complete),
+//	                      last accepted 16, durable, stable, sync target 16, known epoch, blocks, grant remaining
 //	15   Changes          4 + 16n: count u32, then (chunk, last seq)
 //	16   Layer            8
-//	17   Layers           4 + 33n: count u32, then (id, parent, closed 16, deleted u8)
+//	17   Layers           4 + 41n: count u32, then (id, parent, closed 16, deleted u8, blocks)
 //
 // crc is the crc32c of the header with crc zero, the extension, and the payload
 // of a REPAIR. The payload of APPEND, TAIL, DATA, PUSH and PULLED is covered by

@@ -191,6 +191,7 @@ func appendLayers(dst []byte, layers []message.LayerInfo) []byte {
 		if l.Deleted {
 			dst[len(dst)-1] = 1
 		}
+		dst = le.AppendUint64(dst, l.Blocks)
 	}
 	return dst
 }
@@ -213,7 +214,7 @@ func appendPromise(dst []byte, p *message.PromiseInfo) []byte {
 	dst = le.AppendUint64(dst, uint64(p.Durable))
 	dst = le.AppendUint64(dst, uint64(p.Stable))
 	dst = appendPosition(dst, p.SyncTarget)
-	dst = le.AppendUint64(dst, uint64(p.KnownEpoch))
+	dst = le.AppendUint64(le.AppendUint64(dst, uint64(p.KnownEpoch)), p.Blocks)
 	return le.AppendUint64(dst, uint64(p.GrantRemaining))
 }
 
@@ -339,7 +340,7 @@ func (c *cursor) promise() *message.PromiseInfo {
 	p.Tainted, p.Complete = flags&promiseTainted != 0, flags&promiseComplete != 0
 	p.LastAccepted = c.position()
 	p.Durable, p.Stable, p.SyncTarget = c.seq(), c.seq(), c.position()
-	p.KnownEpoch = block.Epoch(c.uint64())
+	p.KnownEpoch, p.Blocks = block.Epoch(c.uint64()), c.uint64()
 	p.GrantRemaining = c.duration()
 	return p
 }
@@ -384,7 +385,7 @@ func (c *cursor) layers() []message.LayerInfo {
 		if deleted > 1 {
 			c.fail(UnknownFlag, uint64(deleted), 0)
 		}
-		layers[i].Deleted = deleted == 1
+		layers[i].Deleted, layers[i].Blocks = deleted == 1, c.uint64()
 	}
 	return layers
 }

@@ -18,7 +18,7 @@ const (
 	ChangesMax = 4096
 	// LayersMax is how many layers one LAYERS carries: more than a replica has.
 	LayersMax = 1024
-	layerSize = 33
+	layerSize = 41
 
 	// extensionMax bounds the extension: a full list of changes, and of layers,
 	// and 1 KiB for all other groups together (they need 370 bytes).

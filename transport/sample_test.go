@@ -75,7 +75,7 @@ func sample(k message.Kind) message.Message {
 		m.Resync = 0x0d0d
 		m.Record = message.Record{Position: position, Op: message.OpSnap, Layer: 0x1919, Parent: 0x1a1a}
 	case message.Layers:
-		m.Layers = []message.LayerInfo{{ID: 0x1919, Closed: position, Deleted: true}, {Parent: 0x1919}}
+		m.Layers = []message.LayerInfo{{ID: 0x1919, Closed: position, Deleted: true, Blocks: 0x2020}, {Parent: 0x1919}}
 	case message.ResyncEnd, message.ListLayers:
 		m.Resync = 0x0d0d
 	case message.Repair:
@@ -83,7 +83,7 @@ func sample(k message.Kind) message.Message {
 	case message.Promise:
 		m.Promise = &message.PromiseInfo{
 			Incarnation: 0x1111, BootID: block.BootID{1, 2, 3, 15: 16}, Tainted: true, Complete: true, LastAccepted: position,
-			Durable: 0x1212, Stable: 0x1313, KnownEpoch: 0x1414, GrantRemaining: time.Second,
+			Durable: 0x1212, Stable: 0x1313, KnownEpoch: 0x1414, Blocks: 0x2121, GrantRemaining: time.Second,
 		}
 	case message.Ack:
 		m.Accepted, m.Durable, m.Credit, m.Pressure = 0x1515, 0x1616, 0x1717, 0x18
@@ -130,7 +130,7 @@ func random(r *rand.Rand) message.Message {
 	maybe(func() {
 		for range r.IntN(4) {
 			m.Layers = append(m.Layers, message.LayerInfo{
-				ID: block.LayerID(r.Uint64()), Parent: block.LayerID(r.Uint64()), Closed: position(), Deleted: r.IntN(2) == 0,
+				ID: block.LayerID(r.Uint64()), Parent: block.LayerID(r.Uint64()), Closed: position(), Deleted: r.IntN(2) == 0, Blocks: r.Uint64(),
 			})
 		}
 	})
@@ -156,7 +156,7 @@ func random(r *rand.Rand) message.Message {
 		m.Promise = &message.PromiseInfo{
 			Incarnation: block.Incarnation(r.Uint64()), BootID: block.BootID{byte(r.Uint32())}, Tainted: r.IntN(2) == 0,
 			Complete: r.IntN(2) == 0, LastAccepted: position(), Durable: block.Seq(r.Uint64()),
-			Stable: block.Seq(r.Uint64()), KnownEpoch: block.Epoch(r.Uint64()), GrantRemaining: time.Duration(r.Int64()),
+			Stable: block.Seq(r.Uint64()), KnownEpoch: block.Epoch(r.Uint64()), Blocks: r.Uint64(), GrantRemaining: time.Duration(r.Int64()),
 		}
 	})
 	maybe(func() {

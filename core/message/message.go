@@ -43,7 +43,7 @@ const (
 	ListChanged // Era, Request, Layer, Cursor, Since, Seq: chunks changed after Since, S.stable >= Seq
 	Pull        // Era, Request, Layer, Chunk, Seq: the chunk's newest stable content in that layer
 	Push        // Era, Request, Resync, Layer, Chunk, LastSeq, Present, Zero, Checksums, Payload
-	ResyncBegin // Era, Request, Resync, Position: a replica becomes the target of a resync; it has all up to Position, or is emptied
+	ResyncBegin // Era, Request, Resync, Position, Record: a replica becomes the target of a resync; it has all up to Position, or is emptied, with the Blocks of an OpResize
 	ResyncLive  // Era, Request, Resync, Position: the stream follows from Position.Seq+1 on
 	ResyncEnd   // Era, Request, Resync: close the resync durably; later pushes are discarded; to the source: it is over
 	ListLayers  // Era, Request, Resync, Seq: the layers of the source, S.stable >= Seq; none is merged before ResyncEnd
@@ -62,7 +62,7 @@ const (
 	Unprepared // no PREPARE was answered on this connection
 	Rotten     // unasked: Layer, Chunk, Present and Zero: blocks that a scrub found lost
 
-	Shape  // a request: Era, Request, Resync, Record: an OpSnap or OpDelSnap that a target does outside its stream
+	Shape  // a request: Era, Request, Resync, Record: an OpSnap, OpDelSnap or OpResize that a target does outside its stream
 	Layers // answers ListLayers: Request, Layers, or Status
 
 	ResyncPass // a request: Era, Request, Resync, Position: a pass has brought the target all up to Position
@@ -129,7 +129,8 @@ type LayerInfo struct {
 	ID      block.LayerID // 0: the head
 	Parent  block.LayerID // the one that it stands on, 0: none
 	Closed  block.Position
-	Deleted bool // its snapshot is gone: it is there for what stands on it
+	Deleted bool   // its snapshot is gone: it is there for what stands on it
+	Blocks  uint64 // its size
 }
 
 // PromiseInfo is what a replica tells a new coordinator about itself.
@@ -143,6 +144,7 @@ type PromiseInfo struct {
 	Stable         block.Seq
 	SyncTarget     block.Position // what it has if it is not Complete: all up to there, and parts of what follows; zero: nothing
 	KnownEpoch     block.Epoch    // newest configuration it knows
+	Blocks         uint64         // its size as of LastAccepted
 	GrantRemaining time.Duration  // how long an old coordinator may still answer reads
 }
 

@@ -44,7 +44,7 @@ func (r *Replica) onListLayers(l *link, m *message.Message, out *step.Effects) {
 func (r *Replica) layers() (list []message.LayerInfo) {
 	for _, l := range r.store.Layers(r.handle, nil) {
 		if l.Own && !l.Dissolved {
-			list = append(list, message.LayerInfo{ID: l.ID, Parent: l.Parent, Closed: l.Closed, Deleted: l.Deleted})
+			list = append(list, message.LayerInfo{ID: l.ID, Parent: l.Parent, Closed: l.Closed, Deleted: l.Deleted, Blocks: l.Blocks})
 		}
 	}
 	return list
@@ -56,11 +56,15 @@ func (r *Replica) onShape(now step.Time, l *link, m *message.Message, out *step.
 		return
 	}
 	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: m.Kind, era: m.Era})
-	var status message.Status
-	if rec := &m.Record; rec.Op == message.OpSnap {
+	status := message.WrongState
+	switch rec := &m.Record; rec.Op {
+	case message.OpSnap:
 		status = r.store.OpenLayer(now, r.handle, rec.Layer, rec.Parent, rec.Position, token, out)
-	} else {
+	case message.OpDelSnap:
 		status = r.store.DropLayer(now, r.handle, rec.Layer, token, out)
+	case message.OpResize:
+		status = r.store.Grow(now, r.handle, rec.Blocks, token, out)
+	case message.OpInvalid, message.OpWrite, message.OpZero, message.OpNop, message.OpCount:
 	}
 	if status != message.OK {
 		r.requests.take(token)

@@ -93,7 +93,7 @@ func (r *Replica) onResyncBegin(now step.Time, l *link, m *message.Message, out 
 	}
 	r.rotten = nil
 	r.appended, r.accepted, r.durable = 0, 0, 0
-	r.store.Reset(now, r.handle, r.meta, token, out)
+	r.store.Reset(now, r.handle, m.Record.Blocks, r.meta, token, out)
 }
 
 // onResyncPass notes what another resync may begin with, should this one end early.

@@ -197,6 +197,7 @@ func (r *Replica) promise(now step.Time, l *link, out *step.Effects) {
 			Stable:         info.Stable,
 			SyncTarget:     r.meta.SyncTarget,
 			KnownEpoch:     r.meta.KnownEpoch,
+			Blocks:         info.Blocks,
 			GrantRemaining: max(0, r.grantUntil.Sub(now)),
 		},
 	})

@@ -64,6 +64,9 @@ func (s *Store) apply(rec *format.Record, a applied, out *step.Effects) {
 		s.removeReplica(r)
 	case format.Reset:
 		s.applyReset(r)
+		if first := uint64(rec.Range.First); first != 0 {
+			r.blocks, r.grown = first, 0
+		}
 		r.head = s.newLayer(r, r.blocks, nil)
 		r.head.born = r.in
 		s.applyMeta(r, Meta(rec.Meta), a)
@@ -78,6 +81,10 @@ func (s *Store) apply(rec *format.Record, a applied, out *step.Effects) {
 			r.base, r.last = rec.Position, rec.Position
 		}
 		s.applyMeta(r, Meta(rec.Meta), a)
+	case format.Grow:
+		if !a.replay || !r.cutOff {
+			r.grow(rec.Blocks)
+		}
 	case format.Resync:
 		if !a.replay || !r.cutOff && r.knows(rec, out) && s.claimSlot(rec, out) {
 			s.applyPush(r, rec, a, out)

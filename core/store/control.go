@@ -107,14 +107,15 @@ func (s *Store) Rewind(now step.Time, h Handle, meta Meta, token uint64, out *st
 }
 
 // Reset drops all content and records of h, as if it had just been created with
-// meta: the start of a full resync. Result: RecordDone.
-func (s *Store) Reset(now step.Time, h Handle, meta Meta, token uint64, out *step.Effects) {
+// meta and that many blocks, or as many as it has if that is 0: the start of a full
+// resync. Result: RecordDone.
+func (s *Store) Reset(now step.Time, h Handle, blocks uint64, meta Meta, token uint64, out *step.Effects) {
 	if r := s.control(now, h); r != nil {
 		r.fenced, r.damaged = true, false
 		r.shrinking++
 		r.appended, r.stable = block.Position{}, 0
 		r.resets++
-		s.enqueue(r, format.Record{Kind: format.Reset, Meta: format.Meta(meta)}, block.Buffer{}, token)
+		s.enqueue(r, format.Record{Kind: format.Reset, Range: block.Range{First: block.Block(blocks)}, Meta: format.Meta(meta)}, block.Buffer{}, token)
 		s.pump(out)
 	}
 }

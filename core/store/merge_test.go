@@ -165,6 +165,10 @@ func (r *rig) copyLayers(source, target Handle) {
 	r.t.Helper()
 	list := slices.DeleteFunc(r.store.Layers(source, nil), func(l LayerInfo) bool { return !l.Own })
 	for i, l := range list {
+		if l.Blocks > r.sizeOf(target) {
+			r.store.Grow(r.now, target, l.Blocks, r.next(), &r.out)
+			r.settle()
+		}
 		for cursor := uint64(0); ; {
 			r.store.ListChanged(r.now, source, l.ID, 0, cursor, r.next(), &r.out)
 			r.settle()
@@ -207,7 +211,7 @@ func TestResyncCopiesEverySnapshot(t *testing.T) { // rule 14
 	r.settle()
 	r.solid(h)
 	target := r.create(2, 64)
-	r.store.Reset(r.now, target, Meta{Resync: 7}, r.next(), &r.out)
+	r.store.Reset(r.now, target, 0, Meta{Resync: 7}, r.next(), &r.out)
 	r.settle()
 	r.store.Pin(h)
 	r.copyLayers(h, target)
@@ -270,7 +274,7 @@ func TestCloneIsCopiedWithWhatItStandsOn(t *testing.T) {
 	for _, bring := range []func(){func() {}, r.home} {
 		bring()
 		target := r.create(byte(4+len(r.store.replicas)), 96)
-		r.store.Reset(r.now, target, Meta{Resync: 7}, r.next(), &r.out)
+		r.store.Reset(r.now, target, 0, Meta{Resync: 7}, r.next(), &r.out)
 		r.settle()
 		r.copyLayers(clone, target)
 		r.home()

@@ -216,7 +216,7 @@ func (o *oracle) truncateAndCrash(m *model) {
 func (o *oracle) renew(m *model) {
 	if o.random.IntN(2) == 0 {
 		m.meta.Resync++
-		o.store.Reset(o.now, m.h, m.meta, o.next(), &o.out)
+		o.store.Reset(o.now, m.h, 0, m.meta, o.next(), &o.out)
 		o.settle()
 	} else {
 		o.store.Delete(o.now, m.h, o.next(), &o.out)

@@ -46,7 +46,7 @@ type queue struct {
 // barrier reports whether a record changes what a checkpoint's cut took for
 // granted: such records and checkpoints wait for each other.
 func barrier(k format.Kind) bool {
-	return k == format.Truncate || k == format.Reset || k == format.Delete || k == format.Continue
+	return k == format.Truncate || k == format.Reset || k == format.Delete || k == format.Continue || k == format.Grow
 }
 
 // shrinks reports whether a record may take a chunk's slot away.

@@ -18,6 +18,7 @@ type replica struct {
 	blocks  uint64 // as of the last accepted record
 	asked   uint64 // of the newest RESIZE that was appended
 	growing int    // queued ones
+	grown   uint64 // by records outside the stream, or a root
 	damaged bool
 	cutOff  bool // recovery met a gap: the records behind it are not replayed
 	torn    bool // a page of its parked records was unreadable: those behind it are not replayed
@@ -178,8 +179,11 @@ func (s *Store) removeReplica(r *replica) {
 }
 
 // has reports whether the volume reaches into chunk c.
-func (r *replica) has(c block.Chunk) bool {
-	return uint64(c) < (r.blocks+block.PerChunk-1)/block.PerChunk
+func (r *replica) has(c block.Chunk) bool { return reaches(r.blocks, c) }
+
+// reaches reports whether that many blocks reach into chunk c.
+func reaches(blocks uint64, c block.Chunk) bool {
+	return uint64(c) < (blocks+block.PerChunk-1)/block.PerChunk
 }
 
 // leavesOf returns how many leaves describe that many blocks.

@@ -1,6 +1,9 @@
 package store
 
 import (
+	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
+	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store/format"
 )
 
@@ -12,12 +15,25 @@ import (
 //	r.blocks   as of the last accepted record: what can be read
 //	l.blocks   of the head, as of the last stable one: what is in a root
 //
-// A snapshot keeps the size that its layer had.
+// A snapshot keeps the size that its layer had. A target of a resync, which builds
+// the layers of its source, is given the size of each before it is closed, by a GROW
+// outside the stream: it takes effect at once, and no checkpoint comes in between.
 
 // ahead returns the size of r as of the last appended record.
 func (r *replica) ahead() uint64 {
 	if r.growing > 0 {
 		return max(r.blocks, r.asked)
+	}
+	return r.blocks
+}
+
+// steady returns the size of r as of the last stable record: what is written to
+// outside the stream must not lie in a part that may be taken back.
+func (r *replica) steady() uint64 {
+	for i := range r.shapes {
+		if s := &r.shapes[i]; s.blocks != 0 && s.seq > r.stable {
+			return s.before
+		}
 	}
 	return r.blocks
 }
@@ -38,6 +54,43 @@ func (r *replica) undoResize() {
 	last := len(r.shapes) - 1
 	r.blocks = r.shapes[last].before
 	r.shapes = r.shapes[:last]
+}
+
+// Grow makes h, a target of a resync, as large as its source was there; nothing if it
+// is that large. Result: RecordDone.
+func (s *Store) Grow(now step.Time, h Handle, blocks, token uint64, out *step.Effects) message.Status {
+	r := s.control(now, h)
+	switch {
+	case r == nil:
+		return s.refusal()
+	case blocks == 0:
+		return message.WrongState
+	case !s.fits(s.zeroSlack()):
+		return message.NoSpace
+	}
+	s.enqueue(r, format.Record{Kind: format.Grow, Blocks: blocks}, block.Buffer{}, token)
+	s.pump(out)
+	return message.OK
+}
+
+// grow lets an accepted GROW take effect.
+func (r *replica) grow(blocks uint64) {
+	r.blocks, r.grown = max(r.blocks, blocks), max(r.grown, blocks)
+	growLayer(r.head, blocks)
+}
+
+// blocksOf returns the size of l, a layer of r, as far as records are accepted.
+func (r *replica) blocksOf(l *layer) uint64 {
+	if l == r.head {
+		return r.blocks
+	}
+	blocks := l.blocks
+	for i := range r.shapes {
+		if s := &r.shapes[i]; l.sealed != 0 && s.seq < l.sealed {
+			blocks = max(blocks, s.blocks)
+		}
+	}
+	return blocks
 }
 
 // growLayer makes l describe that many blocks.

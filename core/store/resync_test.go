@@ -65,7 +65,7 @@ func TestResyncMakesAnEqualCopy(t *testing.T) {
 		for range 5 {
 			o.write(target, block.Position{Era: 1, Seq: o.appendedSeq(target) + 1}, 3, 1)
 		}
-		o.store.Reset(o.now, target, Meta{Resync: 77}, o.next(), &o.out)
+		o.store.Reset(o.now, target, 0, Meta{Resync: 77}, o.next(), &o.out)
 		o.settle()
 		o.expect(RecordDone)
 		changes, stable := o.listAll(source.h)

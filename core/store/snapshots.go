@@ -22,6 +22,7 @@ type LayerInfo struct {
 	Dissolved bool
 	Own       bool // a head or snapshot of this replica, not of one that it was cloned from
 	Used      uint64
+	Blocks    uint64 // its size, of a layer that is the replica's own
 }
 
 // Layers appends the layers of h to list, each behind the one that it stands on.
@@ -52,6 +53,9 @@ func (r *replica) reads() (all []*layer) {
 
 func (l *layer) info(r *replica) LayerInfo {
 	info := LayerInfo{ID: l.id, Closed: l.closed, Deleted: l.deleted, Dissolved: l.dissolved(), Own: l.owner == r, Used: l.used()}
+	if l.owner == r {
+		info.Blocks = r.blocksOf(l)
+	}
 	p := l.parent
 	for p != nil && p.owner == r && p.dissolved() {
 		p = p.parent

@@ -56,7 +56,7 @@ func (s *Store) volumeEntries() (list []format.Volume) {
 			continue
 		}
 		list = append(list, format.Volume{
-			Handle: r.handle, Damaged: r.damaged, Replica: r.id, Volume: r.volume, Blocks: r.rootHead().blocks,
+			Handle: r.handle, Damaged: r.damaged, Replica: r.id, Volume: r.volume, Blocks: max(r.rootHead().blocks, r.grown),
 			Meta: format.Meta(r.cut.meta), Last: r.cut.last, Base: r.cut.base, Stable: r.cut.stable,
 			Head: r.rootHead().number, Parked: r.cut.parked, Controls: r.cut.controls,
 		})

@@ -137,8 +137,8 @@ func (s *Store) endTail(i int32, status message.Status) {
 // Push replaces the blocks in apply of a chunk of one layer of h, 0 being its
 // head, by content that is stable at its source; blocks neither present nor zero
 // are cleared, those whose data is lost there are lost here too. The payload's reference is taken over if the answer is OK.
-// Result: PushDone. BehindSeq: that layer is not opened and stable here yet, or not done
-// with taking over one that was deleted.
+// Result: PushDone. BehindSeq: that layer is not opened and stable here yet, not as large, or
+// not done with taking over one that was deleted.
 func (s *Store) Push(now step.Time, h Handle, id block.LayerID, apply uint16, content ChunkContent, payload block.Buffer, token uint64, out *step.Effects) message.Status {
 	s.now = max(s.now, now)
 	r := s.replica(h)
@@ -147,6 +147,9 @@ func (s *Store) Push(now step.Time, h Handle, id block.LayerID, apply uint16, co
 	}
 	l := r.find(id)
 	if l == nil || l.under != nil || r.snaps+r.resets > 0 || max(l.opened, l.sealed) > r.stable {
+		return message.BehindSeq
+	}
+	if !reaches(r.steady(), content.Chunk) && reaches(r.ahead(), content.Chunk) {
 		return message.BehindSeq
 	}
 	holds := apply & content.Present &^ content.Zero

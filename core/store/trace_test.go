@@ -367,7 +367,7 @@ func TestCorruptionBelowDurableIsNoTornTail(t *testing.T) { // rule 10
 	if ia, _ := r.store.Info(a); !ia.Damaged || ia.LastAccepted != pos(1, 1) {
 		t.Errorf("the damage was forgotten: %+v", ia)
 	}
-	r.store.Reset(r.now, a, Meta{Resync: 1}, r.next(), &r.out)
+	r.store.Reset(r.now, a, 0, Meta{Resync: 1}, r.next(), &r.out)
 	r.settle()
 	r.expect(RecordDone)
 	if st := r.write(a, pos(3, 1), 1, 1); st != message.OK {

@@ -214,6 +214,7 @@ func (s *Store) takeVolume(v *format.Volume) {
 	r.damaged, r.cutOff, r.stable, r.in = v.Damaged, v.Damaged, v.Stable, true
 	r.base, r.last = v.Base, v.Last
 	r.controls, r.rootedControls = v.Controls, v.Controls
+	r.grown = v.Blocks
 	s.opening.heads[v.Handle] = v.Head
 	if v.Parked.Page != 0 {
 		s.opening.walk.items = append(s.opening.walk.items, walkItem{kind: format.PageParked, ref: v.Parked, index: uint64(v.Handle)})

@@ -271,7 +271,7 @@ func (m *Machine) Reset(slot int) {
 	r.push(act{kind: actReset, token: token, meta: meta, stable: r.stable})
 	r.stable, r.told, r.damaged = 0, 0, false
 	m.log("reset %d", slot)
-	m.store.Reset(m.now, r.handle, meta, token, &m.out)
+	m.store.Reset(m.now, r.handle, 0, meta, token, &m.out)
 	m.settle()
 }
 

@@ -41,7 +41,7 @@ type Store interface {
 	Delete(now step.Time, h store.Handle, token uint64, out *step.Effects)
 	SetMeta(now step.Time, h store.Handle, meta store.Meta, token uint64, out *step.Effects)
 	Rewind(now step.Time, h store.Handle, meta store.Meta, token uint64, out *step.Effects) block.Seq
-	Reset(now step.Time, h store.Handle, meta store.Meta, token uint64, out *step.Effects)
+	Reset(now step.Time, h store.Handle, blocks uint64, meta store.Meta, token uint64, out *step.Effects)
 	Continue(now step.Time, h store.Handle, at block.Position, meta store.Meta, token uint64, out *step.Effects)
 	Append(now step.Time, h store.Handle, rec message.Record, payload block.Buffer, out *step.Effects) message.Status
 	Sync(now step.Time, h store.Handle, out *step.Effects)

@@ -381,7 +381,7 @@ func (s *toy) Rewind(now step.Time, h store.Handle, meta store.Meta, token uint6
 	return left
 }
 
-func (s *toy) Reset(_ step.Time, h store.Handle, meta store.Meta, token uint64, out *step.Effects) {
+func (s *toy) Reset(_ step.Time, h store.Handle, _ uint64, meta store.Meta, token uint64, out *step.Effects) {
 	s.add(toyEntry{Act: actReset, Handle: h, Meta: meta, Token: token}, out)
 }
 

@@ -28,16 +28,17 @@ const (
 	Resync           // a push: Range is its chunk in Layer; LastSeq, Apply, Present, Zero; data follows, or is in Slot
 	Open             // as Snap, but no record of the stream: Position is where the source closed the layer
 	Wrap             // the rest of the ring is skipped
-	Reset            // drops all content and records; Meta
+	Reset            // drops all content and records; Meta; Range.First: how many blocks the volume has then, if not 0
 	Continue         // the stream goes on behind Position; Meta
 	Drop             // as DelSnap, but no record of the stream
+	Grow             // as Resize, but no record of the stream
 	KindCount        // how many kinds there are, not a kind
 )
 
 // kindNames are what people call the kinds.
 var kindNames = [KindCount]string{ // constant table: never written
 	"INVALID", "WRITE", "MAP", "ZERO", "SNAP", "DELSNAP", "RESIZE", "NOP", "TRUNCATE", "STABLE", "PROMISE", "CONFIG", "CREATE", "DELETE",
-	"RESYNC", "OPEN", "WRAP", "RESET", "CONTINUE", "DROP",
+	"RESYNC", "OPEN", "WRAP", "RESET", "CONTINUE", "DROP", "GROW",
 }
 
 // String returns the name of the kind in docs/storage-format.md.
@@ -90,7 +91,7 @@ func (r *Record) InStream() bool {
 	switch r.Kind {
 	case Write, Map, ZeroRange, Snap, DelSnap, Resize, Nop:
 		return true
-	case KindInvalid, Truncate, Stable, Promise, Config, Create, Delete, Resync, Open, Wrap, Reset, Continue, Drop, KindCount:
+	case KindInvalid, Truncate, Stable, Promise, Config, Create, Delete, Resync, Open, Wrap, Reset, Continue, Drop, Grow, KindCount:
 	}
 	return false
 }
@@ -98,7 +99,7 @@ func (r *Record) InStream() bool {
 // Counted reports whether the record is one of its replica's Controls.
 func (r *Record) Counted() bool {
 	switch r.Kind {
-	case Truncate, Config, Delete, Resync, Open, Reset, Continue, Drop:
+	case Truncate, Config, Delete, Resync, Open, Reset, Continue, Drop, Grow:
 		return true
 	default:
 		return false
@@ -134,7 +135,7 @@ func (r *Record) bodySize() int {
 		return 4
 	case Snap, Open:
 		return parentSize
-	case Resize:
+	case Resize, Grow:
 		return sizeSize
 	case Resync:
 		return resyncSize
@@ -181,7 +182,7 @@ func (r *Record) encodeBody(b []byte) {
 		le.PutUint32(b, r.Slot)
 	case Snap, Open:
 		le.PutUint64(b, uint64(r.Parent))
-	case Resize:
+	case Resize, Grow:
 		le.PutUint64(b, r.Blocks)
 	case Resync:
 		le.PutUint64(b, uint64(r.LastSeq))
@@ -234,7 +235,7 @@ func (r *Record) decodeBody(b []byte) {
 		r.Slot = le.Uint32(b)
 	case Snap, Open:
 		r.Parent = block.LayerID(le.Uint64(b))
-	case Resize:
+	case Resize, Grow:
 		r.Blocks = le.Uint64(b)
 	case Resync:
 		r.LastSeq = block.Seq(le.Uint64(b))
@@ -273,7 +274,7 @@ func (r *Record) bodySound() bool {
 		return r.Slot != 0
 	case Snap, DelSnap, Open, Drop:
 		return r.Layer != 0
-	case Resize:
+	case Resize, Grow:
 		return r.Blocks > 0 && r.Blocks <= 1<<60
 	case Create:
 		return (r.From != 0) == (r.Layer != 0)
