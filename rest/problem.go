@@ -73,7 +73,7 @@ func statuses() map[int][]error {
 		http.StatusNotFound:  {volume.ErrVolumeNotFound, volume.ErrSnapshotNotFound, volume.ErrOperationNotFound, volume.ErrNodeNotFound, volume.ErrTokenNotFound, volume.ErrDiskNotFound, volume.ErrReplicaNotFound},
 		http.StatusGone:      {volume.ErrVolumeDeleted, volume.ErrSnapshotDeleted, volume.ErrEventsGone, volume.ErrNodeRemoved},
 		http.StatusConflict: {
-			volume.ErrNameTaken, volume.ErrNoPlacement, volume.ErrAttached, volume.ErrAttachedElsewhere,
+			volume.ErrNameTaken, volume.ErrCannotShrink, volume.ErrNoPlacement, volume.ErrAttached, volume.ErrAttachedElsewhere,
 			volume.ErrNotAttached, volume.ErrInUse, volume.ErrForeignData, volume.ErrNodeNameTaken, volume.ErrNoAuthority,
 			volume.ErrNodeAlive, volume.ErrLastCopy, volume.ErrReplicaExists, volume.ErrReplicasChanging, volume.ErrNotLost, volume.ErrSnapshotNotReady, volume.ErrSnapshotLimit, volume.ErrHasSnapshots,
 			volume.ErrBeingCloned, volume.ErrNotCancellable, volume.ErrDiskNotBlank, volume.ErrDiskRefused, volume.ErrDiskHoldsCopies,

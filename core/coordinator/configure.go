@@ -191,5 +191,6 @@ func (c *Coordinator) afterConfig(out *step.Effects) {
 	c.advance(out)
 	c.retryReads(out)
 	c.reconfigure(out)
+	c.driveGrowth(out)
 	c.driveSnapshots(out)
 }

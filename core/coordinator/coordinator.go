@@ -100,6 +100,7 @@ type Coordinator struct {
 	repairs   repairs
 	damage    damage
 	snapshots snapshots
+	growth    growth
 	resync    *resync
 	resynced  uint64 // bytes sent to members that were being filled
 	status    string // as last reported
@@ -110,6 +111,7 @@ type Coordinator struct {
 func New(p Params) *Coordinator {
 	c := &Coordinator{p: p, random: random(p.Seed), config: p.Config.Clone(), revision: p.Revision}
 	c.session = block.Session(c.random.next() | 1)
+	c.growth.usable = c.config.LeastBlocks()
 	return c
 }
 
@@ -200,6 +202,7 @@ func (c *Coordinator) onTimer(tag step.Tag, out *step.Effects) {
 		c.seekLost(out)
 		c.tellDamage(out)
 		c.reconfigure(out)
+		c.driveGrowth(out)
 		c.driveSnapshots(out)
 		c.finishDetach(out)
 	case claiming, deciding, ended:
@@ -214,12 +217,14 @@ func (c *Coordinator) onControl(control *step.Control, out *step.Effects) {
 		c.onStop(control.Force, out)
 	case step.PlacementChanged:
 		c.onPlacement(control.Placement, metadata.Revision(control.Revision), out)
+	case step.SizeChanged:
+		c.onSize(control.Blocks, out)
 	case step.SnapshotsChanged:
 		c.onSnapshots(control.Snapshots, metadata.Revision(control.Revision), out)
 	case step.ControlInvalid, step.DiskReady, step.DiskUnusable, step.ReplicaMade, step.ReplicaFreed, step.DiskSpace, step.DiskAiling,
 		step.DiskScrubbed, step.ScrubDisk,
 		step.MakeReplica, step.FreeReplica, step.StartCoordinator, step.VolumeServing,
-		step.VolumeWaiting, step.VolumeDamaged, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.FreezeVolume, step.VolumeFrozen, step.ThawVolume,
+		step.VolumeWaiting, step.VolumeDamaged, step.VolumeGrown, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.FreezeVolume, step.VolumeFrozen, step.ThawVolume,
 		step.VolumeWanted, step.NodeEnded:
 		// not for coordinators
 	}
@@ -240,7 +245,7 @@ func (c *Coordinator) report(text string, out *step.Effects) {
 func (c *Coordinator) reportServing(out *step.Effects) {
 	c.status = ""
 	out.Controls = append(out.Controls, step.Control{
-		Kind: step.VolumeServing, Volume: c.p.Volume, Session: c.session, Lossless: c.takeover.lossless,
+		Kind: step.VolumeServing, Volume: c.p.Volume, Session: c.session, Lossless: c.takeover.lossless, Blocks: c.growth.usable,
 	})
 }
 

@@ -111,6 +111,9 @@ func (c *Coordinator) stabilize(to block.Seq, out *step.Effects) {
 		c.flushes = append(c.flushes[:0], c.flushes[done:]...)
 		c.startWaiting(out)
 	}
+	if c.growth.at != 0 {
+		c.driveGrowth(out)
+	}
 	if len(c.snapshots.work) > 0 {
 		c.driveSnapshots(out)
 	}

@@ -147,7 +147,7 @@ func (c *Coordinator) checkRequest(r *step.Request) {
 	case step.FlushRequest:
 		return
 	}
-	invariant.That(uint64(r.Range.End()) <= c.config.Blocks, "a request lies in the volume")
+	invariant.That(uint64(r.Range.End()) <= c.growth.usable, "a request lies in the volume")
 }
 
 // startable reports whether r may start now, with limit earlier requests of the

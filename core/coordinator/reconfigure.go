@@ -58,7 +58,7 @@ func (c *Coordinator) reconfigure(out *step.Effects) {
 			next.Members = append(next.Members, volume.Member{Replica: at.Replica, Node: at.Node, Disk: at.Disk, State: volume.Out})
 		}
 	}
-	if next != nil {
+	if next = c.enlarge(next, out); next != nil {
 		c.propose(next, out)
 		return
 	}

@@ -53,7 +53,7 @@ type repairs struct {
 // wounded notes that a member cannot give blocks of a chunk.
 func (c *Coordinator) wounded(found wound) {
 	r := &c.repairs
-	if found.blocks == 0 || c.phase > serving || uint64(found.chunk.First()) >= c.config.Blocks {
+	if found.blocks == 0 || c.phase > serving || uint64(found.chunk.First()) >= c.growth.usable {
 		return
 	}
 	for i := range r.wounds {

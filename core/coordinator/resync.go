@@ -138,7 +138,7 @@ func (c *Coordinator) beginResync(target *member, out *step.Effects) {
 	if p := &target.promise; trustTail && p.Complete && p.LastAccepted.Seq > p.Stable {
 		out.Marks.Hit("mutant: trust tail")
 	}
-	c.askResync(target, resyncBegin, message.Message{Kind: message.ResyncBegin, Position: c.covered()}, out)
+	c.askResync(target, resyncBegin, message.Message{Kind: message.ResyncBegin, Position: c.covered(), Record: c.emptied()}, out)
 }
 
 // covered returns up to where the target has everything.

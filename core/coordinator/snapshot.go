@@ -33,6 +33,7 @@ type shaping struct {
 	layer  block.LayerID
 	ends   bool
 	at     block.Position
+	blocks uint64 // size of the volume there
 	failed string // why it was not done, if so
 }
 
@@ -118,7 +119,7 @@ func (c *Coordinator) neededBelow(layer block.LayerID) bool {
 // shapeLayers puts the record of a snapshot into the stream.
 func (c *Coordinator) shapeLayers(s *volume.Snapshot, out *step.Effects) {
 	at := block.Position{Era: c.era, Seq: c.window.next}
-	w := shaping{layer: s.Layer, ends: s.State == volume.SnapshotDeleting, at: at}
+	w := shaping{layer: s.Layer, ends: s.State == volume.SnapshotDeleting, at: at, blocks: c.growth.stream}
 	record := message.Record{Position: at, Op: message.OpSnap, Layer: s.Layer, Parent: s.Restores}
 	switch {
 	case w.ends:
@@ -195,7 +196,7 @@ func (w *shaping) record(list *volume.Snapshots) {
 		listed.State, listed.Error = volume.SnapshotFailed, w.failed
 		return
 	}
-	listed.State, listed.At = volume.SnapshotReady, w.at
+	listed.State, listed.At, listed.Blocks = volume.SnapshotReady, w.at, w.blocks
 	if listed.Restores != 0 {
 		list.Restored = w.at.Seq
 	}

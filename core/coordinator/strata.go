@@ -85,8 +85,17 @@ func (c *Coordinator) onLayers(m *member, msg *message.Message, out *step.Effect
 	}
 	s := &r.strata
 	s.known = true
+	size := ^uint64(0)
+	for i := range s.had {
+		if s.had[i].ID == 0 {
+			size = s.had[i].Blocks
+		}
+	}
 	for i, l := range msg.Layers {
 		s.layers = append(s.layers, stratum{id: l.ID, closed: l.Closed.Seq, deleted: l.Deleted})
+		if l.ID == 0 || !has(s.had, l.ID) {
+			size = s.growTarget(&msg.Layers[i], size, out)
+		}
 		if l.ID == 0 || i+1 == len(msg.Layers) {
 			break // the head is the youngest
 		}
@@ -146,6 +155,10 @@ func (c *Coordinator) shapeStrata(record *message.Record, out *step.Effects) {
 	s := &r.strata
 	at := slices.IndexFunc(s.layers, func(l stratum) bool { return l.id == record.Layer })
 	switch {
+	case record.Op == message.OpResize:
+		if !r.live {
+			s.toOpen = append(s.toOpen, *record)
+		}
 	case record.Op == message.OpDelSnap:
 		if at >= 0 && !r.live {
 			s.layers[at].deleted = true

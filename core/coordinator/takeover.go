@@ -206,6 +206,7 @@ func (c *Coordinator) reconcile(out *step.Effects) {
 		}
 		lowest = min(lowest, c.trim(m, out))
 	}
+	c.growth.sizeOf(donor, c.config)
 	c.window.reset(lowest + 1)
 	c.committed, c.stable = lowest, 0
 	if lowest < last.Seq {
@@ -336,6 +337,7 @@ func (c *Coordinator) serve(out *step.Effects) {
 	c.reportServing(out)
 	c.startWaiting(out)
 	c.reconfigure(out)
+	c.driveGrowth(out)
 	c.driveSnapshots(out)
 }
 

@@ -50,11 +50,13 @@ type fakeMember struct {
 	boot        block.BootID
 	last        block.Position
 	durable     block.Seq
+	blocks      uint64 // 0: as many as the volume began with
 	tainted     bool
 	incomplete  bool
 	rotten      bool             // it can read no block
 	log         []message.Record // since it was last emptied
 	resyncs     int              // how often that was
+	given       []message.Record // beside the stream, by resyncs
 	noEnd       bool             // does not answer the end of a resync
 }
 
@@ -152,7 +154,7 @@ func (m *fakeMember) answer(msg *message.Message) (message.Message, bool) {
 	case message.Prepare:
 		return message.Message{Kind: message.Promise, Era: msg.Era, Promise: &message.PromiseInfo{
 			Incarnation: m.incarnation, BootID: m.boot, Tainted: m.tainted, Complete: !m.incomplete,
-			LastAccepted: m.last, Durable: m.durable,
+			LastAccepted: m.last, Durable: m.durable, Blocks: m.blocks,
 		}}, true
 	case message.Append:
 		switch at := msg.Record.Position.Seq; {
@@ -162,19 +164,24 @@ func (m *fakeMember) answer(msg *message.Message) (message.Message, bool) {
 			return message.Message{Kind: message.Ack, Status: message.NoSpace, Seq: at, Accepted: m.last.Seq, Durable: m.durable}, true
 		}
 		m.log = append(m.log, msg.Record)
+		m.blocks = max(m.blocks, msg.Record.Blocks)
 		m.last = msg.Record.Position
 	case message.Sync:
 		m.durable = m.last.Seq
 	case message.ResyncBegin:
 		m.resyncs++
 		m.log = nil
-		done := message.Message{Kind: message.Done, Request: msg.Request}
+		m.given = append(m.given, msg.Record)
+		done := message.Message{Kind: message.Done, Request: msg.Request, Layers: []message.LayerInfo{{Blocks: msg.Record.Blocks}}}
 		if m.full {
 			done.Status = message.NoSpace
 		}
 		return done, true
 	case message.ListLayers:
-		return message.Message{Kind: message.Layers, Request: msg.Request, Layers: make([]message.LayerInfo, 1)}, true
+		return message.Message{Kind: message.Layers, Request: msg.Request, Layers: []message.LayerInfo{{Blocks: m.blocks}}}, true
+	case message.Shape:
+		m.given = append(m.given, msg.Record)
+		return message.Message{Kind: message.Done, Request: msg.Request}, true
 	case message.ListChanged:
 		return message.Message{Kind: message.Changed, Request: msg.Request, Stable: max(msg.Seq, m.durable)}, true
 	case message.ResyncEnd:

@@ -282,6 +282,9 @@ func (c *Coordinator) replaceByNop(seq block.Seq, out *step.Effects) {
 		c.shapeRefused(e.record.Position)
 		c.resyncUnshaped(out)
 	}
+	if e.record.Op == message.OpResize {
+		c.growthRefused()
+	}
 	c.window.bytes -= e.payload.Len()
 	e.payload.Release()
 	*e = entry{record: message.Record{Position: e.record.Position, Op: message.OpNop}, op: noOp, sentAt: c.now}

@@ -69,9 +69,9 @@ func Targets(c *step.Control) []Target {
 		return []Target{ToDisk}
 	case step.StartCoordinator, step.NodeEnded:
 		return []Target{ToBody}
-	case step.StopCoordinator, step.PlacementChanged, step.SnapshotsChanged:
+	case step.StopCoordinator, step.PlacementChanged, step.SizeChanged, step.SnapshotsChanged:
 		return []Target{ToCoordinator}
-	case step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
+	case step.VolumeServing, step.VolumeGrown, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
 		return []Target{ToOrchestrator, ToBody}
 	case step.VolumeUsed, step.VolumeFrozen, step.DiskAiling, step.VolumeDamaged:
 		return []Target{ToOrchestrator}

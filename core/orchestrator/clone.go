@@ -53,7 +53,7 @@ func (o *Orchestrator) originOf(op *operation) (*origin, *decision) {
 	}
 	from.list = listOf(from.id, &from.v)
 	if snapshot == "" {
-		from.snapshot = &volume.Snapshot{Blocks: from.v.Config.Value.Blocks, Formatted: from.v.Spec.Value.Formatted}
+		from.snapshot = &volume.Snapshot{Blocks: max(from.v.Config.Value.Blocks, o.blocksAsked(&from.v)), Formatted: from.v.Spec.Value.Formatted}
 		return from, nil
 	}
 	if from.snapshot = from.list.Named(snapshot); from.snapshot == nil {

@@ -48,6 +48,7 @@ func (o *Orchestrator) delete(op *operation, out *step.Effects) decision {
 			{Key: volume.AttachmentKey(id), Revision: v.Attachment.Revision},
 			{Key: volume.SnapshotsKey(id), Revision: v.Snapshots.Revision},
 			{Key: volume.PlacementKey(id), Revision: v.Placement.Revision},
+			{Key: volume.SpecKey(id), Revision: v.Spec.Revision}, // nor grown meanwhile
 			{Key: volume.NameKey(name), Revision: o.view.Name(name).Revision},
 		},
 		Ops: []metadata.Op{

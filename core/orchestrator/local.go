@@ -41,6 +41,8 @@ type local struct {
 	passedOn    metadata.Revision // of the newest attachment record whose wish the body was told of
 	snapshots   metadata.Revision // of the newest list of snapshots of which the coordinator was told
 	placement   metadata.Revision // of the newest placement of which it was told
+	asked       uint64            // blocks that it was told to grow to
+	blocks      uint64            // that the volume has, as the coordinator last said
 
 	freeze    freezing
 	freezeBy  step.Time // when the wait for it is over
@@ -161,6 +163,7 @@ func (o *Orchestrator) reconcileCoordinator(id block.VolumeID, v *view.Volume, l
 	}
 	o.tellSnapshots(id, v, l, out)
 	o.tellPlacement(id, v, l, out)
+	o.tellSize(id, v, l, out)
 	if l.attaching {
 		return // what is recorded is about to be replaced
 	}
@@ -192,9 +195,13 @@ func (o *Orchestrator) onCoordinator(c *step.Control) {
 	if l == nil || l.coordinator == absent {
 		return
 	}
+	if c.Kind == step.VolumeGrown {
+		l.blocks = c.Blocks
+		return
+	}
 	l.status = c.Text
 	if c.Kind == step.VolumeServing {
-		l.serving, l.lossless = true, c.Lossless
+		l.serving, l.lossless, l.blocks = true, c.Lossless, c.Blocks
 		o.dirty[c.Volume] = true // who uses it can be recorded
 	}
 	if c.Kind == step.VolumeFenced || c.Kind == step.VolumeDetached {
@@ -330,7 +337,7 @@ func (o *Orchestrator) onControl(c *step.Control, out *step.Effects) {
 		o.onDisk(c)
 	case step.ReplicaMade, step.ReplicaFreed:
 		o.onReplica(c)
-	case step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
+	case step.VolumeServing, step.VolumeGrown, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
 		o.onCoordinator(c)
 	case step.VolumeUsed:
 		o.onUses(c)
@@ -339,7 +346,7 @@ func (o *Orchestrator) onControl(c *step.Control, out *step.Effects) {
 	case step.VolumeFrozen:
 		o.onFrozen(c)
 	case step.ControlInvalid, step.DiskScrubbed, step.ScrubDisk, step.MakeReplica, step.FreeReplica, step.ConfigChanged,
-		step.StartCoordinator, step.StopCoordinator, step.VolumeWanted, step.PlacementChanged, step.NodeEnded, step.SnapshotsChanged,
+		step.StartCoordinator, step.StopCoordinator, step.VolumeWanted, step.PlacementChanged, step.SizeChanged, step.NodeEnded, step.SnapshotsChanged,
 		step.FreezeVolume, step.ThawVolume:
 		// not for orchestrators
 	}

@@ -163,7 +163,7 @@ func (m *machine) obey(c step.Control) {
 		if _, found := m.serving[c.Volume]; found && (c.Force || !m.stuck) {
 			m.end(c.Volume, step.VolumeDetached)
 		}
-	case step.SnapshotsChanged, step.PlacementChanged:
+	case step.SnapshotsChanged, step.PlacementChanged, step.SizeChanged:
 		m.tend(c.Volume)
 	case step.FreezeVolume:
 		if !m.keeps {
@@ -174,7 +174,7 @@ func (m *machine) obey(c step.Control) {
 			m.ask(volume.Command{Kind: volume.DetachVolume, Name: c.Volume.String()})
 		}
 	case step.ControlInvalid, step.ConfigChanged, step.DiskReady, step.DiskUnusable, step.DiskSpace, step.DiskAiling,
-		step.ReplicaMade, step.ReplicaFreed, step.VolumeServing, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed,
+		step.ReplicaMade, step.ReplicaFreed, step.VolumeServing, step.VolumeGrown, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed,
 		step.NodeEnded, step.VolumeDamaged, step.DiskScrubbed, step.ScrubDisk, step.VolumeFrozen, step.ThawVolume:
 		// nothing here depends on it
 	}

@@ -78,7 +78,7 @@ func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 	case volume.CreateVolume, volume.DeleteVolume, volume.RemoveNode, volume.ChangeNode, volume.CordonDisk, volume.RemoveDisk,
 		volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas:
 	case volume.SetVolume:
-		if c.Spec.Replicas == 0 {
+		if c.Spec.Replicas == 0 && c.Spec.Size == 0 {
 			op.lane = c.Name
 		}
 	case volume.AttachVolume, volume.DetachVolume, volume.MarkFormatted, volume.FindVolume, volume.RecoverVolume:
@@ -349,7 +349,8 @@ func (o *Orchestrator) applied(op *operation) bool {
 		return v.Spec.Value != nil && v.Spec.Value.Formatted
 	case volume.SetVolume:
 		s, asked := v.Spec.Value, &op.command.Spec
-		return s != nil && (asked.Schedule == "" || s.Scheduled == op.command.Time) && (asked.Replicas == 0 || s.Replicas == asked.Replicas)
+		return s != nil && (asked.Schedule == "" || s.Scheduled == op.command.Time) && (asked.Replicas == 0 || s.Replicas == asked.Replicas) &&
+			s.Size >= asked.Size
 	case volume.AddReplica, volume.MoveReplica:
 		return op.hasAdded(v.Placement.Value)
 	case volume.RemoveReplica:

@@ -20,8 +20,12 @@ func (o *Orchestrator) placed(id block.VolumeID, v *view.Volume, next *volume.Pl
 	}
 	config, key := v.Config.Value, volume.PlacementKey(id)
 	txn := metadata.Txn{
-		Guards: []metadata.Guard{{Key: key, Revision: v.Placement.Revision}, {Key: volume.ConfigKey(id), Revision: v.Config.Revision}},
-		Ops:    []metadata.Op{{Key: key, Value: volume.Encode(*next)}},
+		Guards: []metadata.Guard{
+			{Key: key, Revision: v.Placement.Revision},
+			{Key: volume.ConfigKey(id), Revision: v.Config.Revision},
+			{Key: volume.SpecKey(id), Revision: v.Spec.Revision}, // nor grown meanwhile
+		},
+		Ops: []metadata.Op{{Key: key, Value: volume.Encode(*next)}},
 	}
 	before, after := v.Placement.Value.Promised(config), next.Promised(config)
 	o.promiseTo(&txn, beyond(after, before), v.Spec.Value.Size)

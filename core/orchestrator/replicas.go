@@ -283,7 +283,6 @@ func (o *Orchestrator) rearranged(r *rearrangement) metadata.Txn {
 	txn := o.placed(r.id, &r.v, r.next)
 	key, name := volume.SpecKey(r.id), volume.NameKey(r.v.Spec.Value.Name)
 	txn.Guards = append(txn.Guards,
-		metadata.Guard{Key: key, Revision: r.v.Spec.Revision},
 		metadata.Guard{Key: volume.SnapshotsKey(r.id), Revision: r.v.Snapshots.Revision}, // nor cloned meanwhile
 		metadata.Guard{Key: name, Revision: o.view.Name(r.v.Spec.Value.Name).Revision})
 	if !r.spec.Equal(r.v.Spec.Value) {

@@ -263,6 +263,9 @@ func (o *Orchestrator) setVolume(op *operation) decision {
 	}
 	op.volume = id
 	key, asked := volume.SpecKey(id), op.command.Spec
+	if asked.Size != 0 && asked.Size != v.Spec.Value.Size {
+		return o.setSize(op, asked)
+	}
 	if asked.Replicas != 0 && asked.Replicas != v.Spec.Value.Replicas {
 		return o.setReplicas(op, asked)
 	}

@@ -36,6 +36,9 @@ func (o *Orchestrator) UnderWayInRecords() (all []volume.Operation) {
 				})
 			}
 		}
+		if o.grows(v) && !c.Tombstone {
+			all = append(all, o.growing(id, name, v))
+		}
 		if v.Placement.Value.Changing() {
 			all = append(all, o.rearranging(id, name, v))
 		}
@@ -99,17 +102,7 @@ func (o *Orchestrator) snapshotUnderWay(all []volume.Operation, name string, v *
 			op.Kind = volume.RestorationOperation
 		}
 	}
-	switch a := v.Attachment.Value; {
-	case a == nil:
-		op.Reason = "a node is about to begin with it"
-	case o.view.Node(a.Node).Alive.Revision == 0:
-		op.Node, op.Reason = o.nodeName(a.Node), fmt.Sprintf("node %s is not heard from", o.nodeName(a.Node))
-	default:
-		op.Node = o.nodeName(a.Node)
-		if l := o.volumes[v.Config.Value.Volume]; l != nil && a.Node == o.p.Node.ID {
-			op.Reason = l.status
-		}
-	}
+	op.Node, op.Reason = o.drivenBy(v.Config.Value.Volume, v)
 	return append(all, op)
 }
 

@@ -12,8 +12,8 @@ import (
 )
 
 // Upkeep is what only a session can do of a volume that nobody has attached: to
-// make and delete its snapshots, to make a clone independent of its origin, to fill
-// copies, and to have them come and go.
+// make and delete its snapshots, to make a clone independent of its origin, to make it
+// larger, to fill copies, and to have them come and go.
 // A node attaches the volume for that without a device, and detaches it as soon
 // as it is done:
 //
@@ -49,7 +49,7 @@ func (o *Orchestrator) owed(v *view.Volume) bool {
 // owedNow reports whether that is for work that takes a moment.
 func (o *Orchestrator) owedNow(v *view.Volume) bool {
 	c := v.Config.Value
-	return v.Snapshots.Value.Pending() || c.Origin != nil && c.Virgin()
+	return v.Snapshots.Value.Pending() || c.Origin != nil && c.Virgin() || o.grows(v)
 }
 
 // abandoned reports whether the node that has an attachment for upkeep is not

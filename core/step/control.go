@@ -30,14 +30,16 @@ const (
 	StartCoordinator // Volume, Config, Revision: this node is to serve the volume
 	StopCoordinator  // Volume, Force: detach in order, or give up at once
 	SnapshotsChanged // Volume, Snapshots, Revision: to the coordinator: the newest list
+	SizeChanged      // Volume, Blocks: to the coordinator: what the specification asks for
 	PlacementChanged // Volume, Placement, Revision: to the coordinator: the newest one
 	NodeEnded        // this node was removed from the cluster and must stop
 
 	// From a coordinator to the body and the orchestrator.
-	VolumeServing  // Volume, Lossless: requests are answered, from now on or again
+	VolumeServing  // Volume, Lossless, Blocks: requests are answered, from now on or again
 	VolumeWaiting  // Volume, Text: requests wait; why, and for whom
 	VolumeFenced   // Volume, Text: another session took over; the device must be torn down
 	VolumeDetached // Volume: everything is durable and the configuration says so
+	VolumeGrown    // Volume, Blocks: it has so many from now on
 	VolumeDamaged  // Volume, Damage, Lost: blocks were not what had been written
 
 	// Between the body and the orchestrator.
@@ -68,6 +70,7 @@ type Control struct {
 	Text      string
 	Damage    []volume.Damage // what was repaired since the last report
 	Lost      int             // blocks that have no good copy
+	Blocks    uint64          // size of a volume
 	Scrub     *volume.Scrub   // not changed any more
 	Uses      *volume.Uses    // not changed any more
 }

@@ -5,6 +5,7 @@
 package volume
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -60,7 +61,8 @@ type Coordinator struct {
 type Config struct {
 	Format       int             `json:"format"`
 	Volume       block.VolumeID  `json:"volume"`
-	Blocks       uint64          `json:"blocks"` // size of the volume
+	Blocks       uint64          `json:"blocks"`                // size of the volume
+	FirstBlocks  uint64          `json:"firstBlocks,omitempty"` // what it was created with, if it has grown
 	Epoch        block.Epoch     `json:"epoch"`
 	Change       uint64          `json:"change,string"` // random, names this very write
 	Coordinator  *Coordinator    `json:"coordinator,omitempty"`
@@ -133,6 +135,9 @@ func (c *Config) Count(s State) int {
 	}
 	return n
 }
+
+// LeastBlocks is how many blocks every copy has that is or ever was in sync.
+func (c *Config) LeastBlocks() uint64 { return cmp.Or(c.FirstBlocks, c.Blocks) }
 
 // Virgin reports whether no record was ever written: a member that does not
 // exist yet may be made, empty and complete.

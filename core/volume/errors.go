@@ -16,6 +16,7 @@ var (
 	ErrUnknownOption     = errors.New("unknown-option")
 	ErrUnsupportedOption = errors.New("unsupported-option")
 	ErrNameTaken         = errors.New("name-taken")
+	ErrCannotShrink      = errors.New("cannot-shrink")
 	ErrNoPlacement       = errors.New("no-placement")
 	ErrVolumeNotFound    = errors.New("volume-not-found")
 	ErrVolumeDeleted     = errors.New("volume-deleted")
@@ -81,6 +82,7 @@ func Catalogue() []Explanation {
 		{ErrUnknownOption, "there is no option of that name", "use the name that the message suggests, or leave it out"},
 		{ErrUnsupportedOption, "the option belongs to something that this version cannot do", "leave it out, or upgrade"},
 		{ErrNameTaken, "a volume or snapshot of that name exists and differs from the one asked for", "choose another name, or ask for what is there"},
+		{ErrCannotShrink, "a volume was to become smaller, which none does", "ask for more than it has, or copy its files to a smaller volume"},
 		{ErrNoPlacement, "fewer nodes can take a copy than copies were asked for", "ask for less, widen nodes, zones or labels, or add a disk: the message has the reason for every node"},
 		{ErrVolumeNotFound, "no volume has that name or identity", "look at: lagan volume ls"},
 		{ErrVolumeDeleted, "the volume is being deleted", "create it again under the same name, or choose another volume"},

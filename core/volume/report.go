@@ -68,6 +68,7 @@ const (
 	ResyncOperation           OperationKind = "resync"            // a copy is being filled
 	ScrubOperation            OperationKind = "scrub"             // all that is on a disk is being read
 	ReplicasOperation         OperationKind = "replica-change"    // copies come or go
+	GrowthOperation           OperationKind = "growth"            // a volume gets larger
 )
 
 // Operation is something that takes a while, whoever asked for it. What is done
