@@ -58,6 +58,8 @@ var mutants = []mutant{
 	{[]string{"mutant_trust_tail"}, "mutant: trust tail", "a resync begins with what a copy had accepted, stable or not", ""},
 	{[]string{"mutant_new_is_whole"}, "mutant: new is whole", "a copy that was just made is taken for filled", ""},
 	{[]string{"mutant_remove_early"}, "mutant: remove early", "a copy is removed before those that stay hold everything", ""},
+	{[]string{"mutant_resize_once"}, "mutant: resize once", "a takeover leaves a volume smaller than is recorded", ""},
+	{[]string{"mutant_small_target"}, "mutant: small target", "a resync leaves its target as small as it was", ""},
 	{[]string{"mutant_merge_shares"}, "mutant: merge shares", "a merge frees a chunk that a snapshot shares", ""},
 }
 
@@ -72,7 +74,6 @@ type feature string
 
 const (
 	windowReplay feature = "window replay (issue 6)"
-	resizes      feature = "growing a volume (issue 6)"
 	oldBackup    feature = "refusal of an old backup of the metadata (issue 6)"
 	holder       feature = "a device that outlives its daemon (issue 7)"
 )
@@ -80,7 +81,6 @@ const (
 // signs are what core's source cannot be without once a feature exists.
 var signs = map[feature]string{
 	windowReplay: `window replay|unstable window|durableBase`,
-	resizes:      `\bOp(:| =) message\.OpResize\b`, // a coordinator sends it: stores know it already
 	oldBackup:    `(?i)regressed|oldBackup`,
 	holder:       `pidfd|package holder\b`,
 }
@@ -119,7 +119,11 @@ var corners = []row{
 	{"a transaction of unknown outcome", []string{"TestEvictionOfUnknownOutcomeIsSettled"}, ""},
 	{"a snapshot", []string{"TestSnapshotStaysWhatItWas", "TestSnapshotOutlivesItsCoordinator"}, ""},
 	{"a volume goes back to a snapshot", []string{"TestVolumeGoesBackToASnapshot"}, ""},
-	{"a volume grows", nil, resizes},
+	{"a volume grows", []string{
+		"TestVolumeGrowsUnderWrites", "TestGrowthIsDoneThoughItsNodeDies", "TestGrowthOutlastsThePowerOfEveryNode", "TestVolumeGrowsWhileACopyIsFilled",
+		"TestCopyThatWasAwayIsFilledAsLargeAsTheOthers", "TestVolumeThatNobodyHasGrowsByItsUpkeep", "TestVolumeThatGoesBackToASnapshotKeepsItsSize",
+		"TestPersonAcceptsTheLossOfAGrowth", "TestVolumeNeverShrinksAndGrowsIntoNoFullDisk",
+	}, ""},
 	{"a copy is added, moved, removed", []string{
 		"TestCopyIsMovedUnderWritesWithoutAPause", "TestNumberOfCopiesChangesUnderWritesInBothDirections", "TestMoveIsDoneThoughEveryNodeDiesInBetween",
 		"TestMoveThatIsBrokenOffLeavesWhatWasThere", "TestVolumeThatNobodyHasIsRearrangedAndGivenUpToWhoWantsIt", "TestLastCopyIsNeverRemoved",

@@ -54,6 +54,7 @@ func (v *volumeState) lends(m *volume.Member) bool {
 // on the disks of the copies that are in sync.
 func (w *World) clone(v *volumeState, layer block.LayerID) *volumeState {
 	p := *v.plan
+	p.First = 0 // it has room for all that its origin may become
 	n := w.addVolume(&p)
 	n.origin, n.layer = v, layer
 	n.base = v.images.of(layer)

@@ -45,6 +45,7 @@ type Counts struct {
 	CopiesWanted        int // by commands, and in place of lost ones
 	CopiesAdded         int // to configurations
 	CopiesDropped       int // from them
+	Grown               int // volumes that got larger
 	NoSpace             int // requests refused since the disks are full
 	Unreadable          int // reads that no copy could answer any more
 	Unsound             int // disks whose journal or metadata were damaged
@@ -98,6 +99,7 @@ func (c *Counts) Add(o *Counts) {
 	c.CopiesWanted += o.CopiesWanted
 	c.CopiesAdded += o.CopiesAdded
 	c.CopiesDropped += o.CopiesDropped
+	c.Grown += o.Grown
 	c.NoSpace += o.NoSpace
 	c.Unreadable += o.Unreadable
 	c.Unsound += o.Unsound

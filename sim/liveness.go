@@ -62,7 +62,7 @@ func (w *World) volumeRecovered(v *volumeState) bool {
 			return false
 		}
 	}
-	if v.newest() == nil || v.newest().text != "" || !v.snapshotsSettled() || !w.isPlaced(v) {
+	if v.newest() == nil || v.newest().text != "" || !v.snapshotsSettled() || !w.isPlaced(v) || !v.isGrown() {
 		return false
 	}
 	for i := range v.config.Members {
@@ -109,6 +109,7 @@ func (w *World) missing() string {
 			fmt.Fprintf(&b, "%s is to be deleted: ", v.name)
 		}
 		fmt.Fprintf(&b, "wanted at node %d (command %d under way); ", w.operator.wants[i].node, w.operator.wants[i].asked)
+		fmt.Fprintf(&b, "%d of %d blocks; ", v.config.Blocks, v.plan.Blocks)
 		fmt.Fprintf(&b, "%s: %s; attached to node %d; %s; ", v.name, configText(v.config), v.attachment.Node[1], v.snapshotsText())
 		if v.placement != nil {
 			fmt.Fprintf(&b, "%s; ", w.placementText(v.placement))

@@ -38,7 +38,7 @@ func controlName(k step.ControlKind) string {
 		step.DiskSpace: "disk space", step.DiskAiling: "disk ailing", step.MakeReplica: "make replica", step.FreeReplica: "free replica", step.ConfigChanged: "config changed",
 		step.StartCoordinator: "start coordinator", step.StopCoordinator: "stop coordinator", step.VolumeServing: "volume serving",
 		step.VolumeWaiting: "volume waiting", step.VolumeFenced: "volume fenced", step.VolumeDetached: "volume detached",
-		step.VolumeDamaged: "volume damaged", step.DiskScrubbed: "disk scrubbed", step.ScrubDisk: "scrub disk",
+		step.VolumeDamaged: "volume damaged", step.VolumeGrown: "volume grown", step.SizeChanged: "size changed", step.DiskScrubbed: "disk scrubbed", step.ScrubDisk: "scrub disk",
 		step.VolumeUsed: "volume used", step.VolumeWanted: "volume wanted",
 		step.PlacementChanged: "placement changed", step.NodeEnded: "node ended", step.SnapshotsChanged: "snapshots changed",
 		step.FreezeVolume: "freeze volume", step.VolumeFrozen: "volume frozen", step.ThawVolume: "thaw volume",

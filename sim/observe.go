@@ -60,6 +60,7 @@ func (w *World) observe(s *shard, m *step.Send) {
 	d.add(uint64(r.Range.First)<<32 | uint64(r.Range.Count))
 	d.add(uint64(r.Layer))
 	d.add(uint64(r.Parent))
+	d.add(r.Blocks)
 	d.add(uint64(block.ChecksumOf(m.Message.Payload.Bytes())))
 	key := recordKey{volume: c.hello.Volume, at: r.Position}
 	before, known := w.records[key]

@@ -29,7 +29,8 @@ const (
 	OpRemoveCopy   = OpFlush + 10
 	OpSetCopies    = OpFlush + 11
 	OpKeepCopies   = OpFlush + 12
-	operationKinds = OpFlush + 13
+	OpGrow         = OpFlush + 13
+	operationKinds = OpFlush + 14
 )
 
 func (k OperationKind) String() string { return operations[k].name }
@@ -96,6 +97,7 @@ var operations = [operationKinds]operation{ // constant table
 	OpMoveCopy:     {name: "move-copy", moves: 5, blocks: true, perform: changes(volume.MoveReplica)},
 	OpRemoveCopy:   {name: "remove-copy", moves: 3, blocks: true, perform: changes(volume.RemoveReplica)},
 	OpSetCopies:    {name: "set-copies", moves: 2, blocks: true, perform: changes(volume.SetVolume)},
+	OpGrow:         {name: "grow", blocks: true, perform: (*client).grow},
 	OpKeepCopies:   {name: "keep-copies", moves: 1, blocks: true, perform: changes(volume.KeepReplicas)},
 }
 
@@ -166,6 +168,8 @@ func (c *client) draw() Operation {
 		o.Kind = OpRestore
 	case c.rare && c.world.plan.Deletes && c.end.oneIn(restoreOneIn):
 		o.Kind = OpDeleteVolume
+	case c.grows && c.grower.oneIn(movesOneIn):
+		o.Kind = OpGrow
 	case c.moves && c.mover.oneIn(movesOneIn):
 		o.Kind = drawKind(&c.mover, func(of *operation) int { return of.moves })
 	case c.rare && c.seldom.oneIn(rareOneIn):
@@ -215,7 +219,7 @@ func drawKind(s *stream, share func(*operation) int) OperationKind {
 // crowded.
 func (c *client) askDevice(of *operation, o Operation) {
 	rest := o.Range
-	if c.volume.crowded(rest) {
+	if c.volume.crowded(rest) || int(rest.End()) > c.mount.blocks {
 		return
 	}
 	c.note(&o)

@@ -22,6 +22,7 @@ type operator struct {
 	hands   stream                         // of what handOver draws: other seeds stay what they were
 	keeps   bool                           // containers let go of nothing
 	heard   func(number uint64, err error) // of every answer; nil: nobody listens
+	grown   int64                          // when volumes were last asked to grow in a healed world
 	cleared int64                          // when short-lived volumes were last looked after
 	gone    metadata.Revision              // at which none was left
 	answers map[uint64]*volume.Answer      // to those who wait for one
@@ -63,6 +64,7 @@ func (o *operator) turn() {
 	for i := range o.wants {
 		o.look(o.world.volumes[i], &o.wants[i])
 	}
+	o.growAll()
 	o.clearShortLived()
 	o.world.busyClones()
 	o.world.after(operatorTurn, callOperator, o.again)
@@ -273,17 +275,17 @@ func (w *World) createVolumes() {
 		p := &w.plan.Volumes[i]
 		v := w.volumes[i]
 		c := &volume.Config{
-			Format: volume.Format, Volume: v.id, Blocks: uint64(p.Blocks), Epoch: 1, Change: 1,
+			Format: volume.Format, Volume: v.id, Blocks: uint64(p.first()), Epoch: 1, Change: 1,
 			CleanAt: &block.Position{}, MinWritable: 1, Recovery: "wait",
 		}
 		for j, n := range p.Members {
-			promised[n] += int64(p.Blocks) * int64(w.plan.BlockSize)
+			promised[n] += int64(p.first()) * int64(w.plan.BlockSize)
 			c.Members = append(c.Members, volume.Member{
 				Replica: block.ReplicaID(id('r', i, j)), Node: w.bodies[n].id, Disk: w.bodies[n].drives[0].id, State: volume.InSync,
 			})
 		}
 		s := volume.Spec{
-			Format: volume.Format, Volume: v.id, Name: v.name, Size: int64(p.Blocks) * int64(w.plan.BlockSize),
+			Format: volume.Format, Volume: v.id, Name: v.name, Size: int64(p.first()) * int64(w.plan.BlockSize),
 			Replicas: len(p.Members), Filesystem: "none", Created: "2026-01-01T00:00:00Z",
 		}
 		w.metadata.put(

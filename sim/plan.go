@@ -63,6 +63,7 @@ type Plan struct {
 	Restores                 bool          // volumes go back to snapshots
 	Deletes                  bool          // volumes are deleted of which there are clones
 	Copies                   bool          // clients have copies added, moved and removed
+	Grows                    bool          // and their volumes grow
 	HealAfter                time.Duration // after which lost copies are made anew; 0: never
 	Canary                   bool          // the judges are not told of losses: see Canary
 }
@@ -70,6 +71,7 @@ type Plan struct {
 // VolumePlan is one volume.
 type VolumePlan struct {
 	Blocks  int
+	First   int   // blocks that it begins with; 0: all
 	Hot     int   // the first blocks, which clients use
 	Members []int // nodes
 }
@@ -136,6 +138,7 @@ func NewPlan(seed uint64, profile Profile) *Plan {
 	p.drawSnapshots()
 	p.drawJoin()
 	p.drawPlacement()
+	p.drawGrowth()
 	return p
 }
 

@@ -105,7 +105,7 @@ func (w *World) deleteSnapshot(v *volumeState, id block.LayerID) {
 // readSnapshot reads from one of the snapshots.
 func (c *client) readSnapshot(_ *operation, o Operation) {
 	ready := c.volume.ready()
-	if len(ready) == 0 || c.mount == nil || c.volume.crowded(o.Range) {
+	if len(ready) == 0 || c.mount == nil || c.volume.crowded(o.Range) || int(o.Range.End()) > c.mount.blocks {
 		return
 	}
 	c.note(&o)

@@ -42,6 +42,7 @@ type volumeState struct {
 	busy       []uint8                 // by block: requests under way
 	image      []byte                  // what the read-back returned
 	unread     []bool                  // the blocks that it did not; nil: it did all
+	told       int                     // blocks that its newest session said that it has
 	placement  *volume.Placement       // as the metadata store has it at this instant; nil: its copies were never changed
 	snapshots  *volume.Snapshots       // as the metadata store has them at this instant; nil: it never had one
 	images     images
@@ -69,6 +70,7 @@ type serving struct {
 	shard    *shard
 	volume   *volumeState
 	ready    bool        // it said that it serves
+	blocks   int         // that the volume has, as it said last
 	lingers  bool        // no container has it
 	text     string      // why requests wait, if it said so
 	waits    int64       // since when
@@ -123,7 +125,7 @@ func (w *World) checkLoss(v *volumeState, why string) {
 		return
 	}
 	v.losses++
-	v.acked = 0
+	v.acked, v.told = 0, 0
 	w.counts.TotalLosses++
 	w.tracef(nil, "%s: no copy with every acknowledged write is left (%s)", v.name, why)
 	v.lossEpoch = v.config.Epoch
@@ -383,6 +385,9 @@ func (w *World) hear(s *shard, c *step.Control) {
 		w.revive(s)
 	case step.VolumeServing:
 		w.serves(s, c)
+		w.sized(s.state, c)
+	case step.VolumeGrown:
+		w.sized(s.state, c)
 	case step.VolumeWaiting:
 		s.state.text, s.state.waits = c.Text, w.now
 		if c.Text == "" {

@@ -32,6 +32,8 @@ type client struct {
 	end       stream // and of those in which it deletes it
 	mover     stream // of the operations that change copies: likewise
 	moves     bool   // it asks for those too
+	grower    stream // of the turns in which its volume grows
+	grows     bool
 	picks     uint64 // of the last of them
 	epoch     int    // of the mount: what was asked in an older one is not waited for
 	script    []Operation
@@ -70,6 +72,7 @@ func newClient(w *World, index int, p *ClientPlan) *client {
 		rare: w.plan.Snapshots > 0, back: newStream(w.plan.Seed, "client restores", index),
 		end:   newStream(w.plan.Seed, "client deletes", index),
 		mover: newStream(w.plan.Seed, "client mover", index), moves: w.plan.Copies,
+		grower: newStream(w.plan.Seed, "client grower", index), grows: w.plan.Grows,
 	}
 	if c.turn = c.tick; w.plan.Scripted {
 		c.turn = c.follow
