@@ -194,6 +194,38 @@ func TestDeletedSnapshotsGiveTheirSpaceBackOnAFullDisk(t *testing.T) {
 	}
 }
 
+// A copy that is filled as fast as it can be must find room for as much as one that
+// waits for every chunk to come home: where a copy was before, it can be again.
+func TestPushFindsTheRoomThatWhatWasPushedBeforeItLeavesAtHome(t *testing.T) {
+	for seed := range uint64(20) {
+		pushed := func(patient bool) (n int) {
+			r := newRig(t, seed, Geometry{Capacity: 4<<20 + 512<<10 + int64(90+seed)*4096, BlockSize: 64, JournalBytes: 256 << 10})
+			h := r.create(1, 16*128)
+			r.store.Reset(r.now, h, Meta{Resync: 77}, r.next(), &r.out)
+			r.settle()
+			r.expect(RecordDone)
+			for ; n < 128; n++ {
+				data := r.fill(1, block.Block(n*16), 16)
+				content := ChunkContent{Chunk: block.Chunk(n), LastSeq: 1, Present: 1, Checksums: block.ChecksumsOf(data, 64)}
+				st := r.store.Push(r.now, h, 0, 0xffff, content, block.NewSlab(data, nil).Buffer(len(data)), r.next(), &r.out)
+				if st != message.OK {
+					break
+				}
+				if r.settle(); patient {
+					r.home()
+				}
+				if res := r.expect(PushDone); res.Status != message.OK {
+					break
+				}
+			}
+			return n
+		}
+		if fast, slow := pushed(false), pushed(true); fast < slow {
+			t.Errorf("seed %d: %d chunks found room, and %d if each comes home first", seed, fast, slow)
+		}
+	}
+}
+
 // filler appends to one replica, and is refused at once or late.
 type filler struct {
 	*rig

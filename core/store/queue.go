@@ -291,7 +291,10 @@ func (s *Store) mayDeepen(r *replica) bool {
 }
 
 // appendWrite queues a record with data: through a fresh slot if it covers a
-// chunk and one can be spared, else through the journal.
+// chunk and one can be spared, else through the journal. Where there is no room a
+// push waits for a checkpoint nevertheless: what was pushed before it takes less at
+// home than on its way there, and to be refused would cost a whole resync, which
+// came no further the next time.
 func (s *Store) appendWrite(r *replica, l *layer, rec format.Record, payload block.Buffer, token uint64, out *step.Effects) message.Status {
 	if rec.Holds() == 0xffff && s.slots.Free() > s.need()+s.reserve() {
 		return s.appendMapped(r, l, rec, payload, token, out)
@@ -307,6 +310,11 @@ func (s *Store) appendWrite(r *replica, l *layer, rec format.Record, payload blo
 		s.await(i)
 		out.Marks.Hit("store: append waits for freed space")
 	case admitNever:
+		if rec.Kind == format.Resync && s.unfinished() {
+			s.await(i)
+			out.Marks.Hit("store: push waits for others to go home")
+			return message.OK
+		}
 		out.Marks.Hit("store: no space")
 		s.unqueue(r, i)
 		return message.NoSpace

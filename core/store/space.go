@@ -88,7 +88,11 @@ func (s *Store) needToEnter(o *op) int {
 	if o.reserve {
 		chunks++
 	}
-	return s.needBeside(chunks, blocks, s.spare())
+	slack := s.spare()
+	if o.reserve && o.record.Kind == format.Resync {
+		slack += s.reserve() // it was not counted when this began to wait
+	}
+	return s.needBeside(chunks, blocks, slack)
 }
 
 // needBeside returns what is needed by everything in the journal, by queued
