@@ -20,7 +20,7 @@ func (w *World) addVolume(p *VolumePlan) *volumeState {
 	i := len(w.volumes)
 	v := &volumeState{plan: p, id: block.VolumeID(id('v', i, 0)), name: fmt.Sprintf("v%d", i)}
 	v.members, v.eras = make(map[block.ReplicaID]*memberState), make(map[block.Session]block.Epoch)
-	v.accepted, v.began = make(map[saying]block.Seq), make(map[block.Epoch]beginning)
+	v.accepted, v.began = make(map[saying]said), make(map[block.Epoch]beginning)
 	v.counted = make(map[counted]block.Seq)
 	v.writes = make(map[uint64]*request)
 	v.proposed = make(map[uint64]proposal)

@@ -51,6 +51,12 @@ type saying struct {
 	era     block.Epoch
 }
 
+// said is how far it said that it has accepted, and in which life.
+type said struct {
+	seq  block.Seq
+	life block.Incarnation
+}
+
 // noteAccepted notes how far members in sync said that they are, by era.
 func (w *World) noteAccepted(s *shard, m *step.Send) {
 	c, _ := s.peer(m.Conn)
@@ -59,13 +65,14 @@ func (w *World) noteAccepted(s *shard, m *step.Send) {
 	}
 	v := w.volume(c.hello.Volume)
 	if listed := v.config.Member(c.hello.Replica); listed != nil && listed.State == volume.InSync {
-		said := saying{replica: c.hello.Replica, era: m.Message.Era}
-		v.accepted[said] = max(v.accepted[said], m.Message.Accepted)
+		key := saying{replica: c.hello.Replica, era: m.Message.Era}
+		v.accepted[key] = said{seq: max(v.accepted[key].seq, m.Message.Accepted), life: c.incarnation}
 	}
 }
 
-// takeBack hears how far a copy is that came back from a loss: what it said before
-// that it had beyond that, it has no more.
+// takeBack hears how far a copy is that came back from a loss: what it said in a
+// former life that it had beyond that, it has no more. What it said in this one it
+// must not take back.
 func (w *World) takeBack(s *shard, m *step.Send) {
 	c, _ := s.peer(m.Conn)
 	if c == nil {
@@ -75,9 +82,10 @@ func (w *World) takeBack(s *shard, m *step.Send) {
 	if v == nil || !v.member(c.hello.Replica).wounded {
 		return
 	}
-	for said, seq := range v.accepted { // any order: each is judged alone
-		if said.replica == c.hello.Replica {
-			v.accepted[said] = min(seq, m.Message.Promise.LastAccepted.Seq)
+	p := m.Message.Promise
+	for key, before := range v.accepted { // any order: each is judged alone
+		if key.replica == c.hello.Replica && before.life != p.Incarnation {
+			v.accepted[key] = said{seq: min(before.seq, p.LastAccepted.Seq), life: p.Incarnation}
 		}
 	}
 }
@@ -87,7 +95,7 @@ func (w *World) takeBack(s *shard, m *step.Send) {
 func (w *World) takenBack(key recordKey, r *message.Record) bool {
 	v := w.volume(key.volume)
 	return w.plan.Full && r.Op == message.OpNop && !slices.ContainsFunc(v.config.Members, func(m volume.Member) bool {
-		return m.State == volume.InSync && v.accepted[saying{m.Replica, r.Position.Era}] >= r.Position.Seq
+		return m.State == volume.InSync && v.accepted[saying{m.Replica, r.Position.Era}].seq >= r.Position.Seq
 	})
 }
 
@@ -98,11 +106,11 @@ func (w *World) freeSpace() {
 	if !w.plan.Full {
 		return
 	}
-	w.clearSnapshots()
 	v := w.volumes[0]
 	c := newClient(w, len(w.plan.Clients)+1, &ClientPlan{Depth: 1})
 	for range 8 { // until the operator leaves the volume where it is
 		w.run(w.now+int64(w.plan.Liveness), func() bool { return v.newest() != nil && v.newest().text == "" })
+		w.clearSnapshots()
 		if v.lost() || w.tell(c, step.ZeroRequest, block.Range{Count: uint32(v.plan.Blocks)}) && w.tell(c, step.FlushRequest, block.Range{}) {
 			return
 		}
@@ -113,10 +121,31 @@ func (w *World) freeSpace() {
 
 // cramped reports whether a copy may find no room on a disk that was emptied: the
 // page that named some of its slots was damaged, and they are lost until it is
-// formatted.
+// formatted. Half of what another disk with a copy in sync has left can be done without:
+// the other half is for what is on its way home.
 func (w *World) cramped(m *volume.Member) bool {
 	d := w.bodyOf(m.Node).drives[0]
-	return w.plan.Full && d.unsound && fsck.Leaks(d.device)
+	return w.plan.Full && d.unsound && fsck.Lost(d.device) > w.roomLeft(m)/2
+}
+
+// roomLeft returns how many slots the fullest disk has left that has another copy of
+// the run's one volume in sync; none if there is no other.
+func (w *World) roomLeft(m *volume.Member) int {
+	left := -1
+	for i := range w.volumes[0].config.Members {
+		o := &w.volumes[0].config.Members[i]
+		s := w.bodyOf(o.Node).diskShard(o.Disk)
+		if o.Replica == m.Replica || o.State != volume.InSync || s == nil || !s.ready {
+			continue
+		}
+		if found := w.storeOf(s); found != nil {
+			_, free := found.Space()
+			if slots := int(free) / (block.PerChunk * w.plan.BlockSize); left < 0 || slots < left {
+				left = slots
+			}
+		}
+	}
+	return max(0, left)
 }
 
 // settleAfter is when a store without work has brought home what it has, and

@@ -38,7 +38,7 @@ type volumeState struct {
 	beyond     bool                    // lost more than the protocol promises to survive: not judged
 	writes     map[uint64]*request     // by the value of their first block
 	acked      block.Seq               // of the newest record that a client was told of
-	accepted   map[saying]block.Seq    // by members in sync, as they said in an era; only where disks fill up
+	accepted   map[saying]said         // by members in sync, as they said in an era; only where disks fill up
 	busy       []uint8                 // by block: requests under way
 	image      []byte                  // what the read-back returned
 	unread     []bool                  // the blocks that it did not; nil: it did all

@@ -36,11 +36,19 @@ func Check(d *disk.Disk) error {
 	return check.Tables(im).Err()
 }
 
-// Leaks reports whether slots of a disk are taken that nothing uses: a page that
+// Lost counts the slots of a disk that are taken and that nothing uses: a page that
 // named them is lost.
-func Leaks(d *disk.Disk) bool {
+func Lost(d *disk.Disk) (slots int) {
 	im, err := Open(Durable(d))
-	return err == nil && slices.ContainsFunc(check.Tables(im).Findings, func(f check.Finding) bool { return f.Kind == check.SlotLost })
+	if err != nil {
+		return 0
+	}
+	for _, f := range check.Tables(im).Findings {
+		if f.Kind == check.SlotLost {
+			slots++
+		}
+	}
+	return slots
 }
 
 // CheckAll is Check with the journal and the checksums of all data, for a disk
