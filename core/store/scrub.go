@@ -229,10 +229,11 @@ func (s *Store) checkChunk(i int32, out *step.Effects) (ready bool) {
 }
 
 // reportRotten tells of what is lost of a chunk, for every snapshot and head that is
-// the next to show its layer: what stands on those shows it through them.
+// the next to show its layer: what stands on those shows it through them. A layer
+// whose replica was deleted may still be there for clones.
 func (s *Store) reportRotten(j *job, out *step.Effects) {
 	l := j.scrub.layer
-	if s.byNumber[l.number] != l || l.doomed && l.owner == nil {
+	if s.byNumber[l.number] != l {
 		return // it is not there any more
 	}
 	for _, r := range s.replicas {

@@ -67,6 +67,33 @@ func TestScrubFindsEveryLostBlockAndNoOther(t *testing.T) {
 	}
 }
 
+// Clones outlive their origin: what two of them stand on is nobody else's then, and what is
+// lost of it is theirs to have repaired.
+func TestScrubTellsClonesWhatTheirDeletedOriginHasLost(t *testing.T) {
+	c := small(22)
+	c.Marks = map[step.Mark]int{}
+	m := play(t, c, lines([]Line{{Create, 0, 0, 16}}, durableWrite(0, 0, 8), []Line{{Snap, 0, 0, 0}}, solid(0), []Line{{Idle, 0, 0, 62}},
+		[]Line{{Clone, 0, 1, 1}, {Clone, 0, 2, 1}}, solid(1), solid(2), []Line{{Delete, 0, 0, 0}, {Drain, 0, 0, 0}, {Idle, 0, 0, 62}})...)
+	healthy(t, m)
+	origin := m.store.Layers(m.replicas[1].handle, nil)[0]
+	if origin.Own || !origin.Deleted {
+		t.Fatalf("the clones stand on %+v, want a layer of nobody", origin)
+	}
+	data := make([]byte, blockSize)
+	for at := int64(homeAt); at+blockSize <= capacity; at += blockSize {
+		raw(t, m, diskRead, at, data)
+		if s, ok := stampOf(m.replicas[1].pattern, 3, data); ok && s != 0 {
+			m.disk.Rot(at+7, 1)
+		}
+	}
+	m.faulty = true
+	scrubbed(t, m)
+	healthy(t, m)
+	if len(m.scrub.found) != 1 || !m.scrub.found[3] {
+		t.Errorf("found %v, want block 3\n%s", m.scrub.found, m.Trace())
+	}
+}
+
 // Whatever rots of the metadata while the store is open is whole again after a
 // scrub and the checkpoint that it asks for: the disk is opened as if nothing had
 // happened.
