@@ -8,10 +8,10 @@ import (
 )
 
 // locate fills in a job's sources, layer by layer downwards: what is not at
-// home yet, then what is; blocks that a layer has not are its parent's. A scrub asks
-// one layer only, and a pull those below it that show through it, too. It reports false if a leaf must be read before, and goes
-// on where it was when it is called again; if a merge moved the chunk meanwhile,
-// it begins anew.
+// home yet, then what is; blocks that a layer has not are its parent's. A pull asks
+// one layer and those below it that show through it, a scrub one layer only, for what
+// is read of it. It reports false if a leaf must be read before, and goes on where it
+// was when it is called again; if a merge moved the chunk meanwhile, it begins anew.
 func (s *Store) locate(i int32, out *step.Effects) bool {
 	j := s.jobs.table[i]
 	if j.layer == nil || j.moved || j.single() && j.layer == j.top { // that is of one moment
@@ -25,7 +25,10 @@ func (s *Store) locate(i int32, out *step.Effects) bool {
 				return false
 			}
 		}
-		if j.want == 0 || j.layer.parent == nil || j.single() && (j.kind != jobPull || !j.layer.parent.shows(j.handle)) {
+		if j.above() {
+			j.skipFound()
+		}
+		if j.want == 0 || j.layer.parent == nil || j.single() && !j.goesOn() {
 			break
 		}
 		j.layer = j.layer.parent
@@ -41,6 +44,23 @@ func (s *Store) locate(i int32, out *step.Effects) bool {
 
 // single reports whether a job is about one layer and not those below it.
 func (j *job) single() bool { return j.kind == jobPull || j.kind == jobScrub }
+
+// above reports whether a scrub still looks at what its layer is read through.
+func (j *job) above() bool { return j.kind == jobScrub && j.layer != j.scrub.layer }
+
+// goesOn reports whether a job that is about one layer looks at the next one below.
+func (j *job) goesOn() bool {
+	return j.above() || j.kind == jobPull && j.layer.parent.shows(j.handle)
+}
+
+// skipFound leaves out what was found so far.
+func (j *job) skipFound() {
+	for b := range j.sources {
+		if j.want&(1<<b) == 0 {
+			j.sources[b] = source{kind: sourceSkip}
+		}
+	}
+}
 
 func (s *Store) beginLooking(j *job) {
 	j.layer, j.moved, j.lastSeq = j.top, false, 0
@@ -61,7 +81,7 @@ func (s *Store) fromIndex(j *job) (hidden uint16) {
 		return 0
 	}
 	most := ^block.Seq(0)
-	if owner := j.layer.owner; j.kind == jobPull && owner != nil {
+	if owner := j.layer.owner; (j.kind == jobPull || j.above()) && owner != nil {
 		most = owner.stable
 	}
 	for v := s.index.Chunk(c).Newest; v != index.None && (j.want&^hidden != 0 || j.kind == jobPull); v = s.index.Older(v) {

@@ -162,7 +162,7 @@ func (s *Store) scrubLayer(i int32, out *step.Effects) (ready bool) {
 		return !s.scrubLeafPage(i, trees[p.trees-1], leaf, out)
 	}
 	j := s.jobs.table[i]
-	p.layer, j.top, j.tries = l, l, 0
+	p.layer, j.top, j.tries = l, cmp.Or(l.reader(), l), 0
 	j.chunk, j.first, j.count = block.Chunk(p.at.At), 0, block.PerChunk
 	return s.scrubChunk(i, out)
 }
@@ -196,11 +196,18 @@ func (s *Store) scrubLeaf(l *layer, from uint64) (leaf uint64, some bool) {
 
 // scrubChunk reads what a layer has of the chunk at the cursor.
 func (s *Store) scrubChunk(i int32, out *step.Effects) (ready bool) {
-	if p := &s.jobs.table[i].scrub; s.byNumber[p.layer.number] == nil {
-		p.layer = nil
-		return true
+	return s.merged(i) || s.locate(i, out) && !s.readSources(i, out) && s.checkChunk(i, out)
+}
+
+// merged makes a scrub begin the chunk at its cursor anew if the layer is not there
+// any more, or what it was read through is not.
+func (s *Store) merged(i int32) bool {
+	j := s.jobs.table[i]
+	gone := s.byNumber[j.scrub.layer.number] == nil || s.byNumber[j.top.number] == nil
+	if gone {
+		j.scrub.layer, j.layer = nil, nil
 	}
-	return s.locate(i, out) && !s.readSources(i, out) && s.checkChunk(i, out)
+	return gone
 }
 
 // checkChunk verifies a chunk as a read does, and reports what is lost of it. It
@@ -210,6 +217,9 @@ func (s *Store) checkChunk(i int32, out *step.Effects) (ready bool) {
 	p := &j.scrub
 	if !s.verifySources(i, out) {
 		return false
+	}
+	if s.merged(i) {
+		return true
 	}
 	for b := range j.sources {
 		switch j.sources[b].kind {
@@ -233,9 +243,6 @@ func (s *Store) checkChunk(i int32, out *step.Effects) (ready bool) {
 // whose replica was deleted may still be there for clones.
 func (s *Store) reportRotten(j *job, out *step.Effects) {
 	l := j.scrub.layer
-	if s.byNumber[l.number] != l {
-		return // it is not there any more
-	}
 	for _, r := range s.replicas {
 		if r.gone {
 			continue
@@ -263,6 +270,24 @@ func (r *replica) shows(l *layer) (ids []block.LayerID) {
 		}
 	}
 	return ids
+}
+
+// reader returns the layer that l, which is deleted, is read through if it is one only:
+// of what that has, nobody reads what is below, and a merge that a restart has taken back
+// may have written there. It returns l if it is read by itself or through more than
+// one, and nil if nobody reads it.
+func (l *layer) reader() (only *layer) {
+	if !l.doomed {
+		return l
+	}
+	for _, k := range l.kids {
+		top := k.reader()
+		if only != nil && top != nil {
+			return l
+		}
+		only = cmp.Or(only, top)
+	}
+	return only
 }
 
 // shownBy reports whether l is the head of r or one of its snapshots.

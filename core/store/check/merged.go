@@ -1,7 +1,9 @@
 package check
 
 import (
+	"cmp"
 	"maps"
+	"slices"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/store/format"
@@ -48,11 +50,15 @@ func (d *data) settle() {
 	}
 }
 
-// above returns the layer that each deleted one is read through, if it is one.
+// above returns the layer that each deleted one is read through, if it is one. What
+// stands on it and is deleted as well, with nothing on it that is read, is freed
+// before the rest is merged: through that nobody reads.
 func (d *data) above() map[uint32]uint32 {
+	layers := slices.SortedFunc(slices.Values(d.tables.layers), func(a, b format.Layer) int { return cmp.Compare(b.Number, a.Number) })
 	above, kids := make(map[uint32]uint32), make(map[uint32]int)
-	for i := range d.tables.layers {
-		if l := &d.tables.layers[i]; l.Parent != 0 && !l.Freed {
+	for i := range layers { // each before what it stands on
+		l := &layers[i]
+		if read := !d.going[l.Number] || kids[l.Number] > 0; read && l.Parent != 0 && !l.Freed {
 			kids[l.Parent]++
 			above[l.Parent] = l.Number
 		}
