@@ -57,8 +57,10 @@ type resync struct {
 	copies   [pullsMax]copying // pulled and not yet acknowledged by the target
 	inFlight int               // of copies
 	live     bool
-	ending   bool
-	joinAt   uint64 // the seq that everyone must have durable before the target counts
+	ending   bool      // everything is copied
+	hidden   block.Seq // of ending: up to here the stream may have kept blocks from being copied
+	ended    bool      // the target was told
+	joinAt   uint64    // the seq that everyone must have durable before the target counts
 }
 
 // copying is one chunk to be copied.
@@ -363,9 +365,9 @@ func (c *Coordinator) onResyncDone(m *member, msg *message.Message, out *step.Ef
 func (c *Coordinator) endPass(out *step.Effects) {
 	r := c.resync
 	if r.live {
-		r.ending = true
+		r.ending, r.hidden = true, c.window.next-1
 		c.dropLayers(out)
-		c.askResync(r.target, resyncEnd, message.Message{Kind: message.ResyncEnd}, out)
+		c.endLive(out)
 		return
 	}
 	r.since = r.stable
@@ -396,6 +398,22 @@ func (c *Coordinator) goLive(out *step.Effects) {
 	c.askSyncTo(last, out)
 }
 
+// endLive tells the target that it is whole, once that cannot be undone: of blocks
+// that the stream had written to it nothing was copied. Where a takeover takes such a
+// record back, what was there before is not on the target.
+func (c *Coordinator) endLive(out *step.Effects) {
+	r := c.resync
+	if r.ended {
+		return
+	}
+	if c.stable < r.hidden {
+		c.askSyncTo(r.hidden, out)
+		return
+	}
+	r.ended = true
+	c.askResync(r.target, resyncEnd, message.Message{Kind: message.ResyncEnd}, out)
+}
+
 // join makes the target required. It becomes InSync once it and all others have
 // everything up to here durable.
 func (c *Coordinator) join(out *step.Effects) {
@@ -424,6 +442,7 @@ func (c *Coordinator) superviseResync(out *step.Effects) {
 	}
 	switch {
 	case r.ending:
+		c.endLive(out)
 	case r.passes > 0:
 		c.copyChunks(out)
 	case r.strata.asked && !r.strata.known && !r.listing:

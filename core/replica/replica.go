@@ -60,6 +60,7 @@ type Replica struct {
 	links    []link // few: one stream and perhaps one bulk connection a session
 	requests requestTable
 	live     map[layerChunk]uint16 // blocks written since the live stream began; nil when not a live target
+	hidden   block.Seq             // of live: up to here what the stream wrote kept blocks out of pushes
 	rotten   map[layerChunk]uint16 // blocks that a scrub found lost, until they are overwritten or repaired
 	ackDue   bool
 }

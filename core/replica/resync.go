@@ -109,7 +109,7 @@ func (r *Replica) onResyncLive(now step.Time, l *link, m *message.Message, out *
 	if r.refuseOtherResync(l, m, out) {
 		return
 	}
-	r.live = map[layerChunk]uint16{}
+	r.live, r.hidden = map[layerChunk]uint16{}, 0
 	at := m.Position
 	r.appended, r.accepted, r.durable = at.Seq, at.Seq, at.Seq
 	r.metaPending++
@@ -140,6 +140,7 @@ func (r *Replica) onPush(now step.Time, l *link, m *message.Message, out *step.E
 		apply = ^r.live[layerChunk{m.Layer, m.Chunk}]
 		if apply != ^uint16(0) {
 			out.Marks.Hit("replica: push left out blocks written since")
+			r.hidden = r.appended
 			if pushOverLive {
 				apply = ^uint16(0)
 			}
@@ -169,6 +170,11 @@ func (r *Replica) onResyncEnd(now step.Time, l *link, m *message.Message, out *s
 	if r.live == nil {
 		out.Send(l.conn, message.Message{Kind: message.Done, Era: m.Era, Request: m.Request, Status: message.WrongState})
 		return
+	}
+	r.store.SetStable(now, r.handle, m.Stable, out)
+	if info, known := r.store.Info(r.handle); known && info.Stable < r.hidden {
+		out.Send(l.conn, message.Message{Kind: message.Done, Era: m.Era, Request: m.Request, Status: message.BehindSeq})
+		return // what hid the rest of a push may still be taken back
 	}
 	r.meta.Complete, r.meta.Resync, r.meta.SyncTarget = true, 0, block.Position{}
 	r.live = nil
