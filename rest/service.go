@@ -12,7 +12,7 @@ func (s *server) ChangeNode(ctx context.Context, r api.ChangeNodeRequestObject) 
 	if *r.Body == (api.NodeChange{}) {
 		return nil, invalidRequest("nothing is to change: say what is to be asked of the node")
 	}
-	n, err := s.Service.ChangeNode(requestOf(ctx).Context(), r.ID, volume.NodeChange{Cordoned: r.Body.Cordoned})
+	n, err := s.Service.ChangeNode(requestOf(ctx).Context(), r.ID, volume.NodeChange{Cordoned: r.Body.Cordoned, Drained: r.Body.Drained})
 	return api.ChangeNode200JSONResponse(nodeOf(&n)), err
 }
 

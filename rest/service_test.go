@@ -15,7 +15,7 @@ import (
 func (n *node) ChangeNode(_ context.Context, name string, c volume.NodeChange) (volume.NodeReport, error) {
 	n.name = name
 	asked := volume.NodeSpec{}
-	return volume.NodeReport{Spec: asked.With(&c)}, n.err
+	return volume.NodeReport{Spec: asked.With(&c, "now", 0)}, n.err
 }
 
 func (n *node) Absence(_ context.Context, name string) (volume.Absence, error) {

@@ -14,10 +14,11 @@ import (
 
 // A copy is lost when its node was removed or its disk is not recorded any more,
 // and when either has been gone for a set time. The first node has it made anew
-// elsewhere, as a command would that moves it:
+// elsewhere, as a command would that moves it. So are copies on a node that is
+// drained, which are none the worse for it and serve until then:
 //
-//	lost ──▶ another copy is wanted in its place ──▶ that is in sync: the lost one has left
-//	                                └── it came back first: it is wanted again
+//	lost, or drained ──▶ another copy is wanted in its place ──▶ that is in sync: the old one has left
+//	                                └── it came back first, or may stay: it is wanted again
 //
 // Where more than a third of the nodes are silent, something else is wrong than
 // nodes, and what is left would be filled with copies: then only those of removed
@@ -34,6 +35,7 @@ type healing struct {
 	nodes   map[block.NodeID]step.Time // not heard from; since when, as this process saw
 	disks   map[block.DiskID]step.Time // that cannot be used; likewise
 	stopped bool                       // too many nodes are silent
+	drained map[block.NodeID]bool      // nodes whose copies are to be elsewhere
 	overdue int                        // of nodes and disks: gone for the set time
 	ill     map[block.VolumeID]bool    // a copy is lost or missing, or came back
 	filling map[block.VolumeID]bool    // a wanted copy is not in sync, and can become so
@@ -42,7 +44,7 @@ type healing struct {
 
 func newHealing() healing {
 	return healing{
-		nodes: map[block.NodeID]step.Time{}, disks: map[block.DiskID]step.Time{},
+		nodes: map[block.NodeID]step.Time{}, disks: map[block.DiskID]step.Time{}, drained: map[block.NodeID]bool{},
 		ill: map[block.VolumeID]bool{}, filling: map[block.VolumeID]bool{},
 	}
 }
@@ -74,8 +76,8 @@ func (o *Orchestrator) heal(out *step.Effects) {
 
 func compareVolumes(a, b block.VolumeID) int { return bytes.Compare(a[:], b[:]) }
 
-// missMachines notes which nodes and disks are gone, and reports whether that
-// changes what is lost.
+// missMachines notes which nodes and disks are gone, and which nodes are drained,
+// and reports whether that changes what is to be made anew.
 func (o *Orchestrator) missMachines() (changed bool) {
 	h := &o.healing
 	known, overdue := 0, 0
@@ -90,6 +92,10 @@ func (o *Orchestrator) missMachines() (changed bool) {
 			known++
 		}
 		changed = note(h.nodes, id, held.Record.Revision != 0 && held.Alive.Revision == 0, o.now) || changed
+		if drained := o.drained(id); drained != h.drained[id] {
+			mark(h.drained, id, drained)
+			changed = true
+		}
 	}
 	for _, d := range o.view.Disks() {
 		changed = note(h.disks, d.ID, d.Unusable != "", o.now) || changed
@@ -124,7 +130,16 @@ func note[ID comparable](since map[ID]step.Time, id ID, so bool, now step.Time) 
 	return so != was
 }
 
-// lost reports whether a copy is to be made anew.
+// drained reports whether the copies on a node are to be elsewhere.
+func (o *Orchestrator) drained(id block.NodeID) bool {
+	asked := o.view.Node(id).Spec.Value
+	return asked != nil && asked.Drained != ""
+}
+
+// displaced reports whether a copy is to be made anew elsewhere.
+func (o *Orchestrator) displaced(at *volume.Place) bool { return o.drained(at.Node) || o.lost(at) }
+
+// lost reports whether a copy is gone for good, as far as anybody can tell.
 func (o *Orchestrator) lost(at *volume.Place) bool {
 	if o.view.Removed(at.Node).Revision != 0 || o.view.Disk(at.Disk).Revision == 0 {
 		return true
@@ -149,7 +164,7 @@ func (o *Orchestrator) examine(id block.VolumeID, v *view.Volume) {
 	p.Each(c, func(at *volume.Place) {
 		count++
 		inSync := isInSync(c, at.Replica)
-		ill = ill || o.lost(at) || at.Heals != nil && !inSync && o.returned(p, c, at) >= 0
+		ill = ill || o.displaced(at) || at.Heals != nil && !inSync && o.returned(p, c, at) >= 0
 		filling = filling || !inSync && o.reachable(at.Disk, at.Node) && o.served(c)
 	})
 	ill = ill || count < v.Spec.Value.Replicas
@@ -158,7 +173,7 @@ func (o *Orchestrator) examine(id block.VolumeID, v *view.Volume) {
 }
 
 // mark makes a set have id, or not.
-func mark(set map[block.VolumeID]bool, id block.VolumeID, so bool) {
+func mark[ID comparable](set map[ID]bool, id ID, so bool) {
 	if so {
 		set[id] = true
 	} else {
@@ -171,11 +186,11 @@ func isInSync(c *volume.Config, replica block.ReplicaID) bool {
 	return m != nil && m.State == volume.InSync
 }
 
-// returned is the place among the leaving of the lost copy that at is made for, if
-// that came back; else it is below 0.
+// returned is the place among the leaving of the copy that at is made for, if that
+// came back, or may stay; else it is below 0.
 func (o *Orchestrator) returned(p *volume.Placement, c *volume.Config, at *volume.Place) int {
 	return slices.IndexFunc(p.Leaving, func(old volume.Place) bool {
-		return old.Replica == *at.Heals && c.Member(old.Replica) != nil && !o.lost(&old) && o.reachable(old.Disk, old.Node)
+		return old.Replica == *at.Heals && c.Member(old.Replica) != nil && !o.displaced(&old) && o.reachable(old.Disk, old.Node)
 	})
 }
 
@@ -217,20 +232,20 @@ func (o *Orchestrator) takeBack(next *volume.Placement, c *volume.Config) (any b
 	return any
 }
 
-// replace wants other copies in place of lost ones, as many as there is room for,
-// and reports whether that changes anything. Where no copy in sync is left, it is
-// one of the lost ones that is waited for.
+// replace wants other copies in place of lost and drained ones, as many as there is
+// room for, and reports whether that changes anything. Where no copy in sync is left,
+// it is one of the lost ones that is waited for.
 func (o *Orchestrator) replace(next *volume.Placement, v *view.Volume, nodes []placement.Node) bool {
 	c, spec := v.Config.Value, v.Spec.Value
 	var lost, kept []volume.Place
 	whole := false
 	for _, at := range next.Copies {
-		if o.lost(&at) {
+		whole = whole || isInSync(c, at.Replica) && !o.lost(&at)
+		if o.displaced(&at) {
 			lost = append(lost, at)
-			continue
+		} else {
+			kept = append(kept, at)
 		}
-		kept = append(kept, at)
-		whole = whole || isInSync(c, at.Replica)
 	}
 	if !whole {
 		return false

@@ -16,13 +16,28 @@ func (o *Orchestrator) nodeSpec(id block.NodeID) volume.NodeSpec {
 	return volume.NodeSpec{Format: volume.Format, Node: id}
 }
 
+// changed is what an operation wants to be asked of its node.
+func (o *Orchestrator) changed(op *operation) volume.NodeSpec {
+	return o.nodeSpec(op.command.Node).With(&op.command.Change, op.command.Time, o.promisedOn(op.command.Node))
+}
+
+// promisedOn is what the disks of a node promise to volumes, in bytes.
+func (o *Orchestrator) promisedOn(node block.NodeID) (bytes int64) {
+	for _, d := range o.view.Disks() {
+		if d.Node == node {
+			bytes += d.Promised
+		}
+	}
+	return bytes
+}
+
 // changeNode writes down what is asked of a node. Who places a copy guards that
 // record: what was planned before is planned anew.
 func (o *Orchestrator) changeNode(op *operation) decision {
 	id := op.command.Node
 	key, held := volume.NodeSpecKey(id), o.view.Node(id)
 	asked := o.nodeSpec(id)
-	next := asked.With(&op.command.Change)
+	next := o.changed(op)
 	switch {
 	case held.Record.Revision == 0:
 		return refuse(NoSuchNode(op.command.Name), volume.NodeKey(id))

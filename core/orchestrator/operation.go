@@ -321,8 +321,7 @@ func (o *Orchestrator) applied(op *operation) bool {
 	case volume.RemoveNode:
 		return o.view.Removed(op.command.Node).Revision != 0
 	case volume.ChangeNode:
-		asked := o.nodeSpec(op.command.Node)
-		return asked.With(&op.command.Change) == asked
+		return o.changed(op) == o.nodeSpec(op.command.Node)
 	case volume.RemoveDisk:
 		return o.view.Disk(op.command.Disk).Revision == 0
 	case volume.CordonDisk:

@@ -13,6 +13,7 @@ import (
 
 // UnderWayInRecords returns what takes a while and is recorded, by volume.
 func (o *Orchestrator) UnderWayInRecords() (all []volume.Operation) {
+	drains := o.drains()
 	o.view.EachVolume(func(id block.VolumeID, v *view.Volume) {
 		c := v.Config.Value
 		if c == nil {
@@ -22,6 +23,7 @@ func (o *Orchestrator) UnderWayInRecords() (all []volume.Operation) {
 		if v.Spec.Value != nil && !c.Tombstone {
 			name = v.Spec.Value.Name
 		}
+		drains.look(o, id, v)
 		if c.Tombstone {
 			all = append(all, volume.Operation{
 				ID: "deletion-" + id.String(), Kind: volume.DeletionOperation, Volume: name,
@@ -48,6 +50,7 @@ func (o *Orchestrator) UnderWayInRecords() (all []volume.Operation) {
 			}
 		}
 	})
+	all = append(all, drains.operations(o)...)
 	slices.SortFunc(all, func(a, b volume.Operation) int {
 		return cmp.Or(strings.Compare(a.Volume, b.Volume), strings.Compare(a.ID, b.ID))
 	})

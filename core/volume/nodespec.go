@@ -9,24 +9,41 @@ type NodeSpec struct {
 	Node   block.NodeID `json:"node"`
 	// Cordoned keeps new copies away from the node, until it is taken back.
 	Cordoned bool `json:"cordoned,omitempty"`
+	// Drained is since when its copies are to be elsewhere, RFC 3339; "": they may
+	// stay. No new ones come meanwhile.
+	Drained string `json:"drained,omitempty"`
+	// DrainedFrom is what its disks had promised to volumes then, bytes.
+	DrainedFrom int64 `json:"drainedFrom,omitempty"`
 }
 
 // NodeChange is what is to be asked of a node from now on. What is nil stays.
 type NodeChange struct {
 	Cordoned *bool
+	Drained  *bool
 }
 
-// With returns what is asked of a node after a change.
-func (s NodeSpec) With(c *NodeChange) NodeSpec {
+// With returns what is asked of a node after a change at a time, RFC 3339, when its
+// disks promise so many bytes.
+func (s NodeSpec) With(c *NodeChange, now string, promised int64) NodeSpec {
 	if c.Cordoned != nil {
 		s.Cordoned = *c.Cordoned
+	}
+	switch {
+	case c.Drained == nil:
+	case !*c.Drained:
+		s.Drained, s.DrainedFrom = "", 0
+	case s.Drained == "":
+		s.Drained, s.DrainedFrom = now, promised
 	}
 	return s
 }
 
 // Avoid says why no new copy is to be placed on the node, or nothing.
 func (s *NodeSpec) Avoid() string {
-	if s.Cordoned {
+	switch {
+	case s.Drained != "":
+		return "it is being drained"
+	case s.Cordoned:
 		return "it is cordoned"
 	}
 	return ""

@@ -69,6 +69,7 @@ const (
 	ScrubOperation            OperationKind = "scrub"             // all that is on a disk is being read
 	ReplicasOperation         OperationKind = "replica-change"    // copies come or go
 	GrowthOperation           OperationKind = "growth"            // a volume gets larger
+	DrainOperation            OperationKind = "drain"             // the copies of a node are moved elsewhere
 )
 
 // Operation is something that takes a while, whoever asked for it. What is done

@@ -408,6 +408,9 @@ type Node struct {
 	// Cordoned Whether new copies are kept away from it.
 	Cordoned bool `json:"cordoned,omitempty"`
 
+	// Drained Since when its copies are to be elsewhere, RFC 3339; nothing, if they may stay.
+	Drained string `json:"drained,omitempty"`
+
 	// ID Its identity.
 	ID string `json:"id"`
 
@@ -453,6 +456,9 @@ type NodeAccount struct {
 type NodeChange struct {
 	// Cordoned Whether new copies are to be kept away from it.
 	Cordoned *bool `json:"cordoned,omitempty"`
+
+	// Drained Whether its copies are to be elsewhere.
+	Drained *bool `json:"drained,omitempty"`
 }
 
 // NodeList All nodes, by name.
@@ -476,7 +482,7 @@ type Operation struct {
 
 	// Kind snapshot: one is being taken; snapshot-deletion; restoration: a volume goes back to a snapshot;
 	// volume-deletion: space is being freed; resync: a copy is being filled; scrub: all that is on a disk is being
-	// read; replica-change: copies come or go.
+	// read; replica-change: copies come or go; drain: those of a node are moved elsewhere.
 	Kind string `json:"kind"`
 
 	// Node The name of the node that does it, if one does.
@@ -1205,7 +1211,9 @@ type ClientInterface interface {
 
 	// ChangeNodeWithBody Change what is asked of a node
 	//
-	// A cordoned node gets no new copies; those that it has stay.
+	// A cordoned node gets no new copies; those that it has stay. One that is drained gets none either, and its copies are
+	// moved to other nodes, a few volumes at a time: an operation, named `drain-` and the node's identity, until there are
+	// none. To take that back has those stay that have not left yet.
 	//
 	// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
 	//
@@ -1216,7 +1224,9 @@ type ClientInterface interface {
 
 	// ChangeNode Change what is asked of a node
 	//
-	// A cordoned node gets no new copies; those that it has stay.
+	// A cordoned node gets no new copies; those that it has stay. One that is drained gets none either, and its copies are
+	// moved to other nodes, a few volumes at a time: an operation, named `drain-` and the node's identity, until there are
+	// none. To take that back has those stay that have not left yet.
 	//
 	// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
 	//
@@ -2019,7 +2029,9 @@ func (c *Client) GetNode(ctx context.Context, id string, reqEditors ...RequestEd
 
 // ChangeNodeWithBody Change what is asked of a node
 //
-// A cordoned node gets no new copies; those that it has stay.
+// A cordoned node gets no new copies; those that it has stay. One that is drained gets none either, and its copies are
+// moved to other nodes, a few volumes at a time: an operation, named `drain-` and the node's identity, until there are
+// none. To take that back has those stay that have not left yet.
 //
 // Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
 //
@@ -2040,7 +2052,9 @@ func (c *Client) ChangeNodeWithBody(ctx context.Context, id string, contentType 
 
 // ChangeNode Change what is asked of a node
 //
-// A cordoned node gets no new copies; those that it has stay.
+// A cordoned node gets no new copies; those that it has stay. One that is drained gets none either, and its copies are
+// moved to other nodes, a few volumes at a time: an operation, named `drain-` and the node's identity, until there are
+// none. To take that back has those stay that have not left yet.
 //
 // Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
 //
@@ -5060,7 +5074,9 @@ type ClientWithResponsesInterface interface {
 
 	// ChangeNodeWithBodyWithResponse Change what is asked of a node
 	//
-	// A cordoned node gets no new copies; those that it has stay.
+	// A cordoned node gets no new copies; those that it has stay. One that is drained gets none either, and its copies are
+	// moved to other nodes, a few volumes at a time: an operation, named `drain-` and the node's identity, until there are
+	// none. To take that back has those stay that have not left yet.
 	//
 	// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
 	//
@@ -5071,7 +5087,9 @@ type ClientWithResponsesInterface interface {
 
 	// ChangeNodeWithResponse Change what is asked of a node
 	//
-	// A cordoned node gets no new copies; those that it has stay.
+	// A cordoned node gets no new copies; those that it has stay. One that is drained gets none either, and its copies are
+	// moved to other nodes, a few volumes at a time: an operation, named `drain-` and the node's identity, until there are
+	// none. To take that back has those stay that have not left yet.
 	//
 	// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
 	//
@@ -7021,7 +7039,9 @@ func (c *ClientWithResponses) GetNodeWithResponse(ctx context.Context, id string
 
 // ChangeNodeWithBodyWithResponse Change what is asked of a node
 //
-// A cordoned node gets no new copies; those that it has stay.
+// A cordoned node gets no new copies; those that it has stay. One that is drained gets none either, and its copies are
+// moved to other nodes, a few volumes at a time: an operation, named `drain-` and the node's identity, until there are
+// none. To take that back has those stay that have not left yet.
 //
 // Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
 //
@@ -7038,7 +7058,9 @@ func (c *ClientWithResponses) ChangeNodeWithBodyWithResponse(ctx context.Context
 
 // ChangeNodeWithResponse Change what is asked of a node
 //
-// A cordoned node gets no new copies; those that it has stay.
+// A cordoned node gets no new copies; those that it has stay. One that is drained gets none either, and its copies are
+// moved to other nodes, a few volumes at a time: an operation, named `drain-` and the node's identity, until there are
+// none. To take that back has those stay that have not left yet.
 //
 // Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
 //

@@ -182,7 +182,10 @@ func stateOf(n *api.Node) string {
 	case n.SilentSeconds > 0:
 		state = fmt.Sprintf("silent for %v", time.Duration(n.SilentSeconds)*time.Second)
 	}
-	if n.Cordoned {
+	switch {
+	case n.Drained != "":
+		state += ", drained"
+	case n.Cordoned:
 		state += ", cordoned"
 	}
 	return state

@@ -29,6 +29,47 @@ func (s *session) changeNode(c *cobra.Command, name string, change api.NodeChang
 	return s.print(n, func(w io.Writer) error { return s.nodeTable(w, []api.Node{n}) })
 }
 
+func (s *session) nodeDrain() *cobra.Command {
+	wait := false
+	c := &cobra.Command{
+		Use: "drain NODE", Short: "Have all copies of a node moved to others", Args: exactly(1), ValidArgsFunction: s.nodeNames,
+		Long: `Have all copies of a node moved to others, a few volumes at a time; no new ones come
+meanwhile, and after that. A new copy is filled before the old one goes, so no volume
+has fewer meanwhile. It goes on whichever node dies; lagan operation ls says how far it
+is, and which copies cannot be moved for which reason. What is attached to the node
+stays so. To break it off, or to let copies come again: lagan node undrain.`,
+		Example: "  lagan node drain b --wait",
+		RunE: func(c *cobra.Command, arguments []string) error {
+			drained := true
+			n, err := s.client().ChangeNode(c.Context(), arguments[0], api.NodeChange{Drained: &drained})
+			if err == nil && wait {
+				err = s.awaitOperation(c.Context(), &api.Operation{ID: drainPrefix + n.ID})
+			}
+			if err != nil {
+				return err
+			}
+			return s.print(n, func(w io.Writer) error { return s.nodeTable(w, []api.Node{n}) })
+		},
+	}
+	waitFlag(c.Flags(), &wait, "no copy is left there, or none of those that are can be moved")
+	return c
+}
+
+// drainPrefix begins the identity of the operation that drains a node.
+const drainPrefix = "drain-"
+
+func (s *session) nodeUndrain() *cobra.Command {
+	return &cobra.Command{
+		Use: "undrain NODE", Short: "Let copies stay on a node, and come there again", Args: exactly(1), ValidArgsFunction: s.nodeNames,
+		Long: `Let copies stay on a node, and come there again, unless it is cordoned. Those that
+have not left yet stay; those that have do not come back by themselves.`,
+		RunE: func(c *cobra.Command, arguments []string) error {
+			drained := false
+			return s.changeNode(c, arguments[0], api.NodeChange{Drained: &drained})
+		},
+	}
+}
+
 func (s *session) nodeCanReboot() *cobra.Command {
 	return &cobra.Command{
 		Use: "can-reboot NODE", Short: "Say whether the rest of the cluster goes on while a node is away", Args: exactly(1),

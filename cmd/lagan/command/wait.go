@@ -47,8 +47,11 @@ func (s *session) await(ctx context.Context, id string, holds func(*api.Volume) 
 	}
 }
 
-// awaitOperation looks at an operation until it is not there any more, and says
-// how far it is.
+// stateFailed is the state of an operation that does not go on.
+const stateFailed = "failed"
+
+// awaitOperation looks at an operation until it is not there any more, or does not
+// go on, and says how far it is.
 func (s *session) awaitOperation(ctx context.Context, o *api.Operation) error {
 	said := ""
 	for {
@@ -59,7 +62,11 @@ func (s *session) awaitOperation(ctx context.Context, o *api.Operation) error {
 		case err != nil:
 			return err
 		}
-		if *o = now; o.Total > 0 {
+		*o = now
+		switch {
+		case o.State == stateFailed:
+			return fmt.Errorf("%s of node %s cannot go on: %s\nit goes on by itself when that changes; to break it off:  lagan operation cancel %s", o.Kind, o.Node, o.Reason, o.ID)
+		case o.Total > 0:
 			if progress := fmt.Sprintf("%s: %d %%", o.Kind, o.Done*100/o.Total); progress != said {
 				said = progress
 				_, _ = fmt.Fprintln(s.Err, progress) // there is nowhere else to say it

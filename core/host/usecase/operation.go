@@ -60,8 +60,8 @@ func (n *Node) Operation(ctx context.Context, id string) (volume.Operation, erro
 }
 
 // Cancel breaks an operation off: a snapshot that is being taken is given up, one
-// that failed is forgotten, copies that were to come or go do not, and a scrub ends
-// where it is.
+// that failed is forgotten, copies that were to come or go do not, those of a node that
+// is drained stay, and a scrub ends where it is.
 func (n *Node) Cancel(ctx context.Context, id string) error {
 	ctx, cancel := change(ctx)
 	defer cancel()
@@ -83,6 +83,9 @@ func (n *Node) Cancel(ctx context.Context, id string) error {
 			What: fmt.Sprintf("cannot break off operation %s: a %s goes on to its end", id, o.Kind),
 			Fix:  "wait until it is done:  lagan operation ls",
 		}
+	}
+	if o.Kind == volume.DrainOperation {
+		return n.cancelDrain(ctx, id)
 	}
 	if o.Kind == volume.ReplicasOperation {
 		_, err := n.rearrange(ctx, volume.Command{Kind: volume.KeepReplicas, Name: o.Volume})

@@ -2,6 +2,8 @@ package usecase
 
 import (
 	"context"
+	"strings"
+	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/orchestrator"
@@ -16,7 +18,7 @@ func (n *Node) ChangeNode(ctx context.Context, name string, asked volume.NodeCha
 	if err != nil {
 		return volume.NodeReport{}, err
 	}
-	if _, err := n.p.Host.Command(ctx, volume.Command{Kind: volume.ChangeNode, Node: id, Name: called, Change: asked}); err != nil {
+	if _, err := n.p.Host.Command(ctx, volume.Command{Kind: volume.ChangeNode, Node: id, Name: called, Change: asked, Time: n.p.Now().UTC().Format(time.RFC3339)}); err != nil {
 		return volume.NodeReport{}, err
 	}
 	return n.nodeReport(ctx, id, called)
@@ -33,6 +35,13 @@ func (n *Node) nodeReport(ctx context.Context, id block.NodeID, called string) (
 		}
 	}
 	return volume.NodeReport{}, orchestrator.NoSuchNode(called)
+}
+
+// cancelDrain has the copies of a node stay there again.
+func (n *Node) cancelDrain(ctx context.Context, operation string) error {
+	stay := false
+	_, err := n.ChangeNode(ctx, strings.TrimPrefix(operation, orchestrator.DrainPrefix), volume.NodeChange{Drained: &stay})
+	return err
 }
 
 // Absence says what the rest of the cluster would notice if a node were away.
