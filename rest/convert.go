@@ -85,7 +85,7 @@ func operationOf(r *volume.Operation) api.Operation {
 func nodeOf(r *volume.NodeReport) api.Node {
 	return api.Node{
 		ID: r.ID.String(), Name: r.Name, Address: r.Address, API: r.API, Zone: r.Zone, Labels: r.Labels,
-		Version: r.Version, Alive: r.Alive, SilentSeconds: int64(r.Silent / time.Second), Self: r.Self, Votes: r.Votes, Cordoned: r.Spec.Cordoned, Drained: r.Spec.Drained,
+		Version: r.Version, Alive: r.Alive, SilentSeconds: int64(r.Silent / time.Second), Self: r.Self, Votes: r.Votes, Cordoned: r.Spec.Cordoned, Drained: r.Spec.Drained, Leaving: r.Spec.Leaves, MaintenanceUntil: r.Spec.Maintained,
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"golang.org/x/time/rate"
@@ -106,6 +107,10 @@ type Machines interface {
 type Service interface {
 	// ChangeNode changes what is asked of a node.
 	ChangeNode(ctx context.Context, name string, change volume.NodeChange) (volume.NodeReport, error)
+	// Maintain announces that a node will be away for at most a while; 0: not any more.
+	Maintain(ctx context.Context, name string, most time.Duration, force bool) (volume.NodeReport, error)
+	// Decommission has a node drained, and removed then.
+	Decommission(ctx context.Context, name string) (volume.NodeReport, error)
 	// Absence says what the rest of the cluster would notice if a node were away.
 	Absence(ctx context.Context, name string) (volume.Absence, error)
 	// Explain says why the copies of a volume are where they are, and what becomes

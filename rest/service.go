@@ -2,17 +2,42 @@ package rest
 
 import (
 	"context"
+	"time"
 
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/rest/api"
 )
 
+// maintenanceMax is how long nodes are in maintenance at most: what is away for longer
+// is lost.
+const maintenanceMax = 7 * 24 * time.Hour
+
 // ChangeNode implements api.StrictServerInterface.
 func (s *server) ChangeNode(ctx context.Context, r api.ChangeNodeRequestObject) (api.ChangeNodeResponseObject, error) {
-	if *r.Body == (api.NodeChange{}) {
+	b, asked := r.Body, requestOf(ctx).Context()
+	other := b.Cordoned != nil || b.Drained != nil
+	var n volume.NodeReport
+	var err error
+	switch seconds := b.MaintenanceSeconds; {
+	case b.Leaving != nil && (other || seconds != nil):
+		return nil, invalidRequest("leaving: change nothing else with it")
+	case b.Leaving != nil && !*b.Leaving:
+		return nil, invalidRequest("leaving is false: to have the node stay, set drained to false")
+	case b.Leaving != nil:
+		n, err = s.Service.Decommission(asked, r.ID)
+	case seconds != nil && other:
+		return nil, invalidRequest("maintenance_seconds: change nothing else with it")
+	case seconds != nil && (*seconds < 0 || *seconds > int64(maintenanceMax/time.Second)):
+		return nil, invalidRequest("maintenance_seconds is %d: want 0 to end it, or at most %d, which is a week", *seconds, maintenanceMax/time.Second)
+	case seconds != nil:
+		n, err = s.Service.Maintain(asked, r.ID, time.Duration(*seconds)*time.Second, b.Force)
+	case b.Force:
+		return nil, invalidRequest("force: it is for maintenance_seconds alone")
+	case !other:
 		return nil, invalidRequest("nothing is to change: say what is to be asked of the node")
+	default:
+		n, err = s.Service.ChangeNode(asked, r.ID, volume.NodeChange{Cordoned: b.Cordoned, Drained: b.Drained})
 	}
-	n, err := s.Service.ChangeNode(requestOf(ctx).Context(), r.ID, volume.NodeChange{Cordoned: r.Body.Cordoned, Drained: r.Body.Drained})
 	return api.ChangeNode200JSONResponse(nodeOf(&n)), err
 }
 

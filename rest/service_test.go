@@ -3,8 +3,10 @@ package rest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -16,6 +18,16 @@ func (n *node) ChangeNode(_ context.Context, name string, c volume.NodeChange) (
 	n.name = name
 	asked := volume.NodeSpec{}
 	return volume.NodeReport{Spec: asked.With(&c, "now", 0)}, n.err
+}
+
+func (n *node) Maintain(_ context.Context, name string, most time.Duration, force bool) (volume.NodeReport, error) {
+	n.name = name
+	return volume.NodeReport{Spec: volume.NodeSpec{Maintained: fmt.Sprint(most, force)}}, n.err
+}
+
+func (n *node) Decommission(_ context.Context, name string) (volume.NodeReport, error) {
+	n.name = name
+	return volume.NodeReport{Spec: volume.NodeSpec{Leaves: true, Drained: "now"}}, n.err
 }
 
 func (n *node) Absence(_ context.Context, name string) (volume.Absence, error) {
@@ -44,6 +56,13 @@ func TestServiceOfNodesAsClientsSeeIt(t *testing.T) {
 	yes := true
 	if got, err := c.ChangeNode(ctx, "b", api.NodeChange{Cordoned: &yes}); err != nil || n.name != "b" || !got.Cordoned {
 		t.Errorf("changed: %+v, %v; asked for %q", got, err, n.name)
+	}
+	if got, err := c.ChangeNode(ctx, "b", api.NodeChange{Leaving: &yes}); err != nil || !got.Leaving || got.Drained != "now" {
+		t.Errorf("decommissioned: %+v, %v", got, err)
+	}
+	seconds := int64(60)
+	if got, err := c.ChangeNode(ctx, "b", api.NodeChange{MaintenanceSeconds: &seconds, Force: true}); err != nil || got.MaintenanceUntil != "1m0s true" {
+		t.Errorf("in maintenance: %+v, %v", got, err)
 	}
 	a, err := c.Absence(ctx, "a")
 	want := api.Absence{

@@ -15,7 +15,7 @@ import (
 // now. voters are the nodes that vote in the metadata store; none: not known, or
 // others run it.
 func (o *Orchestrator) Absence(node block.NodeID, voters []block.NodeID) volume.Absence {
-	a := volume.Absence{Node: o.nodeName(node), Voters: o.votersWithout(node, voters)}
+	a := volume.Absence{Node: o.nodeName(node), Voters: o.VotersWithout(node, voters)}
 	enough := a.Voters.Enough()
 	o.view.EachVolume(func(id block.VolumeID, v *view.Volume) {
 		if c := v.Config.Value; c == nil || c.Tombstone {
@@ -43,8 +43,8 @@ func (o *Orchestrator) Absence(node block.NodeID, voters []block.NodeID) volume.
 	return a
 }
 
-// votersWithout counts who could decide without a node.
-func (o *Orchestrator) votersWithout(node block.NodeID, voters []block.NodeID) volume.Voters {
+// VotersWithout counts who of those that vote could decide without a node.
+func (o *Orchestrator) VotersWithout(node block.NodeID, voters []block.NodeID) volume.Voters {
 	v := volume.Voters{Known: len(voters) > 0, Votes: slices.Contains(voters, node), All: len(voters), Needed: len(voters)/2 + 1}
 	for _, id := range voters {
 		if id != node && o.view.Node(id).Alive.Revision != 0 {

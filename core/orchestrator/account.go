@@ -42,7 +42,7 @@ func (o *Orchestrator) Account(name string, voters []block.NodeID) (a volume.Acc
 }
 
 func (o *Orchestrator) enoughWithout(node block.NodeID, voters []block.NodeID) bool {
-	v := o.votersWithout(node, voters)
+	v := o.VotersWithout(node, voters)
 	return v.Enough()
 }
 

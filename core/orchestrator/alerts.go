@@ -88,6 +88,9 @@ func (r *Recorded) ofNode(n *NodeStatus) []volume.Alert {
 	if n.Silent > 0 {
 		text += fmt.Sprintf(" for %d s", n.Silent/time.Second)
 	}
+	if n.Spec.Maintained != "" {
+		text += ", and is in maintenance until " + n.Spec.Maintained
+	}
 	return []volume.Alert{{
 		Code: "node-silent", Subject: n.Name, Text: text,
 		Fix: fmt.Sprintf("start it again with  lagan up;  if it is gone for good:  lagan node rm %s", n.Name),

@@ -31,6 +31,7 @@ type drain struct {
 	moving  int              // of them: another copy is wanted already
 	freeing int              // of them: being deleted
 	waiting []block.VolumeID // the others
+	holding []string         // names of volumes that are attached to a node that is to leave
 }
 
 // drains are those under way, by node.
@@ -53,6 +54,9 @@ func (d drains) look(o *Orchestrator, id block.VolumeID, v *view.Volume) {
 		return
 	}
 	c, p := v.Config.Value, v.Placement.Value
+	if a := v.Attachment.Value; a != nil && d[a.Node] != nil && o.nodeSpec(a.Node).Leaves {
+		d[a.Node].holding = append(d[a.Node].holding, calledBy(id, v))
+	}
 	seen := map[block.NodeID]bool{}
 	count := func(node block.NodeID, replica block.ReplicaID) {
 		one := d[node]
@@ -83,18 +87,21 @@ func (d drains) operations(o *Orchestrator) (all []volume.Operation) {
 	var nodes []placement.Node
 	for _, id := range o.view.Nodes() {
 		one := d[id]
-		if one == nil || one.left == 0 {
+		asked := o.nodeSpec(id)
+		if one == nil || one.left == 0 && !asked.Leaves {
 			continue
 		}
 		if nodes == nil && len(one.waiting) > 0 {
 			nodes = o.placeable()
 		}
-		asked := o.nodeSpec(id)
 		op := volume.Operation{
 			ID: DrainPrefix + id.String(), Kind: volume.DrainOperation, Node: o.nodeName(id), Since: asked.Drained, Cancellable: true,
 			Total: asked.DrainedFrom, Done: max(0, asked.DrainedFrom-o.promisedOn(id)),
 		}
 		op.Reason, op.Failed = o.drainReason(one, nodes)
+		if asked.Leaves {
+			op.Kind = volume.DecommissionOperation
+		}
 		all = append(all, op)
 	}
 	return all
@@ -120,6 +127,13 @@ func (o *Orchestrator) drainReason(d *drain, nodes []placement.Node) (reason str
 	}
 	if d.freeing > 0 {
 		parts = append(parts, fmt.Sprintf("%d being freed", d.freeing))
+	}
+	slices.Sort(d.holding)
+	if n := len(d.holding) - namedMax; n > 0 {
+		d.holding = append(d.holding[:namedMax], fmt.Sprintf("and %d more", n))
+	}
+	if len(d.holding) > 0 {
+		parts = append(parts, "waits until nothing is attached there: "+strings.Join(d.holding, ", "))
 	}
 	if n := len(stuck) - namedMax; n > 0 {
 		stuck = append(stuck[:namedMax], fmt.Sprintf("and %d more", n))

@@ -14,7 +14,8 @@ import (
 
 // A copy is lost when its node was removed or its disk is not recorded any more,
 // and when either has been gone for a set time. The first node has it made anew
-// elsewhere, as a command would that moves it. So are copies on a node that is
+// elsewhere, as a command would that moves it; not while its node is in maintenance,
+// which was announced. So are copies on a node that is
 // drained, which are none the worse for it and serve until then:
 //
 //	lost, or drained ──▶ another copy is wanted in its place ──▶ that is in sync: the old one has left
@@ -32,19 +33,19 @@ const (
 // healing is what this node knows of lost copies. Every node keeps it, so that any
 // may be the first.
 type healing struct {
-	nodes   map[block.NodeID]step.Time // not heard from; since when, as this process saw
-	disks   map[block.DiskID]step.Time // that cannot be used; likewise
-	stopped bool                       // too many nodes are silent
-	drained map[block.NodeID]bool      // nodes whose copies are to be elsewhere
-	overdue int                        // of nodes and disks: gone for the set time
-	ill     map[block.VolumeID]bool    // a copy is lost or missing, or came back
-	filling map[block.VolumeID]bool    // a wanted copy is not in sync, and can become so
-	from    block.VolumeID             // where the next look begins
+	nodes   map[block.NodeID]step.Time       // not heard from; since when, as this process saw
+	disks   map[block.DiskID]step.Time       // that cannot be used; likewise
+	stopped bool                             // too many nodes are silent
+	asked   map[block.NodeID]volume.NodeSpec // of nodes, when volumes were examined last
+	overdue int                              // of nodes and disks: gone for the set time
+	ill     map[block.VolumeID]bool          // a copy is lost or missing, or came back
+	filling map[block.VolumeID]bool          // a wanted copy is not in sync, and can become so
+	from    block.VolumeID                   // where the next look begins
 }
 
 func newHealing() healing {
 	return healing{
-		nodes: map[block.NodeID]step.Time{}, disks: map[block.DiskID]step.Time{}, drained: map[block.NodeID]bool{},
+		nodes: map[block.NodeID]step.Time{}, disks: map[block.DiskID]step.Time{}, asked: map[block.NodeID]volume.NodeSpec{},
 		ill: map[block.VolumeID]bool{}, filling: map[block.VolumeID]bool{},
 	}
 }
@@ -76,8 +77,8 @@ func (o *Orchestrator) heal(out *step.Effects) {
 
 func compareVolumes(a, b block.VolumeID) int { return bytes.Compare(a[:], b[:]) }
 
-// missMachines notes which nodes and disks are gone, and which nodes are drained,
-// and reports whether that changes what is to be made anew.
+// missMachines notes which nodes and disks are gone, and what is asked of
+// nodes, and reports whether that changes what is to be made anew.
 func (o *Orchestrator) missMachines() (changed bool) {
 	h := &o.healing
 	known, overdue := 0, 0
@@ -92,17 +93,17 @@ func (o *Orchestrator) missMachines() (changed bool) {
 			known++
 		}
 		changed = note(h.nodes, id, held.Record.Revision != 0 && held.Alive.Revision == 0, o.now) || changed
-		if drained := o.drained(id); drained != h.drained[id] {
-			mark(h.drained, id, drained)
-			changed = true
+		if asked := o.nodeSpec(id); asked != h.asked[id] {
+			h.asked[id], changed = asked, true
 		}
 	}
 	for _, d := range o.view.Disks() {
 		changed = note(h.disks, d.ID, d.Unusable != "", o.now) || changed
 	}
-	maps.DeleteFunc(h.nodes, func(id block.NodeID, _ step.Time) bool { return o.view.Node(id).Record.Revision == 0 }) // any order: each is judged alone
-	maps.DeleteFunc(h.disks, func(id block.DiskID, _ step.Time) bool { return o.view.Disk(id).Revision == 0 })        // any order: each is judged alone
-	for _, since := range h.nodes {                                                                                   // any order: they are counted
+	maps.DeleteFunc(h.nodes, func(id block.NodeID, _ step.Time) bool { return o.view.Node(id).Record.Revision == 0 })       // any order: each is judged alone
+	maps.DeleteFunc(h.asked, func(id block.NodeID, _ volume.NodeSpec) bool { return o.view.Node(id).Record.Revision == 0 }) // any order: each is judged alone
+	maps.DeleteFunc(h.disks, func(id block.DiskID, _ step.Time) bool { return o.view.Disk(id).Revision == 0 })              // any order: each is judged alone
+	for _, since := range h.nodes {                                                                                         // any order: they are counted
 		gone(since)
 	}
 	for _, since := range h.disks { // any order: they are counted
@@ -145,7 +146,7 @@ func (o *Orchestrator) lost(at *volume.Place) bool {
 		return true
 	}
 	over := func(since step.Time, gone bool) bool {
-		return gone && o.p.HealAfter > 0 && !o.healing.stopped && o.now.Sub(since) >= o.p.HealAfter
+		return gone && o.p.HealAfter > 0 && !o.healing.stopped && o.nodeSpec(at.Node).Maintained == "" && o.now.Sub(since) >= o.p.HealAfter
 	}
 	node, silent := o.healing.nodes[at.Node]
 	disk, unusable := o.healing.disks[at.Disk]
@@ -173,7 +174,7 @@ func (o *Orchestrator) examine(id block.VolumeID, v *view.Volume) {
 }
 
 // mark makes a set have id, or not.
-func mark[ID comparable](set map[ID]bool, id ID, so bool) {
+func mark(set map[block.VolumeID]bool, id block.VolumeID, so bool) {
 	if so {
 		set[id] = true
 	} else {

@@ -29,6 +29,8 @@ func (o *Orchestrator) remove(op *operation) decision {
 	switch {
 	case o.view.Removed(id).Revision != 0:
 		return succeed(block.VolumeID{}, volume.RemovedKey(id))
+	case op.command.Force:
+		return o.letGo(op)
 	case id == o.p.Node.ID:
 		return refuse(removesItself(name))
 	case held.Alive.Revision != 0:
@@ -47,7 +49,9 @@ func (o *Orchestrator) remove(op *operation) decision {
 	if last := o.lastCopies(id, volumes); len(last) > 0 {
 		return refuse(lastCopies(name, last))
 	}
-	return write(o.removal(id, name))
+	txn := o.removal(id, name)
+	txn.Guards = append(txn.Guards, metadata.Guard{Key: volume.AliveKey(id)})
+	return write(txn)
 }
 
 // lastCopies returns the names of those volumes whose every copy in sync is on a
@@ -76,7 +80,6 @@ func (o *Orchestrator) removal(id block.NodeID, name string) metadata.Txn {
 	txn := metadata.Txn{
 		Guards: []metadata.Guard{
 			{Key: volume.RemovedKey(id)},
-			{Key: volume.AliveKey(id)},
 			{Key: volume.NodeKey(id), Revision: held.Record.Revision},
 			{Key: volume.NodeSpecKey(id), Revision: held.Spec.Revision},
 		},

@@ -48,6 +48,7 @@ var (
 	ErrNodeNotFound      = errors.New("node-not-found")
 	ErrNodeAlive         = errors.New("node-alive")
 	ErrNodeRemoved       = errors.New("node-removed")
+	ErrNodeNeeded        = errors.New("node-needed")
 	ErrLastCopy          = errors.New("last-copy")
 	ErrReplicaExists     = errors.New("replica-exists")
 	ErrReplicaNotFound   = errors.New("replica-not-found")
@@ -114,6 +115,7 @@ func Catalogue() []Explanation {
 		{ErrNodeNotFound, "no node has that name or identity", "look at: lagan node ls"},
 		{ErrNodeAlive, "the node is heard from, so it cannot be removed", "stop it first, there: lagan down"},
 		{ErrNodeRemoved, "the node was removed from its cluster", "remove its data directory, erase its disks, and join the cluster anew: lagan join"},
+		{ErrNodeNeeded, "the cluster cannot do without the node now: a volume would stop, or records could not be changed", "see to what the message names first; for maintenance all the same: --force"},
 		{ErrLastCopy, "a node or a copy to be removed has, or is, the only copy of a volume that holds everything", "wait until another copy is in sync, or delete the volumes that the message names"},
 		{ErrReplicaExists, "the node has a copy of the volume already, or one that is still leaving", "choose another node, or wait until the copy has left: lagan replica ls VOLUME"},
 		{ErrReplicaNotFound, "the volume has no copy on that node", "look at: lagan replica ls VOLUME"},

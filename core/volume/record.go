@@ -145,7 +145,7 @@ const (
 	CreateSnapshot                     // Name, Snapshot, Rule: answered when it is durable on all copies
 	DeleteSnapshot                     // Name, Snapshot: answered when it is gone
 	RestoreSnapshot                    // Name, Snapshot; As: what the state before it is kept as
-	RemoveNode                         // Node, and Name for people: it is not heard from and never comes back
+	RemoveNode                         // Node, and Name for people: it is not heard from and never comes back; Force: it is, was asked to leave, and nothing is there
 	CordonDisk                         // Disk, and Name for people; Force: the contrary
 	AddReplica                         // Name; Node and Disk: where, if not wherever there is most room
 	MoveReplica                        // Name; From, Node: the copy on one node is made anew on the other

@@ -70,6 +70,7 @@ const (
 	ReplicasOperation         OperationKind = "replica-change"    // copies come or go
 	GrowthOperation           OperationKind = "growth"            // a volume gets larger
 	DrainOperation            OperationKind = "drain"             // the copies of a node are moved elsewhere
+	DecommissionOperation     OperationKind = "decommission"      // and it leaves the cluster then
 )
 
 // Operation is something that takes a while, whoever asked for it. What is done

@@ -417,6 +417,12 @@ type Node struct {
 	// Labels Labels, for people and for choosing.
 	Labels map[string]string `json:"labels,omitempty"`
 
+	// Leaving Whether it is removed from the cluster once it is drained.
+	Leaving bool `json:"leaving,omitempty"`
+
+	// MaintenanceUntil Until when its copies are not made anew elsewhere, RFC 3339; nothing, if it is not in maintenance.
+	MaintenanceUntil string `json:"maintenance_until,omitempty"`
+
 	// Name Its name.
 	Name string `json:"name"`
 
@@ -459,6 +465,15 @@ type NodeChange struct {
 
 	// Drained Whether its copies are to be elsewhere.
 	Drained *bool `json:"drained,omitempty"`
+
+	// Force Put it into maintenance although the cluster needs it.
+	Force bool `json:"force,omitempty"`
+
+	// Leaving True has it leave the cluster once it is drained; to take that back, set drained to false.
+	Leaving *bool `json:"leaving,omitempty"`
+
+	// MaintenanceSeconds For how long, at most, it is in maintenance, in seconds, a week at most; 0 ends that.
+	MaintenanceSeconds *int64 `json:"maintenance_seconds,omitempty"`
 }
 
 // NodeList All nodes, by name.
@@ -482,7 +497,8 @@ type Operation struct {
 
 	// Kind snapshot: one is being taken; snapshot-deletion; restoration: a volume goes back to a snapshot;
 	// volume-deletion: space is being freed; resync: a copy is being filled; scrub: all that is on a disk is being
-	// read; replica-change: copies come or go; drain: those of a node are moved elsewhere.
+	// read; replica-change: copies come or go; drain: those of a node are moved elsewhere; decommission: and
+	// it leaves the cluster then.
 	Kind string `json:"kind"`
 
 	// Node The name of the node that does it, if one does.
@@ -1213,9 +1229,15 @@ type ClientInterface interface {
 	//
 	// A cordoned node gets no new copies; those that it has stay. One that is drained gets none either, and its copies are
 	// moved to other nodes, a few volumes at a time: an operation, named `drain-` and the node's identity, until there are
-	// none. To take that back has those stay that have not left yet.
+	// none. To take that back has those stay that have not left yet. One that leaves is drained and, once nothing is there
+	// and nothing attached, removed from the cluster; it stops then.
 	//
-	// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
+	// A node that is put into maintenance may be silent for so long: its copies are not made anew elsewhere. That is
+	// refused when the cluster could not do without the node, unless it is forced.
+	//
+	// Leaving, and maintenance, are each changed alone.
+	//
+	// Problems: `node-not-found`, `node-needed`, `invalid-request`, `outcome-unknown`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1226,9 +1248,15 @@ type ClientInterface interface {
 	//
 	// A cordoned node gets no new copies; those that it has stay. One that is drained gets none either, and its copies are
 	// moved to other nodes, a few volumes at a time: an operation, named `drain-` and the node's identity, until there are
-	// none. To take that back has those stay that have not left yet.
+	// none. To take that back has those stay that have not left yet. One that leaves is drained and, once nothing is there
+	// and nothing attached, removed from the cluster; it stops then.
 	//
-	// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
+	// A node that is put into maintenance may be silent for so long: its copies are not made anew elsewhere. That is
+	// refused when the cluster could not do without the node, unless it is forced.
+	//
+	// Leaving, and maintenance, are each changed alone.
+	//
+	// Problems: `node-not-found`, `node-needed`, `invalid-request`, `outcome-unknown`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2031,9 +2059,15 @@ func (c *Client) GetNode(ctx context.Context, id string, reqEditors ...RequestEd
 //
 // A cordoned node gets no new copies; those that it has stay. One that is drained gets none either, and its copies are
 // moved to other nodes, a few volumes at a time: an operation, named `drain-` and the node's identity, until there are
-// none. To take that back has those stay that have not left yet.
+// none. To take that back has those stay that have not left yet. One that leaves is drained and, once nothing is there
+// and nothing attached, removed from the cluster; it stops then.
 //
-// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
+// A node that is put into maintenance may be silent for so long: its copies are not made anew elsewhere. That is
+// refused when the cluster could not do without the node, unless it is forced.
+//
+// Leaving, and maintenance, are each changed alone.
+//
+// Problems: `node-not-found`, `node-needed`, `invalid-request`, `outcome-unknown`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2054,9 +2088,15 @@ func (c *Client) ChangeNodeWithBody(ctx context.Context, id string, contentType 
 //
 // A cordoned node gets no new copies; those that it has stay. One that is drained gets none either, and its copies are
 // moved to other nodes, a few volumes at a time: an operation, named `drain-` and the node's identity, until there are
-// none. To take that back has those stay that have not left yet.
+// none. To take that back has those stay that have not left yet. One that leaves is drained and, once nothing is there
+// and nothing attached, removed from the cluster; it stops then.
 //
-// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
+// A node that is put into maintenance may be silent for so long: its copies are not made anew elsewhere. That is
+// refused when the cluster could not do without the node, unless it is forced.
+//
+// Leaving, and maintenance, are each changed alone.
+//
+// Problems: `node-not-found`, `node-needed`, `invalid-request`, `outcome-unknown`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5076,9 +5116,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// A cordoned node gets no new copies; those that it has stay. One that is drained gets none either, and its copies are
 	// moved to other nodes, a few volumes at a time: an operation, named `drain-` and the node's identity, until there are
-	// none. To take that back has those stay that have not left yet.
+	// none. To take that back has those stay that have not left yet. One that leaves is drained and, once nothing is there
+	// and nothing attached, removed from the cluster; it stops then.
 	//
-	// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
+	// A node that is put into maintenance may be silent for so long: its copies are not made anew elsewhere. That is
+	// refused when the cluster could not do without the node, unless it is forced.
+	//
+	// Leaving, and maintenance, are each changed alone.
+	//
+	// Problems: `node-not-found`, `node-needed`, `invalid-request`, `outcome-unknown`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5089,9 +5135,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// A cordoned node gets no new copies; those that it has stay. One that is drained gets none either, and its copies are
 	// moved to other nodes, a few volumes at a time: an operation, named `drain-` and the node's identity, until there are
-	// none. To take that back has those stay that have not left yet.
+	// none. To take that back has those stay that have not left yet. One that leaves is drained and, once nothing is there
+	// and nothing attached, removed from the cluster; it stops then.
 	//
-	// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
+	// A node that is put into maintenance may be silent for so long: its copies are not made anew elsewhere. That is
+	// refused when the cluster could not do without the node, unless it is forced.
+	//
+	// Leaving, and maintenance, are each changed alone.
+	//
+	// Problems: `node-not-found`, `node-needed`, `invalid-request`, `outcome-unknown`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7041,9 +7093,15 @@ func (c *ClientWithResponses) GetNodeWithResponse(ctx context.Context, id string
 //
 // A cordoned node gets no new copies; those that it has stay. One that is drained gets none either, and its copies are
 // moved to other nodes, a few volumes at a time: an operation, named `drain-` and the node's identity, until there are
-// none. To take that back has those stay that have not left yet.
+// none. To take that back has those stay that have not left yet. One that leaves is drained and, once nothing is there
+// and nothing attached, removed from the cluster; it stops then.
 //
-// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
+// A node that is put into maintenance may be silent for so long: its copies are not made anew elsewhere. That is
+// refused when the cluster could not do without the node, unless it is forced.
+//
+// Leaving, and maintenance, are each changed alone.
+//
+// Problems: `node-not-found`, `node-needed`, `invalid-request`, `outcome-unknown`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7060,9 +7118,15 @@ func (c *ClientWithResponses) ChangeNodeWithBodyWithResponse(ctx context.Context
 //
 // A cordoned node gets no new copies; those that it has stay. One that is drained gets none either, and its copies are
 // moved to other nodes, a few volumes at a time: an operation, named `drain-` and the node's identity, until there are
-// none. To take that back has those stay that have not left yet.
+// none. To take that back has those stay that have not left yet. One that leaves is drained and, once nothing is there
+// and nothing attached, removed from the cluster; it stops then.
 //
-// Problems: `node-not-found`, `invalid-request`, `outcome-unknown`.
+// A node that is put into maintenance may be silent for so long: its copies are not made anew elsewhere. That is
+// refused when the cluster could not do without the node, unless it is forced.
+//
+// Leaving, and maintenance, are each changed alone.
+//
+// Problems: `node-not-found`, `node-needed`, `invalid-request`, `outcome-unknown`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

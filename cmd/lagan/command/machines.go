@@ -41,7 +41,7 @@ copies and its vote go, another node votes in its place, and its name is free.`,
 		},
 		s.nodeCordon("cordon", "Keep new copies away from a node", true),
 		s.nodeCordon("uncordon", "Let new copies come to a node again", false),
-		s.nodeDrain(), s.nodeUndrain(), s.nodeCanReboot(),
+		s.nodeDrain(), s.nodeUndrain(), s.nodeDecommission(), s.nodeMaintenance(), s.nodeCanReboot(),
 	)
 }
 

@@ -183,10 +183,15 @@ func stateOf(n *api.Node) string {
 		state = fmt.Sprintf("silent for %v", time.Duration(n.SilentSeconds)*time.Second)
 	}
 	switch {
+	case n.Leaving:
+		state += ", leaving"
 	case n.Drained != "":
 		state += ", drained"
 	case n.Cordoned:
 		state += ", cordoned"
+	}
+	if n.MaintenanceUntil != "" {
+		state += ", in maintenance until " + n.MaintenanceUntil
 	}
 	return state
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -41,18 +42,70 @@ stays so. To break it off, or to let copies come again: lagan node undrain.`,
 		Example: "  lagan node drain b --wait",
 		RunE: func(c *cobra.Command, arguments []string) error {
 			drained := true
-			n, err := s.client().ChangeNode(c.Context(), arguments[0], api.NodeChange{Drained: &drained})
-			if err == nil && wait {
-				err = s.awaitOperation(c.Context(), &api.Operation{ID: drainPrefix + n.ID})
-			}
-			if err != nil {
-				return err
-			}
-			return s.print(n, func(w io.Writer) error { return s.nodeTable(w, []api.Node{n}) })
+			return s.emptyNode(c, arguments[0], api.NodeChange{Drained: &drained}, wait)
 		},
 	}
 	waitFlag(c.Flags(), &wait, "no copy is left there, or none of those that are can be moved")
 	return c
+}
+
+// emptyNode has a node drained, and waits for that if it is to.
+func (s *session) emptyNode(c *cobra.Command, name string, change api.NodeChange, wait bool) error {
+	n, err := s.client().ChangeNode(c.Context(), name, change)
+	if err == nil && wait {
+		err = s.awaitOperation(c.Context(), &api.Operation{ID: drainPrefix + n.ID})
+	}
+	if err != nil {
+		return err
+	}
+	return s.print(n, func(w io.Writer) error { return s.nodeTable(w, []api.Node{n}) })
+}
+
+func (s *session) nodeDecommission() *cobra.Command {
+	wait := false
+	c := &cobra.Command{
+		Use: "decommission NODE", Short: "Have a node drained, and removed from the cluster then", Args: exactly(1), ValidArgsFunction: s.nodeNames,
+		Long: `Have a node drained, and removed from the cluster as soon as it has no copies, nothing
+is attached to it and the metadata store has a majority without it. Another node votes
+in its place then, its name is free, and it stops. Give the command on another node to
+wait for that. Until then it can be taken back: lagan node undrain. The only node that
+votes is refused. One that is dead is removed with lagan node rm.`,
+		Example: "  lagan node decommission c --wait",
+		RunE: func(c *cobra.Command, arguments []string) error {
+			leaving := true
+			return s.emptyNode(c, arguments[0], api.NodeChange{Leaving: &leaving}, wait)
+		},
+	}
+	waitFlag(c.Flags(), &wait, "the node has left, or copies of it cannot be moved")
+	return c
+}
+
+func (s *session) nodeMaintenance() *cobra.Command {
+	most, force := time.Duration(0), false
+	on := &cobra.Command{
+		Use: "on NODE", Short: "Announce that a node will be away", Args: exactly(1), ValidArgsFunction: s.nodeNames,
+		Long: `Announce that a node will be away, for at most a while: its copies are not made anew
+elsewhere meanwhile, and no new ones come to it. It ends by itself after that time. It is
+refused when lagan node can-reboot says that it is not safe, unless --force is given.`,
+		Example: "  lagan node maintenance on b --for 2h",
+		RunE: func(c *cobra.Command, arguments []string) error {
+			seconds := int64(most / time.Second)
+			if seconds < 1 {
+				return usageError{fmt.Errorf("--for %v: say how long it takes at most, as in 2h", most)}
+			}
+			return s.changeNode(c, arguments[0], api.NodeChange{MaintenanceSeconds: &seconds, Force: force})
+		},
+	}
+	on.Flags().DurationVar(&most, "for", time.Hour, "how long it takes at most, a week at most")
+	on.Flags().BoolVar(&force, "force", false, "although the cluster needs the node")
+	off := &cobra.Command{
+		Use: "off NODE", Short: "Say that a node is as any other again", Args: exactly(1), ValidArgsFunction: s.nodeNames,
+		RunE: func(c *cobra.Command, arguments []string) error {
+			seconds := int64(0)
+			return s.changeNode(c, arguments[0], api.NodeChange{MaintenanceSeconds: &seconds})
+		},
+	}
+	return group("maintenance", "Announce that a node will be away, and that it is back", on, off)
 }
 
 // drainPrefix begins the identity of the operation that drains a node.

@@ -21,6 +21,9 @@ func (n *Node) Operations(context.Context) ([]volume.Operation, error) {
 	}
 	var figures []host.VolumeFigures
 	for i := range all {
+		if all[i].Kind == volume.DecommissionOperation {
+			n.tellVoters(&all[i])
+		}
 		if all[i].Kind != volume.ResyncOperation {
 			continue
 		}
@@ -84,7 +87,7 @@ func (n *Node) Cancel(ctx context.Context, id string) error {
 			Fix:  "wait until it is done:  lagan operation ls",
 		}
 	}
-	if o.Kind == volume.DrainOperation {
+	if o.Kind == volume.DrainOperation || o.Kind == volume.DecommissionOperation {
 		return n.cancelDrain(ctx, id)
 	}
 	if o.Kind == volume.ReplicasOperation {

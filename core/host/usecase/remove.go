@@ -24,16 +24,20 @@ func (n *Node) RemoveNode(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := n.p.Host.Command(ctx, volume.Command{Kind: volume.RemoveNode, Node: id, Name: known}); err != nil {
+	return n.remove(ctx, volume.Command{Kind: volume.RemoveNode, Node: id, Name: known})
+}
+
+func (n *Node) remove(ctx context.Context, c volume.Command) error {
+	if _, err := n.p.Host.Command(ctx, c); err != nil {
 		return err
 	}
 	if n.p.Membership == nil {
 		return nil
 	}
-	if err := n.p.Membership.Withdraw(ctx, id); err != nil {
+	if err := n.p.Membership.Withdraw(ctx, c.Node); err != nil {
 		return &volume.Error{
 			Kind:   volume.ErrOutcomeUnknown,
-			What:   fmt.Sprintf("node %s was removed, but its name is not free yet", known),
+			What:   fmt.Sprintf("node %s was removed, but its name is not free yet", c.Name),
 			Causes: []string{err.Error()},
 			Fix:    "the cluster goes on with it by itself; to see it done, give the same command again",
 		}

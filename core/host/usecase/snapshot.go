@@ -172,6 +172,7 @@ func (n *Node) FollowSchedules(ctx context.Context, ticks <-chan time.Time) {
 			}
 			return
 		}
+		n.followNodes(ctx)
 		var chores []volume.Command
 		n.p.Host.View(func(o *orchestrator.Orchestrator) { chores = o.Chores(n.p.Now()) })
 		for _, c := range chores {
