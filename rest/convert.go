@@ -26,7 +26,7 @@ func volumeOf(r *volume.Report) api.Volume {
 		},
 		Status: api.VolumeStatus{
 			Health: string(r.Health), Reason: r.Reason, Created: r.Spec.Created, Formatted: r.Spec.Formatted,
-			Epoch: uint64(r.Epoch), Revision: r.Revision, Snapshots: r.Snapshots, Usage: usageOf(r.Usage),
+			Size: r.Size, Epoch: uint64(r.Epoch), Revision: r.Revision, Snapshots: r.Snapshots, Usage: usageOf(r.Usage),
 		},
 	}
 	if r.Attached != "" {
@@ -35,7 +35,7 @@ func volumeOf(r *volume.Report) api.Volume {
 		if r.Here != nil {
 			a := v.Status.Attachment
 			a.Serving, a.Lossless, a.Reason = r.Here.Serving, r.Here.Lossless, r.Here.Reason
-			a.Device, a.Mounts = r.Here.Device, r.Here.Mounts
+			a.Device, a.Mounts, a.Smaller = r.Here.Device, r.Here.Mounts, r.Here.Smaller
 		}
 	}
 	v.Status.Replicas = replicasOf(r)

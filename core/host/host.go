@@ -191,7 +191,11 @@ func (h *Host) onControl(c *step.Control) {
 	case step.StartCoordinator:
 		h.startVolume(c)
 	case step.VolumeServing:
-		h.setVolume(c.Volume, func(s *Serving) { s.Serving, s.Lossless, s.Text = true, c.Lossless, "" })
+		h.growVolume(c)
+		h.setVolume(c.Volume, func(s *Serving) { s.Serving, s.Lossless, s.Text, s.Blocks = true, c.Lossless, "", c.Blocks })
+	case step.VolumeGrown:
+		h.growVolume(c)
+		h.setVolume(c.Volume, func(s *Serving) { s.Blocks = c.Blocks })
 	case step.VolumeWaiting:
 		h.log.Warn("volume waits", slog.String("volume", c.Volume.String()), slog.String("reason", c.Text))
 		h.setVolume(c.Volume, func(s *Serving) { s.Text = c.Text })
@@ -235,11 +239,13 @@ func (h *Host) startVolume(c *step.Control) {
 	h.started++
 	machine := node.NewCoordinator(h.machines, c, h.started)
 	v := &Volume{
-		host: h, id: c.Volume, name: name, blocks: c.Config.Blocks, free: -1,
+		host: h, id: c.Volume, name: name, free: -1,
 		shard:   newShard(h, slog.String("volume", c.Volume.String()), machine),
 		changed: make(chan struct{}),
 	}
 	v.shard.volume = v
+	v.first.Store(c.Config.LeastBlocks())
+	v.blocks.Store(c.Config.LeastBlocks())
 	h.volumes[c.Volume] = v
 	h.announce()
 	h.mu.Unlock()
@@ -250,6 +256,16 @@ func (h *Host) startVolume(c *step.Control) {
 func (h *Host) announce() {
 	close(h.changed)
 	h.changed = make(chan struct{})
+}
+
+// growVolume lets requests reach as far as its coordinator takes them.
+func (h *Host) growVolume(c *step.Control) {
+	h.mu.Lock()
+	v := h.volumes[c.Volume]
+	h.mu.Unlock()
+	if v != nil {
+		v.blocks.Store(max(v.blocks.Load(), c.Blocks))
+	}
 }
 
 func (h *Host) setVolume(id block.VolumeID, change func(*Serving)) {

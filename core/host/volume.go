@@ -58,7 +58,8 @@ type Volume struct {
 	host    *Host
 	id      block.VolumeID
 	name    string
-	blocks  uint64
+	first   atomic.Uint64 // blocks that it was created with
+	blocks  atomic.Uint64 // that it has by now
 	shard   *shard
 	traffic Traffic
 
@@ -79,14 +80,18 @@ type Serving struct {
 	Clean    bool   // it ended by an orderly detach
 	Text     string // why requests wait, or why it ended
 	Wanted   int    // how often another node asked for it while it lingered
+	Blocks   uint64 // that it has, once it is served
 	Freeze   bool   // a snapshot is being taken that asks for a frozen file system
 }
 
 // ID returns the volume's identity.
 func (v *Volume) ID() block.VolumeID { return v.id }
 
-// Size returns the volume's size in bytes.
-func (v *Volume) Size() int64 { return int64(v.blocks) * int64(v.host.params.BlockSize) }
+// Size returns the volume's size in bytes, as it is now: it may rise.
+func (v *Volume) Size() int64 { return int64(v.blocks.Load()) * int64(v.host.params.BlockSize) }
+
+// Grown reports whether the volume is larger than it was created.
+func (v *Volume) Grown() bool { return v.blocks.Load() > v.first.Load() }
 
 // Submit starts op. Done is called with its outcome, perhaps before Submit
 // returns.

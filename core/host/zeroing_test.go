@@ -31,7 +31,8 @@ func zeroingVolume(t *testing.T, size int64) (*Volume, *zeroer) {
 	h.params.BlockSize = block.Size
 	z := &zeroer{}
 	s := newShard(h, slog.String("shard", "volume"), z)
-	v := &Volume{host: h, blocks: uint64(size / block.Size), shard: s, free: -1, changed: make(chan struct{})}
+	v := &Volume{host: h, shard: s, free: -1, changed: make(chan struct{})}
+	v.blocks.Store(uint64(size / block.Size))
 	s.volume = v
 	return v, z
 }
@@ -61,18 +62,18 @@ func TestTrimOfAWholeVolumeIsCutAndBounded(t *testing.T) {
 			t.Fatalf("%d parts are under way", len(z.asked))
 		}
 		r := z.asked[0].Range
-		if r.Count > zeroMax || r.First != next%block.Block(v.blocks) {
+		if r.Count > zeroMax || r.First != next%block.Block(v.blocks.Load()) {
 			t.Fatalf("part %v, the one before ended at %d", r, next)
 		}
 		next += block.Block(r.Count)
 		parts++
-		if want := int(next / block.Block(v.blocks)); parts%(tebi/block.Size/zeroMax) != 0 && ended != want {
+		if want := int(next / block.Block(v.blocks.Load())); parts%(tebi/block.Size/zeroMax) != 0 && ended != want {
 			t.Fatalf("%d operations ended after %d parts", ended, parts)
 		}
 		z.answer(v, step.RequestOK)
 	}
-	if ended != 2 || uint64(next) != 2*v.blocks {
-		t.Errorf("%d of 2 operations ended, %d blocks of %d were asked for", ended, next, 2*v.blocks)
+	if ended != 2 || uint64(next) != 2*v.blocks.Load() {
+		t.Errorf("%d of 2 operations ended, %d blocks of %d were asked for", ended, next, 2*v.blocks.Load())
 	}
 }
 

@@ -23,6 +23,7 @@ type VolumeStatus struct {
 	AttachedTo string             // name of the node; "" while that only does the volume's upkeep
 	Snapshots  *volume.Snapshots  // nil: it never had one
 	Placement  *volume.Placement  // nil: its copies were never changed
+	Blocks     uint64             // that it has by now, as far as is known here
 	Gone       []block.NodeID     // nodes with a copy that were removed
 	Revision   metadata.Revision  // of the newest record of the volume
 	Deleting   bool               // replicas are being freed
@@ -78,7 +79,7 @@ func (o *Orchestrator) status(id block.VolumeID, held *view.Volume) VolumeStatus
 		s.Spec = *held.Spec.Value
 	}
 	if s.Config = held.Config.Value; s.Config != nil {
-		s.Deleting = s.Config.Tombstone
+		s.Deleting, s.Blocks = s.Config.Tombstone, s.Config.Blocks
 		s.Gone = o.goneNodes(s.Config)
 	}
 	if s.Attachment = held.Attachment.Value; s.Attachment != nil && !s.Attachment.Upkeep {
@@ -88,6 +89,9 @@ func (o *Orchestrator) status(id block.VolumeID, held *view.Volume) VolumeStatus
 		s.Here = Service{
 			Started: l.coordinator != absent, Stopping: l.coordinator == stopping,
 			Serving: l.serving, Lossless: l.lossless, Lost: l.lost, Text: l.status,
+		}
+		if l.serving {
+			s.Blocks = min(s.Blocks, l.blocks)
 		}
 	}
 	return s

@@ -25,6 +25,7 @@ type Report struct {
 	Spec     Spec
 	Health   Health
 	Reason   string // why it is not healthy
+	Size     int64  // bytes that it has by now
 	Epoch    block.Epoch
 	Revision int64  // of the newest of its records
 	Attached string // name of the node that serves it, "" if none does
@@ -95,6 +96,7 @@ type Use struct {
 	Lossless bool   // nothing acknowledged was lost when this node took over
 	Reason   string // why requests wait
 	Device   string // the block device, "" for none
+	Smaller  string // why device or file system are smaller than the volume, if so
 	Mounts   []string
 }
 

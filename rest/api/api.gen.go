@@ -153,6 +153,9 @@ type Attachment struct {
 	// Serving Whether requests are answered.
 	Serving bool `json:"serving"`
 
+	// Smaller Why its device or file system is smaller than the volume is by now, if so, and what to do.
+	Smaller string `json:"smaller,omitempty"`
+
 	// Users The containers that use it there, as that node said last.
 	Users []User `json:"users,omitempty"`
 }
@@ -497,8 +500,8 @@ type Operation struct {
 
 	// Kind snapshot: one is being taken; snapshot-deletion; restoration: a volume goes back to a snapshot;
 	// volume-deletion: space is being freed; resync: a copy is being filled; scrub: all that is on a disk is being
-	// read; replica-change: copies come or go; drain: those of a node are moved elsewhere; decommission: and
-	// it leaves the cluster then.
+	// read; replica-change: copies come or go; growth: a volume gets larger; drain: the copies of a node are moved
+	// elsewhere; decommission: and it leaves the cluster then.
 	Kind string `json:"kind"`
 
 	// Node The name of the node that does it, if one does.
@@ -847,6 +850,9 @@ type VolumeStatus struct {
 
 	// Revision Rises with every change of one of its records.
 	Revision int64 `json:"revision"`
+
+	// Size Bytes that it has by now, fewer than were asked for while it grows.
+	Size int64 `json:"size"`
 
 	// Snapshots How many snapshots it has.
 	Snapshots int `json:"snapshots,omitempty"`
@@ -1386,11 +1392,12 @@ type ClientInterface interface {
 
 	// PatchVolumeWithBody Change a volume
 	//
-	// What is given is changed, the rest stays. Of the options, `snapshot_schedule` and `replicas` can be changed.
-	// Copies come and go after the answer, while the volume goes on.
+	// What is given is changed, the rest stays. Of the options, `size`, `replicas` and `snapshot_schedule` can be
+	// changed, the first two not at once. A volume gets larger and its copies come and go after the answer, while it
+	// goes on; its device and the file system on it grow with it. None gets smaller.
 	//
 	// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`,
-	// `no-placement`, `last-copy`, `replicas-changing`.
+	// `invalid-size`, `cannot-shrink`, `no-placement`, `last-copy`, `replicas-changing`, `being-cloned`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1399,11 +1406,12 @@ type ClientInterface interface {
 
 	// PatchVolume Change a volume
 	//
-	// What is given is changed, the rest stays. Of the options, `snapshot_schedule` and `replicas` can be changed.
-	// Copies come and go after the answer, while the volume goes on.
+	// What is given is changed, the rest stays. Of the options, `size`, `replicas` and `snapshot_schedule` can be
+	// changed, the first two not at once. A volume gets larger and its copies come and go after the answer, while it
+	// goes on; its device and the file system on it grow with it. None gets smaller.
 	//
 	// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`,
-	// `no-placement`, `last-copy`, `replicas-changing`.
+	// `invalid-size`, `cannot-shrink`, `no-placement`, `last-copy`, `replicas-changing`, `being-cloned`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -2376,11 +2384,12 @@ func (c *Client) GetVolume(ctx context.Context, name VolumeName, reqEditors ...R
 
 // PatchVolumeWithBody Change a volume
 //
-// What is given is changed, the rest stays. Of the options, `snapshot_schedule` and `replicas` can be changed.
-// Copies come and go after the answer, while the volume goes on.
+// What is given is changed, the rest stays. Of the options, `size`, `replicas` and `snapshot_schedule` can be
+// changed, the first two not at once. A volume gets larger and its copies come and go after the answer, while it
+// goes on; its device and the file system on it grow with it. None gets smaller.
 //
 // Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`,
-// `no-placement`, `last-copy`, `replicas-changing`.
+// `invalid-size`, `cannot-shrink`, `no-placement`, `last-copy`, `replicas-changing`, `being-cloned`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -2399,11 +2408,12 @@ func (c *Client) PatchVolumeWithBody(ctx context.Context, name VolumeName, conte
 
 // PatchVolume Change a volume
 //
-// What is given is changed, the rest stays. Of the options, `snapshot_schedule` and `replicas` can be changed.
-// Copies come and go after the answer, while the volume goes on.
+// What is given is changed, the rest stays. Of the options, `size`, `replicas` and `snapshot_schedule` can be
+// changed, the first two not at once. A volume gets larger and its copies come and go after the answer, while it
+// goes on; its device and the file system on it grow with it. None gets smaller.
 //
 // Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`,
-// `no-placement`, `last-copy`, `replicas-changing`.
+// `invalid-size`, `cannot-shrink`, `no-placement`, `last-copy`, `replicas-changing`, `being-cloned`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -5297,11 +5307,12 @@ type ClientWithResponsesInterface interface {
 
 	// PatchVolumeWithBodyWithResponse Change a volume
 	//
-	// What is given is changed, the rest stays. Of the options, `snapshot_schedule` and `replicas` can be changed.
-	// Copies come and go after the answer, while the volume goes on.
+	// What is given is changed, the rest stays. Of the options, `size`, `replicas` and `snapshot_schedule` can be
+	// changed, the first two not at once. A volume gets larger and its copies come and go after the answer, while it
+	// goes on; its device and the file system on it grow with it. None gets smaller.
 	//
 	// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`,
-	// `no-placement`, `last-copy`, `replicas-changing`.
+	// `invalid-size`, `cannot-shrink`, `no-placement`, `last-copy`, `replicas-changing`, `being-cloned`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5310,11 +5321,12 @@ type ClientWithResponsesInterface interface {
 
 	// PatchVolumeWithResponse Change a volume
 	//
-	// What is given is changed, the rest stays. Of the options, `snapshot_schedule` and `replicas` can be changed.
-	// Copies come and go after the answer, while the volume goes on.
+	// What is given is changed, the rest stays. Of the options, `size`, `replicas` and `snapshot_schedule` can be
+	// changed, the first two not at once. A volume gets larger and its copies come and go after the answer, while it
+	// goes on; its device and the file system on it grow with it. None gets smaller.
 	//
 	// Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`,
-	// `no-placement`, `last-copy`, `replicas-changing`.
+	// `invalid-size`, `cannot-shrink`, `no-placement`, `last-copy`, `replicas-changing`, `being-cloned`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7370,11 +7382,12 @@ func (c *ClientWithResponses) GetVolumeWithResponse(ctx context.Context, name Vo
 
 // PatchVolumeWithBodyWithResponse Change a volume
 //
-// What is given is changed, the rest stays. Of the options, `snapshot_schedule` and `replicas` can be changed.
-// Copies come and go after the answer, while the volume goes on.
+// What is given is changed, the rest stays. Of the options, `size`, `replicas` and `snapshot_schedule` can be
+// changed, the first two not at once. A volume gets larger and its copies come and go after the answer, while it
+// goes on; its device and the file system on it grow with it. None gets smaller.
 //
 // Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`,
-// `no-placement`, `last-copy`, `replicas-changing`.
+// `invalid-size`, `cannot-shrink`, `no-placement`, `last-copy`, `replicas-changing`, `being-cloned`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7389,11 +7402,12 @@ func (c *ClientWithResponses) PatchVolumeWithBodyWithResponse(ctx context.Contex
 
 // PatchVolumeWithResponse Change a volume
 //
-// What is given is changed, the rest stays. Of the options, `snapshot_schedule` and `replicas` can be changed.
-// Copies come and go after the answer, while the volume goes on.
+// What is given is changed, the rest stays. Of the options, `size`, `replicas` and `snapshot_schedule` can be
+// changed, the first two not at once. A volume gets larger and its copies come and go after the answer, while it
+// goes on; its device and the file system on it grow with it. None gets smaller.
 //
 // Problems: `volume-not-found`, `volume-deleted`, `invalid-option`, `unknown-option`, `unsupported-option`,
-// `no-placement`, `last-copy`, `replicas-changing`.
+// `invalid-size`, `cannot-shrink`, `no-placement`, `last-copy`, `replicas-changing`, `being-cloned`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -120,7 +120,7 @@ func volumeDetails(w io.Writer, v *api.Volume) error {
 	pairs := [][2]string{
 		{"Name", v.Name},
 		{"ID", v.ID},
-		{"Size", volume.FormatSize(v.Spec.Size)},
+		{"Size", sizeDetails(v)},
 		{"Used", usageDetails(v.Status.Usage)},
 		{"File system", v.Spec.FS + formatted},
 		{"Mount options", v.Spec.MountOptions},
@@ -141,6 +141,15 @@ func volumeDetails(w io.Writer, v *api.Volume) error {
 	return details(w, append(pairs, attachmentDetails(v.Status.Attachment)...))
 }
 
+// sizeDetails is what was asked for and, while it grows, what a volume has.
+func sizeDetails(v *api.Volume) string {
+	text := volume.FormatSize(v.Spec.Size)
+	if isLarger(v) || v.Status.Size == 0 {
+		return text
+	}
+	return text + ", of which it has " + volume.FormatSize(v.Status.Size)
+}
+
 func snapshotCount(n int) string {
 	if n == 0 {
 		return ""
@@ -152,7 +161,7 @@ func attachmentDetails(a *api.Attachment) [][2]string {
 	if a == nil {
 		return [][2]string{{"Attached to", "no node"}}
 	}
-	pairs := [][2]string{{"Attached to", a.Node}, {"Requests wait", a.Reason}, {"Device", a.Device}}
+	pairs := [][2]string{{"Attached to", a.Node}, {"Requests wait", a.Reason}, {"Device", a.Device}, {"Problem", a.Smaller}}
 	for _, m := range a.Mounts {
 		pairs = append(pairs, [2]string{"Mounted at", m})
 	}

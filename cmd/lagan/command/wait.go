@@ -88,6 +88,9 @@ func waitsFor(v *api.Volume) string {
 	case v.Status.Reason != "":
 		return fmt.Sprintf("volume %s is %s: %s", v.Name, v.Status.Health, v.Status.Reason)
 	}
+	if !isLarger(v) {
+		return fmt.Sprintf("volume %s has %s of %s", v.Name, volume.FormatSize(v.Status.Size), volume.FormatSize(v.Spec.Size))
+	}
 	if text := comingAndGoing(v); text != "" {
 		return fmt.Sprintf("volume %s: %s", v.Name, text)
 	}

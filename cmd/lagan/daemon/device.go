@@ -151,6 +151,20 @@ func (filesystems) Mount(ctx context.Context, path, target, kind string, options
 	return filesystem.Mount(ctx, path, target, filesystem.Type(kind), options...)
 }
 
+// Grow makes a mounted file system take all of its device.
+func (filesystems) Grow(ctx context.Context, path, target, kind string) error {
+	err := filesystem.Grow(ctx, path, target, filesystem.Type(kind))
+	if errors.Is(err, filesystem.ErrGrowUnmounted) {
+		err = fmt.Errorf("%w: %w", usecase.ErrGrowUnmounted, err)
+	}
+	return err
+}
+
+// GrowUnmounted makes a file system that is not mounted take all of its device.
+func (filesystems) GrowUnmounted(ctx context.Context, path, kind string) error {
+	return filesystem.GrowUnmounted(ctx, path, filesystem.Type(kind))
+}
+
 // Freeze freezes what is mounted at a directory.
 func (filesystems) Freeze(ctx context.Context, target string, most time.Duration) (thaw func() error, err error) {
 	return filesystem.Freeze(ctx, target, most)

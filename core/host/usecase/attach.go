@@ -184,11 +184,17 @@ func (n *Node) elsewhere(ctx context.Context, u *use) bool {
 // wants it while it lingers. If nobody here asked for the end the device goes at
 // once: what it still takes would be lost.
 func (n *Node) watch(ctx context.Context, u *use, v *host.Volume) {
-	for wanted, frozen := 0, false; ; {
+	for wanted, frozen, blocks := 0, false, uint64(0); ; {
 		state, changed := v.State()
 		if frozen != state.Freeze {
 			frozen = state.Freeze
 			n.freezeOrThaw(ctx, u, v, frozen)
+		}
+		if state.Blocks > blocks {
+			if blocks != 0 {
+				n.follow(ctx, u, v)
+			}
+			blocks = state.Blocks
 		}
 		if state.Wanted != wanted {
 			wanted = state.Wanted
@@ -205,7 +211,7 @@ func (n *Node) watch(ctx context.Context, u *use, v *host.Volume) {
 		u.mu.Lock()
 		device, asked := u.device, u.stopping
 		if u.volume == v {
-			u.volume, u.device, u.mounts = nil, nil, nil
+			u.volume, u.device, u.mounts, u.smaller = nil, nil, nil, ""
 		}
 		u.mu.Unlock()
 		u.thaw()
@@ -313,13 +319,16 @@ func inUse(verb, name string, err error) error {
 }
 
 // usedBy returns the report's part on this node's use of a volume.
-func (n *Node) usedBy(id block.VolumeID) (device string, mounts []string) {
+func (n *Node) usedBy(id block.VolumeID) (device string, mounts []string, smaller string) {
 	u := n.known(id)
 	if u == nil {
-		return "", nil
+		return "", nil, ""
 	}
 	if d := u.shown(); d != nil {
 		device = d.Path()
 	}
-	return device, u.mountedAt()
+	mounts = u.mountedAt()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return device, mounts, u.smaller
 }

@@ -32,8 +32,20 @@ func (n *Node) mount(ctx context.Context, u *use, m mount) error {
 	if spec.MountOptions != "" {
 		options = strings.Split(spec.MountOptions, ",")
 	}
-	if err := n.p.Filesystem.Mount(ctx, device.Path(), m.target, spec.Filesystem, options...); err != nil {
-		return fmt.Errorf("mount volume %q: %w", u.name, err)
+	first := len(u.mountedAt()) == 0
+	mount := func() error {
+		if err := n.p.Filesystem.Mount(ctx, device.Path(), m.target, spec.Filesystem, options...); err != nil {
+			return fmt.Errorf("mount volume %q: %w", u.name, err)
+		}
+		return nil
+	}
+	if err := mount(); err != nil {
+		return err
+	}
+	if first {
+		if err := n.growMounted(ctx, u, spec, m.target, mount); err != nil {
+			return err
+		}
 	}
 	m.since = n.p.Now().UTC().Format(time.RFC3339)
 	u.mu.Lock()

@@ -44,6 +44,8 @@ type Attacher interface {
 // Device is a volume as a block device of this machine.
 type Device interface {
 	Path() string
+	// Resize makes the device grow to that many bytes, mounted or not.
+	Resize(ctx context.Context, size int64) error
 	// Detach writes everything out and removes the device; it refuses while a
 	// file system is mounted from it.
 	Detach(ctx context.Context) error
@@ -64,6 +66,10 @@ type Filesystem interface {
 	CheckTarget(target string) error
 	Mount(ctx context.Context, device, target, kind string, options ...string) error
 	Unmount(ctx context.Context, target string) error
+	// Grow makes a mounted file system take all of its device. ErrGrowUnmounted: that
+	// works here only by GrowUnmounted, while it is not mounted.
+	Grow(ctx context.Context, device, target, kind string) error
+	GrowUnmounted(ctx context.Context, device, kind string) error
 	// Freeze writes everything out and has writers wait until thaw is called, most
 	// has passed, or this process has ended.
 	Freeze(ctx context.Context, target string, most time.Duration) (thaw func() error, err error)
@@ -133,6 +139,7 @@ type use struct {
 	device   Device
 	mounts   []mount
 	stopping bool          // somebody here asked for the end
+	smaller  string        // why what is on the volume is smaller than it, if so, and what to do
 	frozen   chan struct{} // its file system is, or is to be, until this is closed; nil: it is not
 }
 

@@ -125,7 +125,7 @@ func (n *Node) report(s *orchestrator.VolumeStatus, names map[block.NodeID]strin
 		r.Users, r.Lingers = s.Attachment.Users, s.Attachment.Lingering
 	}
 	if s.Config != nil {
-		r.Epoch = s.Config.Epoch
+		r.Epoch, r.Size = s.Config.Epoch, int64(s.Blocks)*block.Size
 		for _, m := range s.Config.Members {
 			r.Copies = append(r.Copies, volume.Copy{
 				Replica: m.Replica, Node: names[m.Node], NodeID: m.Node, Disk: m.Disk, State: m.State, Leaving: !s.Placement.Wants(m.Replica),
@@ -153,7 +153,7 @@ func (n *Node) report(s *orchestrator.VolumeStatus, names map[block.NodeID]strin
 		if !s.Here.Serving {
 			r.Here.Reason = s.Here.Text
 		}
-		r.Here.Device, r.Here.Mounts = n.usedBy(s.Volume)
+		r.Here.Device, r.Here.Mounts, r.Here.Smaller = n.usedBy(s.Volume)
 		if u := n.known(s.Volume); u != nil {
 			uses := u.uses() // what is recorded may be behind
 			r.Users, r.Lingers = uses.Users, uses.Lingering
