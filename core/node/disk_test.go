@@ -236,6 +236,10 @@ func TestPushLeavesBlocksOfTheLiveStreamAlone(t *testing.T) {
 		t.Fatalf("push ended with status %d", m.Status)
 	}
 	r.send(1, message.Message{Kind: message.ResyncEnd, Era: 5, Request: 4, Resync: resync})
+	if m := r.answer(1, message.Done); m.Status != message.BehindSeq {
+		t.Fatalf("while what hid blocks from the push may still be taken back its end has status %d", m.Status)
+	}
+	r.send(1, message.Message{Kind: message.ResyncEnd, Era: 5, Request: 4, Resync: resync, Stable: 41})
 	for b, want := range map[block.Block]byte{0: 0, 1: 'o', 2: 'n', 3: 'o'} {
 		if got := r.read(1, 5, b); got != want {
 			t.Errorf("block %d reads %q, want %q", b, got, want)

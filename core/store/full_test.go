@@ -201,7 +201,7 @@ func TestPushFindsTheRoomThatWhatWasPushedBeforeItLeavesAtHome(t *testing.T) {
 		pushed := func(patient bool) (n int) {
 			r := newRig(t, seed, Geometry{Capacity: 4<<20 + 512<<10 + int64(90+seed)*4096, BlockSize: 64, JournalBytes: 256 << 10})
 			h := r.create(1, 16*128)
-			r.store.Reset(r.now, h, Meta{Resync: 77}, r.next(), &r.out)
+			r.store.Reset(r.now, h, 0, Meta{Resync: 77}, r.next(), &r.out)
 			r.settle()
 			r.expect(RecordDone)
 			for ; n < 128; n++ {
