@@ -173,6 +173,7 @@ func (b *body) start() {
 		BlockSize: w.plan.BlockSize,
 		Pool:      b.pool,
 		Limits:    w.plan.Limits,
+		Window:    w.plan.window(),
 		HealAfter: w.plan.HealAfter,
 	}
 	w.tracef(b, "process %d starts", b.life)

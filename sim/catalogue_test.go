@@ -52,7 +52,7 @@ var mutants = []mutant{
 	},
 	{[]string{"mutant_repair_unlocked"}, "mutant: repair unlocked", "a damaged block is written anew without the lock of its range: what was written meanwhile is overwritten", ""},
 	{[]string{"mutant_made_up"}, "mutant: made up", "a resync fills blocks that its source has lost with zeroes", ""},
-	{nil, "", "a window is dropped before it is durable", windowReplay},
+	{[]string{"mutant_window_early"}, "mutant: window early", "a window is dropped before it is durable", ""},
 	{[]string{"mutant_torn_cut"}, "mutant: torn cut", "the cut of a snapshot is not atomic: what follows it in a batch gets into it", ""},
 	{[]string{"mutant_skip_layer"}, "mutant: skip layer", "a resync leaves out a layer", ""},
 	{[]string{"mutant_trust_tail"}, "mutant: trust tail", "a resync begins with what a copy had accepted, stable or not", ""},
@@ -73,16 +73,14 @@ var harmless = []mutant{
 type feature string
 
 const (
-	windowReplay feature = "window replay (issue 6)"
-	oldBackup    feature = "refusal of an old backup of the metadata (issue 6)"
-	holder       feature = "a device that outlives its daemon (issue 7)"
+	oldBackup feature = "refusal of an old backup of the metadata (issue 6)"
+	holder    feature = "a device that outlives its daemon (issue 7)"
 )
 
 // signs are what core's source cannot be without once a feature exists.
 var signs = map[feature]string{
-	windowReplay: `window replay|unstable window|durableBase`,
-	oldBackup:    `(?i)regressed|oldBackup`,
-	holder:       `pidfd|package holder\b`,
+	oldBackup: `(?i)regressed|oldBackup`,
+	holder:    `pidfd|package holder\b`,
 }
 
 // row is one line of a table of what must be shown, or a part of one: the
@@ -99,13 +97,13 @@ var corners = []row{
 	{"the coordinator crashes in the middle of a write", []string{"TestAcknowledgedWriteIsReadOnANodeWithoutCopyAfterTheCoordinatorDied"}, ""},
 	{"the coordinator is cut from the metadata store", []string{"TestCoordinatorWithoutMetadataServesUntilAMemberFails"}, ""},
 	{"a connection is refused or reset", []string{"TestMemberWhoseProcessDiedIsPutOutAtOnce", "TestSilentMemberIsPutOutAndFilledAgainWhileWritesGoOn"}, ""},
-	{"a member that was put out comes back within the window", nil, windowReplay},
+	{"a member that was put out comes back within the window", []string{"TestCopyThatWasPutOutIsGivenWhatItMissed", "TestCopyThatIsAwayForTooLongIsFilled"}, ""},
 	{"the coordinator is cut from all copies", []string{"TestVolumeCutFromAllItsCopiesWaits"}, ""},
 	{"the coordinator is fenced", []string{"TestFencedCoordinatorEndsEveryRequest", "TestIsolatedHolderAnswersNoReadOnceAnotherNodeServes"}, ""},
 	{"a copy restarts", []string{"TestRestartedMemberComesBackInSync"}, ""},
 	{"a copy restarts and has lost what was not synced", []string{"TestMemberThatLostPowerIsMadeWholeAgain"}, ""},
-	{"the last copy in sync restarts under its client", []string{"TestVolumeWhoseLastCopyLostPowerUnderItsUserStopsAndSaysSo"}, ""},
-	{"the last copy in sync is filled from its client", nil, windowReplay},
+	{"the last copy in sync restarts under its client", []string{"TestLastCopyIsMadeWholeByItsClient"}, ""},
+	{"the last copy in sync is filled from its client", []string{"TestLastCopyIsMadeWholeByItsClient", "TestCopiesThatAllLostPowerAreMadeWholeByTheirClient"}, ""},
 	{"the last copy in sync is lost for good", []string{"TestVolumeWhoseLastDiskIsGoneSaysWhomItWaitsFor"}, ""},
 	{"a person accepts the loss", []string{"TestPersonAcceptsTheLoss"}, ""},
 	{"all copies lose power", []string{"TestPowerLossOfAllKeepsWhatWasFlushed", "TestVolumeWaitsForAllItsCopiesAfterAllLostPower"}, ""},

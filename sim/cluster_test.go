@@ -30,13 +30,21 @@ func newCluster(t *testing.T, nodes int, copies ...int) *cluster {
 }
 
 // newClusterOf is newCluster with a seed of its own: another order of what
-// happens at once.
+// happens at once. A copy that was put out is filled, whenever it comes back.
 func newClusterOf(t *testing.T, seed uint64, nodes int, copies ...int) *cluster {
+	t.Helper()
+	return newClusterThatKeeps(t, 0, seed, nodes, copies...)
+}
+
+// newClusterThatKeeps is newClusterOf with a window that goes back for copies that were
+// put out.
+func newClusterThatKeeps(t *testing.T, kept time.Duration, seed uint64, nodes int, copies ...int) *cluster {
 	t.Helper()
 	p := NewPlan(seed, Quiet)
 	p.Nodes, p.Faults, p.Clients, p.TailOneIn, p.ProbeOneIn = nodes, nil, nil, 0, 1
 	p.ClockPPM, p.Snapshots, p.Restores, p.Deletes, p.Copies, p.HealAfter = make([]int, nodes), 8, false, false, false, 0
 	p.Volumes = []VolumePlan{{Blocks: 32, Hot: 32, Members: copies}}
+	p.WindowOps, p.WindowKept = 0, kept
 	return newClusterFrom(t, p)
 }
 

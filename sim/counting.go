@@ -2,6 +2,8 @@ package sim
 
 import (
 	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/coordinator"
+	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/node"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/volume"
@@ -33,6 +35,25 @@ func (w *World) noteCounted(s *shard, m *step.Send) {
 	}
 	said := counted{replica: c.hello.Replica, incarnation: c.incarnation, era: m.Message.Era}
 	v.counted[said] = max(v.counted[said], accepted)
+	if m.Message.Kind == message.Ack && m.Message.Status == message.OK {
+		w.checkWindow(v, c, m.Message.Durable)
+	}
+}
+
+// checkWindow insists that a coordinator still has what a copy in sync would lose
+// with its power (I13).
+func (w *World) checkWindow(v *volumeState, c *conn, durable block.Seq) {
+	listed := v.config.Member(c.hello.Replica)
+	if listed == nil || listed.State != volume.InSync || listed.Incarnation != c.incarnation {
+		return
+	}
+	for _, st := range v.servings {
+		s := st.coordinator()
+		if s != nil && s.Session() == c.hello.Session && s.Serving() && s.Unstable() > durable+1 {
+			w.fail("I13", "the coordinator of %s at %s has nothing below operation %d any more, and the copy on %s is durable up to %d",
+				v.name, st.shard.body.name, s.Unstable(), w.bodyOf(listed.Node).name, durable)
+		}
+	}
 }
 
 // checkCounted insists that a write is acknowledged only once every copy in sync
@@ -48,6 +69,23 @@ func (w *World) checkCounted(q *request) {
 			w.fail("I5", "write %v of %s is acknowledged, but the copy on %s that is recorded said that it has %d", q.at, v.name, w.bodyOf(m.Node).name, said)
 		}
 	}
+}
+
+// coordinator returns the machine, or nil if the scenario made another.
+func (st *serving) coordinator() *coordinator.Coordinator {
+	s, _ := st.shard.machine.(*coordinator.Coordinator)
+	return s
+}
+
+// server returns the session that serves v and that nobody has replaced, or 0.
+func (v *volumeState) server() block.Session {
+	for _, st := range v.servings {
+		s, n := st.coordinator(), v.config.Coordinator
+		if s != nil && s.Serving() && n != nil && n.Session == s.Session() {
+			return n.Session
+		}
+	}
+	return 0
 }
 
 // checkAsked insists that no copy is read that is being filled (I8).

@@ -13,7 +13,7 @@ func newGrowing(t *testing.T, seed uint64, nodes int, copies ...int) *cluster {
 	p := NewPlan(seed, Quiet)
 	p.Nodes, p.Faults, p.Clients, p.TailOneIn, p.ProbeOneIn = nodes, nil, nil, 0, 1
 	p.ClockPPM, p.Snapshots, p.Restores, p.Deletes, p.Copies, p.HealAfter = make([]int, nodes), 8, false, false, false, 0
-	p.Grows, p.Clones = false, 2
+	p.Grows, p.Clones, p.WindowKept = false, 2, 0
 	p.Volumes = []VolumePlan{{Blocks: 48, First: 16, Hot: 48, Members: copies}}
 	return newClusterFrom(t, p)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/lagan-storage/lagan/core/coordinator"
 	"github.com/lagan-storage/lagan/core/store"
 	"github.com/lagan-storage/lagan/sim/disk"
 )
@@ -57,6 +58,8 @@ type Plan struct {
 	DiskSize                 int64
 	JournalBytes             int64
 	Limits                   store.Limits
+	WindowOps                int           // that a coordinator keeps of what may be lost; 0: as many as in production
+	WindowKept               time.Duration // for members that were put out
 	Full                     bool          // the disks hold less than the volume
 	Snapshots                int           // that a volume has at once, at most; 0: none are taken
 	Clones                   int           // volumes that are made of snapshots, at most
@@ -127,6 +130,7 @@ func NewPlan(seed uint64, profile Profile) *Plan {
 		BatchRecords: s.logBetween(1, 64), BatchBytes: s.logBetween(4<<10, 256<<10),
 		IndexEntries: s.logBetween(16, 4096), CacheBytes: s.logBetween(64<<10, 4<<20),
 	}
+	p.drawWindow()
 	p.Safety = s.logSpan(8*time.Second, 40*time.Second)
 	p.Liveness = 120 * time.Second
 	p.drawVolumes(&s)
@@ -140,6 +144,26 @@ func NewPlan(seed uint64, profile Profile) *Plan {
 	p.drawPlacement()
 	p.drawGrowth()
 	return p
+}
+
+// drawWindow: in a third of all runs whoever was put out is filled.
+func (p *Plan) drawWindow() {
+	s := newStream(p.Seed, "window", 0)
+	if !s.oneIn(3) {
+		p.WindowKept = s.logSpan(time.Second, coordinator.DefaultWindow().Kept)
+	}
+	if !s.oneIn(3) {
+		p.WindowOps = s.logBetween(8, 512)
+	}
+}
+
+func (p *Plan) window() coordinator.Window {
+	w := coordinator.DefaultWindow()
+	w.Kept = p.WindowKept
+	if p.WindowOps > 0 {
+		w.Ops = p.WindowOps
+	}
+	return w
 }
 
 func (p *Plan) drawVolumes(s *stream) {

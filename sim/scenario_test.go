@@ -48,17 +48,6 @@ func TestVolumeWaitsForAllItsCopiesAfterAllLostPower(t *testing.T) {
 	c.up(1).within(10*time.Second, "served", func() bool { return st.ready }).use(2).read(0, 16)
 }
 
-func TestVolumeWhoseLastCopyLostPowerUnderItsUserStopsAndSaysSo(t *testing.T) {
-	c := newCluster(t, 3, 1).attach(0, time.Second).write(0, 16).flush().write(0, 4)
-	c.power(1).run(100 * time.Millisecond).up(1)
-	ended, _ := c.ask(step.WriteRequest, 0, 4)
-	c.within(15*time.Second, "says why it waits", func() bool { return c.v.servingAt(c.w.bodies[0]).text != "" })
-	if *ended {
-		t.Fatal("a write was answered without a valid copy")
-	}
-	c.attach(2, 15*time.Second).read(0, 16).write(0, 4)
-}
-
 func TestIsolatedHolderAnswersNoReadOnceAnotherNodeServes(t *testing.T) {
 	c := newCluster(t, 4, 0, 1, 2).attach(0, time.Second).write(0, 4)
 	c.isolate(0, 20*time.Second).attach(3, 10*time.Second).write(0, 4)

@@ -32,6 +32,7 @@ type volumeState struct {
 	serves     int64                         // since when it does
 	losses     int                           // how often every copy at once lost what was not flushed
 	lossEpoch  block.Epoch                   // of the configuration at the last loss; 0 once clients have seen what it left
+	lossOwner  block.Session                 // that served then, and can make whole what lost power; 0: nobody
 	takeovers  int
 	wrote      int                     // writes acknowledged
 	syncing    map[block.ReplicaID]int // of a resync under way: wrote when it began
@@ -111,8 +112,8 @@ func (w *World) wound(b *body, drive int, why string) {
 				hit = true
 			}
 		}
-		if hit {
-			w.checkLoss(v, why)
+		if hit && w.checkLoss(v, why) {
+			v.lossOwner = v.server()
 		}
 	}
 }
@@ -120,15 +121,16 @@ func (w *World) wound(b *body, drive int, why string) {
 // checkLoss notes that no copy with every acknowledged write may be left. While
 // the coordinator lives it can still show, and send again, what the copies lost.
 // So the loss takes effect with the next session that serves.
-func (w *World) checkLoss(v *volumeState, why string) {
+func (w *World) checkLoss(v *volumeState, why string) (lost bool) {
 	if v.whole(nil, 0) {
-		return
+		return false
 	}
 	v.losses++
 	v.acked, v.told = 0, 0
 	w.counts.TotalLosses++
 	w.tracef(nil, "%s: no copy with every acknowledged write is left (%s)", v.name, why)
-	v.lossEpoch = v.config.Epoch
+	v.lossEpoch, v.lossOwner = v.config.Epoch, 0
+	return true
 }
 
 // showLoss records a loss before the session of an era serves. One that was
@@ -218,6 +220,9 @@ func (w *World) configured(v *volumeState, next *volume.Config) {
 		w.memberChanged(v, before, &next.Members[i])
 	}
 	w.acquit(v)
+	if n := next.Coordinator; n != nil && n.Session == v.lossOwner && v.whole(nil, 0) {
+		v.lossEpoch, v.lossOwner = 0, 0 // its window had what they lost
+	}
 	lostWhole, lostDisk := hadWhole && !v.whole(nil, 0), hadDisk && !v.undamaged()
 	if lostWhole || lostDisk && !w.outlasts(v, before, next) {
 		w.mayPutOut(v, next)

@@ -87,7 +87,7 @@ func newStage(pool block.Pool, copies int) *stage {
 	}
 	s.c = coordinator.New(coordinator.Params{
 		Node: block.NodeID{1}, Volume: s.config.Volume, Seed: 1, BlockSize: block.Size, Pool: pool,
-		Config: s.config, Revision: s.revision, Attached: attached,
+		Config: s.config, Revision: s.revision, Attached: attached, Window: coordinator.DefaultWindow(),
 	})
 	return s
 }

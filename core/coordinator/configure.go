@@ -188,6 +188,7 @@ func (c *Coordinator) settled(applied *volume.Config, revision metadata.Revision
 // afterConfig goes on with what waited for the members to change.
 func (c *Coordinator) afterConfig(out *step.Effects) {
 	c.afterResyncConfig(out)
+	c.resume(out)
 	c.advance(out)
 	c.retryReads(out)
 	c.reconfigure(out)

@@ -53,6 +53,7 @@ type Params struct {
 	Config    *volume.Config    // as last seen
 	Revision  metadata.Revision // of Config
 	Attached  metadata.Revision // of the attachment record that names this node
+	Window    Window
 }
 
 type phase uint8
@@ -109,7 +110,7 @@ type Coordinator struct {
 
 // New returns a coordinator; its first event is EventStart.
 func New(p Params) *Coordinator {
-	c := &Coordinator{p: p, random: random(p.Seed), config: p.Config.Clone(), revision: p.Revision}
+	c := &Coordinator{p: p, random: random(p.Seed), config: p.Config.Clone(), revision: p.Revision, window: window{limits: p.Window}}
 	c.session = block.Session(c.random.next() | 1)
 	c.growth.usable = c.config.LeastBlocks()
 	return c
@@ -125,6 +126,10 @@ func (c *Coordinator) Config() *volume.Config { return c.config }
 // Resynced returns how many bytes were sent to members that were being filled
 // since the session began, and whether one is being filled now.
 func (c *Coordinator) Resynced() (bytes uint64, filling bool) { return c.resynced, c.resync != nil }
+
+// Unstable returns the first operation that can still be given to a member that has
+// lost it.
+func (c *Coordinator) Unstable() block.Seq { return c.window.base }
 
 // Serving reports whether requests are answered.
 func (c *Coordinator) Serving() bool { return c.phase == serving || c.phase == detaching }
@@ -200,6 +205,7 @@ func (c *Coordinator) onTimer(tag step.Tag, out *step.Effects) {
 		c.retryReads(out)
 		c.superviseResync(out)
 		c.seekLost(out)
+		c.superviseReturns(out)
 		c.tellDamage(out)
 		c.reconfigure(out)
 		c.driveGrowth(out)

@@ -423,3 +423,29 @@ func TestMemberBeingFilledThatWasSentWhatBecameANopIsFilledAnew(t *testing.T) {
 		t.Fatal("it was not filled anew")
 	}
 }
+
+// What was acknowledged and then lost by the last copy is given to it until it has
+// room, and is never taken back.
+func TestAcknowledgedWriteThatIsRefusedWhenGivenAgainIsNeverTakenBack(t *testing.T) {
+	w := newWorld(t, 1)
+	w.start()
+	m := w.members[0]
+	had := m.last
+	w.write(1, 5)
+	w.expectAnswer(1, step.RequestOK)
+	m.noRoom, m.durable, m.log = had.Seq+1, had.Seq, nil
+	w.restart(m, had)
+	w.pass(20 * time.Second)
+	if m.last != had {
+		t.Fatalf("its last record is %v, want %v, which it came back with", m.last, had)
+	}
+	w.expectState(0, volume.InSync)
+	w.write(2, 6)
+	w.expectNoAnswer(2)
+	m.noRoom = 0
+	w.pass(10 * time.Second)
+	w.expectAnswer(2, step.RequestOK)
+	if len(m.log) == 0 || m.log[0].Op != message.OpWrite || m.log[0].Position.Seq != had.Seq+1 {
+		t.Fatalf("it was given %+v, want the first write first", m.log)
+	}
+}

@@ -27,10 +27,10 @@ func (c *Coordinator) finishDetach(out *step.Effects) {
 		return
 	}
 	busy := len(c.ops.active) > 0 || len(c.ops.waiting) > 0 || len(c.flushes) > 0
-	if busy || c.window.base != c.window.next {
+	if busy || c.committed+1 != c.window.next {
 		return
 	}
-	if c.stable < c.committed || !c.allDurable(uint64(c.committed)) {
+	if c.stable < c.committed || !c.allDurable(c.committed) {
 		c.askSyncTo(c.committed, out)
 		return
 	}

@@ -89,6 +89,10 @@ func (c *Coordinator) askSyncOf(m *member, to block.Seq, out *step.Effects) {
 	if !m.prepared() || !m.streaming || m.durable >= to || m.syncAsked >= to {
 		return
 	}
+	if m.sent < to { // a SYNC is about what came before it
+		m.syncNext = max(m.syncNext, to)
+		return
+	}
 	if m.syncAsked <= m.durable {
 		m.syncAskedAt = c.now
 	}

@@ -97,7 +97,7 @@ func (c *Coordinator) lost(m *member) {
 	}
 	m.mute = m.mute || m.link == linkPreparing
 	m.link, m.streaming, m.joining, m.repairing = linkDown, false, false, false
-	m.syncAsked, m.refusedAt, m.reading = 0, 0, 0
+	m.syncAsked, m.syncNext, m.refusedAt, m.reading = 0, 0, 0, 0
 }
 
 func (c *Coordinator) onMessage(conn step.Conn, msg *message.Message, out *step.Effects) {
@@ -176,21 +176,27 @@ func (c *Coordinator) onPromise(m *member, msg *message.Message, out *step.Effec
 // onMemberBack continues with a member whose connection was lost while serving.
 func (c *Coordinator) onMemberBack(m *member, out *step.Effects) {
 	if m.State != volume.InSync {
+		if c.rejoinable(m) {
+			c.rejoin(m, out)
+		}
 		c.reconfigure(out)
 		return
 	}
-	at := m.promise.LastAccepted
-	if at.Seq < c.committed || at.Seq >= c.window.next || at.Era != c.era || !m.promise.Complete {
-		out.Marks.Hit("coordinator: member came back without acknowledged records")
-		m.condemned = "it lost acknowledged records"
+	if !c.replayable(m) {
+		out.Marks.Hit("coordinator: member came back without records that the window has no more")
+		m.condemned = "it lost records that are not kept any more"
 		c.reconfigure(out)
 		return
+	}
+	last := m.promise.LastAccepted.Seq
+	if last < c.committed {
+		out.Marks.Hit("coordinator: acknowledged records given again from the window")
 	}
 	if m.promise.Incarnation != m.Incarnation {
 		out.Marks.Hit("coordinator: restarted member repaired from the window")
 		m.repairing, m.repairTo = true, c.window.next-1
 	}
-	m.stream(at.Seq)
+	m.stream(last)
 	c.pump(m, out)
 	if m.repairing {
 		c.askSyncOf(m, m.repairTo, out)

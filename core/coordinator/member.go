@@ -38,10 +38,12 @@ type member struct {
 	streaming bool      // operations are sent as they come
 	sent      block.Seq // highest sent on this connection
 	accepted  block.Seq // ≤ sent
+	movedAt   step.Time // when accepted rose last
 	durable   block.Seq // ≤ accepted
 	refusedAt block.Seq // the operation that it has no room for; 0 = none
 
 	syncAsked   block.Seq // highest SYNC sent
+	syncNext    block.Seq // to be asked for once it was sent; 0: nothing
 	syncAskedAt step.Time // when the oldest unanswered one was
 	grantSentAt step.Time
 	grantUntil  step.Time // answers may be given until then
@@ -50,7 +52,10 @@ type member struct {
 	condemned   string // why it must leave the required set, if it must
 	repairTo    block.Seq
 	repairing   bool      // same data, new incarnation: counted once that is recorded
-	joining     bool      // its resync is complete: required, not yet InSync
+	joining     bool      // it has all that the others have, or is sent the rest: required, not yet InSync
+	joinAt      block.Seq // what everyone must have durable before it is
+	kept        kept
+	astray      bool      // while it was out an operation was taken back that it may have accepted
 	resyncAfter step.Time // no resync is begun before
 	crowded     bool      // what changed did not fit beside what it has: it is emptied first
 }
@@ -58,8 +63,8 @@ type member struct {
 // stream begins to send m the operations above last, which it has accepted.
 func (m *member) stream(last block.Seq) {
 	m.streaming = true
-	m.sent, m.accepted, m.durable = last, last, min(m.durable, last)
-	m.syncAsked, m.refusedAt = 0, 0
+	m.sent, m.accepted, m.durable, m.movedAt = last, last, min(m.durable, last), m.preparedAt
+	m.syncAsked, m.syncNext, m.refusedAt = 0, 0, 0
 }
 
 // restsFor puts off the next resync of m. A longer pause that was begun for another
@@ -159,7 +164,11 @@ func (c *Coordinator) late(m *member) bool {
 	}
 	if m.streaming && m.accepted < m.sent && m.refusedAt == 0 {
 		if e := c.window.at(m.accepted + 1); e != nil {
-			return c.now.Sub(max(e.sentAt, m.preparedAt)) >= evictAfter
+			began := e.sentAt
+			if began < m.preparedAt { // it is given again what it lost, for as long as it gets on
+				began = m.movedAt
+			}
+			return c.now.Sub(began) >= evictAfter
 		}
 	}
 	return false

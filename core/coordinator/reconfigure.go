@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/volume"
 )
@@ -18,6 +19,7 @@ const (
 	giveUp         // Syncing to Out
 	fill           // Out to Syncing
 	readmit        // Syncing to InSync
+	rejoin         // Out to InSync
 	drop           // it is not wanted, and not a member any more
 	stuckHere      // it should go, but no other could carry the volume on
 )
@@ -88,14 +90,17 @@ func (c *Coordinator) wishFor(m *member, out *step.Effects) wish {
 		switch {
 		case unwanted || c.resync == nil || c.resync.target != m:
 			return giveUp
-		case m.joining && c.allDurable(c.resync.joinAt):
+		case m.joining && c.allDurable(m.joinAt):
 			return readmit
 		}
 	case volume.Out:
 		if unwanted {
 			return drop
 		}
-		if c.phase == serving && m.prepared() && c.now >= m.resyncAfter && c.source() != nil {
+		if m.joining && c.allDurable(m.joinAt) {
+			return rejoin
+		}
+		if c.phase == serving && m.prepared() && !m.joining && c.now >= m.resyncAfter && c.source() != nil {
 			return fill
 		}
 	}
@@ -122,9 +127,13 @@ func (c *Coordinator) grantWish(listed *volume.Member, m *member, w wish, out *s
 	case evict:
 		out.Marks.Hit("coordinator: member evicted")
 		listed.State = volume.Out
-		if m.condemned == "" && m.prepared() && c.now.Sub(m.heardAt) < evictAfter {
+		m.kept = kept{}
+		switch {
+		case m.condemned == "" && m.prepared() && c.now.Sub(m.heardAt) < evictAfter:
 			out.Marks.Hit("coordinator: slow member put out")
 			m.restsFor(slowPause, c.now)
+		case m.condemned == "":
+			m.kept = kept{above: c.stable, until: c.now.Add(c.p.Window.Kept)}
 		}
 		m.restsFor(resyncPause, c.now)
 		if evictEarly {
@@ -142,6 +151,11 @@ func (c *Coordinator) grantWish(listed *volume.Member, m *member, w wish, out *s
 	case readmit:
 		out.Marks.Hit("coordinator: member filled and in sync again")
 		listed.State = volume.InSync
+		m.astray = false
+	case rejoin:
+		out.Marks.Hit("coordinator: member that was away in sync again from the window")
+		listed.State = volume.InSync
+		listed.Incarnation, listed.BootID = m.promise.Incarnation, m.promise.BootID
 	case keepAsIs, stuckHere, drop:
 	}
 }
@@ -160,12 +174,12 @@ func (c *Coordinator) reportHealth(out *step.Effects) {
 		c.report(fmt.Sprintf("waiting for replica %v on node %v, the last valid copy: %s", m.Replica, m.Node, why), out)
 		return
 	}
-	if c.tooFew() && c.window.base != c.window.next {
+	if c.tooFew() && c.committed+1 != c.window.next {
 		c.report(fmt.Sprintf("writes wait: %d of its copies are in sync, and it wants %d for a write",
 			c.config.Count(volume.InSync), c.config.MinWritable), out)
 		return
 	}
-	if c.status != "" {
+	if c.status != "" && c.source() != nil {
 		c.reportServing(out)
 	}
 }
@@ -187,9 +201,9 @@ func (c *Coordinator) afterLinkLost(m *member, out *step.Effects) {
 
 // allDurable reports whether every required member has everything up to seq
 // durable.
-func (c *Coordinator) allDurable(seq uint64) bool {
+func (c *Coordinator) allDurable(seq block.Seq) bool {
 	for _, m := range c.members {
-		if c.required(m) && (!c.counts(m) || uint64(m.durable) < seq) {
+		if c.required(m) && (!c.counts(m) || m.durable < seq) {
 			return false
 		}
 	}

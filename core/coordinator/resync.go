@@ -60,7 +60,6 @@ type resync struct {
 	ending   bool      // everything is copied
 	hidden   block.Seq // of ending: up to here the stream may have kept blocks from being copied
 	ended    bool      // the target was told
-	joinAt   uint64    // the seq that everyone must have durable before the target counts
 }
 
 // copying is one chunk to be copied.
@@ -414,13 +413,10 @@ func (c *Coordinator) endLive(out *step.Effects) {
 	c.askResync(r.target, resyncEnd, message.Message{Kind: message.ResyncEnd}, out)
 }
 
-// join makes the target required. It becomes InSync once it and all others have
-// everything up to here durable.
+// join makes the target required.
 func (c *Coordinator) join(out *step.Effects) {
 	r := c.resync
-	r.target.joining = true
-	r.joinAt = uint64(c.window.next - 1)
-	c.askSyncTo(c.window.next-1, out)
+	c.joins(r.target, out)
 	c.advance(out)
 	c.reconfigure(out)
 }

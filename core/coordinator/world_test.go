@@ -19,6 +19,7 @@ type world struct {
 	t        testing.TB
 	c        *coordinator.Coordinator
 	now      step.Time
+	window   coordinator.Window
 	out      step.Effects
 	timers   []step.Timer
 	members  []*fakeMember
@@ -63,7 +64,7 @@ type fakeMember struct {
 const blockSize = 64
 
 func newWorld(t testing.TB, copies int) *world {
-	w := &world{t: t, conns: map[step.Conn]*fakeMember{}, revision: 7, configAt: 7, answers: map[uint64]step.Completion{}, now: step.Time(time.Hour)}
+	w := &world{t: t, window: coordinator.DefaultWindow(), conns: map[step.Conn]*fakeMember{}, revision: 7, configAt: 7, answers: map[uint64]step.Completion{}, now: step.Time(time.Hour)}
 	w.config = &volume.Config{
 		Format: volume.Format, Volume: block.VolumeID{9}, Blocks: 1024, Epoch: 1,
 		CleanAt: &block.Position{}, MinWritable: 1, Recovery: "wait",
@@ -76,6 +77,7 @@ func newWorld(t testing.TB, copies int) *world {
 		w.members = append(w.members, m)
 		w.config.Members = append(w.config.Members, volume.Member{Replica: m.id, Node: m.node, Disk: block.DiskID{byte(i + 1)}, State: volume.InSync})
 	}
+	w.window.Kept = 0 // who was put out is filled
 	w.c = w.newCoordinator(1)
 	return w
 }
@@ -83,7 +85,7 @@ func newWorld(t testing.TB, copies int) *world {
 func (w *world) newCoordinator(seed uint64) *coordinator.Coordinator {
 	return coordinator.New(coordinator.Params{
 		Node: block.NodeID{1}, Volume: w.config.Volume, Seed: seed, BlockSize: blockSize, Pool: block.Heap{},
-		Config: w.config, Revision: w.configAt, Attached: 3,
+		Config: w.config, Revision: w.configAt, Attached: 3, Window: w.window,
 	})
 }
 

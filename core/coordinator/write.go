@@ -44,7 +44,15 @@ func (c *Coordinator) startWrite(i int32, out *step.Effects) {
 	if flushNext := c.rhythm.wrote(); flushNext || o.FUA {
 		c.syncBehind(e.record.Position.Seq, out)
 	}
+	if c.window.filling() {
+		c.makeRoom(out)
+	}
 }
+
+// inFlightMax is how many operations a member is sent beyond what it has accepted. One
+// that is given a whole window would promise room for each of them before the first
+// is home.
+const inFlightMax = 256
 
 // pump sends m what it has not been sent of the window. After a refusal it
 // waits: m accepts nothing above what it refused.
@@ -52,8 +60,15 @@ func (c *Coordinator) pump(m *member, out *step.Effects) {
 	if !m.prepared() || m.refusedAt != 0 {
 		return
 	}
-	for m.sent+1 < c.window.next {
+	for m.sent+1 < c.window.next && m.sent < m.accepted+inFlightMax {
 		e := c.window.at(m.sent + 1)
+		if e == nil { // nobody waits for it, and the window has gone on
+			out.Marks.Hit("coordinator: stream left a member behind")
+			if m.streaming = false; m.State == volume.Syncing {
+				m.condemned = "it did not keep up with the writes"
+			}
+			return
+		}
 		m.sent++
 		record := e.record
 		if trimLocal && record.Op == message.OpZero && m != c.members[0] {
@@ -61,6 +76,10 @@ func (c *Coordinator) pump(m *member, out *step.Effects) {
 			record.Op = message.OpNop
 		}
 		c.send(m, message.Message{Kind: message.Append, Record: record, Payload: e.payload.Retain()}, out)
+	}
+	if to := m.syncNext; to != 0 && m.sent >= to {
+		m.syncNext = 0
+		c.askSyncOf(m, to, out)
 	}
 }
 
@@ -74,12 +93,15 @@ func (c *Coordinator) onAck(m *member, msg *message.Message, out *step.Effects) 
 		return
 	}
 	c.progress(m, msg)
+	c.pump(m, out)
 	c.advance(out)
 	c.relieve(m, msg.Pressure, out)
 }
 
 func (c *Coordinator) progress(m *member, msg *message.Message) {
-	m.accepted = max(m.accepted, min(msg.Accepted, m.sent))
+	if accepted := min(msg.Accepted, m.sent); accepted > m.accepted {
+		m.accepted, m.movedAt = accepted, c.now
+	}
 	if msg.Durable > m.durable {
 		m.durable = min(msg.Durable, m.accepted)
 		m.syncAskedAt = c.now
@@ -95,6 +117,7 @@ func (c *Coordinator) advance(out *step.Effects) {
 			c.commitTo(accepted, out)
 		}
 		c.stabilize(durable, out)
+		c.trimWindow(out)
 	}
 	c.afterProgress(out)
 }
@@ -150,10 +173,12 @@ func (c *Coordinator) commitTo(seq block.Seq, out *step.Effects) {
 	syncTo := block.Seq(0)
 	for c.committed < seq {
 		c.committed++
-		i := c.window.pop()
+		e := c.window.at(c.committed)
+		i := e.op
 		if i == noOp {
 			continue
 		}
+		e.op = noOp
 		if c.ops.slots[i].FUA && fuaPlain {
 			out.Marks.Hit("mutant: FUA plain")
 		} else if c.ops.slots[i].FUA {
@@ -179,7 +204,7 @@ func (c *Coordinator) afterProgress(out *step.Effects) {
 		}
 	case serving, detaching:
 		c.resolveRefusal(out)
-		if c.resync != nil || c.anyRepairing() {
+		if c.resync != nil || c.anyReturning() {
 			c.reconfigure(out)
 		}
 		c.finishDetach(out)
@@ -187,9 +212,10 @@ func (c *Coordinator) afterProgress(out *step.Effects) {
 	}
 }
 
-func (c *Coordinator) anyRepairing() bool {
+// anyReturning reports whether a member waits for a change of the configuration.
+func (c *Coordinator) anyReturning() bool {
 	for _, m := range c.members {
-		if m.repairing {
+		if m.repairing || m.joining {
 			return true
 		}
 	}
@@ -235,6 +261,10 @@ func (c *Coordinator) resolveRefusal(out *step.Effects) {
 		}
 	}
 	if c.window.at(seq) == nil {
+		return
+	}
+	if seq <= c.committed {
+		c.replayRefused(seq, out)
 		return
 	}
 	var refused []*member
@@ -291,8 +321,12 @@ func (c *Coordinator) replaceByNop(seq block.Seq, out *step.Effects) {
 	if i != noOp {
 		c.finish(i, step.RequestNoSpace, block.Buffer{}, out)
 	}
-	for _, m := range c.members { // a live target of a resync accepts what it was sent, acknowledged yet or not
-		if m.streaming && !c.required(m) && m.sent >= seq {
+	for _, m := range c.members {
+		if c.required(m) {
+			continue
+		}
+		m.astray = true
+		if m.streaming && m.sent >= seq { // a live target of a resync accepts what it was sent, acknowledged yet or not
 			m.condemned = "it may have accepted an operation that was taken back"
 		}
 	}

@@ -124,7 +124,7 @@ func Open(ctx context.Context, p Params) *Host {
 		params: p,
 		machines: node.Params{
 			Node: p.Node, Seed: p.Seed, BlockSize: p.BlockSize, Pool: p.Pool, Limits: p.Limits,
-			HealAfter: p.HealAfter,
+			Window: coordinator.DefaultWindow(), HealAfter: p.HealAfter,
 		},
 		log:       p.Log,
 		events:    newEvents(p.Now),

@@ -33,7 +33,8 @@ type Params struct {
 	Seed      uint64      // of all random choices; another at every start
 	BlockSize int         // bytes
 	Pool      block.Pool
-	Limits    store.Limits // of every disk's store
+	Limits    store.Limits       // of every disk's store
+	Window    coordinator.Window // of every attached volume's coordinator
 	// HealAfter is how long a copy's node or disk is gone before the copy is made
 	// anew elsewhere; 0: it never is.
 	HealAfter time.Duration
@@ -107,6 +108,7 @@ func NewCoordinator(p Params, c *step.Control, number uint64) *coordinator.Coord
 		Config:    c.Config,
 		Revision:  metadata.Revision(c.Revision),
 		Attached:  metadata.Revision(c.Attached),
+		Window:    p.Window,
 	})
 }
 
