@@ -20,7 +20,7 @@ func volumeOf(r *volume.Report) api.Volume {
 	v := api.Volume{
 		Name: r.Spec.Name, ID: r.ID.String(),
 		Spec: api.VolumeSpec{
-			Size: r.Spec.Size, Replicas: r.Spec.Replicas, FS: r.Spec.Filesystem, Nodes: r.Spec.Nodes,
+			Size: r.Spec.Size, Replicas: r.Spec.Replicas, MinWritable: max(1, r.Spec.MinWritable), FS: r.Spec.Filesystem, Nodes: r.Spec.Nodes,
 			Zones: r.Spec.Zones, Labels: r.Spec.Labels, MountOptions: r.Spec.MountOptions, Preempt: r.Spec.Preempt,
 			Parent: r.Spec.Parent, SnapshotSchedule: r.Spec.Schedule,
 		},

@@ -53,6 +53,14 @@ func (c *Coordinator) missingPlaces() (missing []volume.Place) {
 	return missing
 }
 
+// wantedMinWritable returns how many copies in sync a write is to need.
+func (c *Coordinator) wantedMinWritable() int {
+	if c.phase != serving || c.placement.record == nil || c.placement.record.MinWritable == 0 {
+		return c.config.MinWritable
+	}
+	return c.placement.record.MinWritable
+}
+
 // unwanted reports whether m is to go. One in whose place another is made may
 // still come back, until that is in sync.
 func (c *Coordinator) unwanted(m *member) bool {

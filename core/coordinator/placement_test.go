@@ -186,3 +186,33 @@ func TestReadThatFoundADamagedCopyIsAnsweredThoughAMemberIsDroppedMeanwhile(t *t
 	w.expectMembers(1, 2)
 	w.expectAnswer(3, step.RequestOK)
 }
+
+func TestWritesWaitWhileFewerCopiesAreInSyncThanTheyNeed(t *testing.T) {
+	needs := func(w *world, copies int) {
+		w.record(0, 1)
+		w.placement.MinWritable = copies
+		w.step(step.Event{Kind: step.EventControl, Control: step.Control{
+			Kind: step.PlacementChanged, Placement: w.placement, Revision: int64(w.placementAt),
+		}})
+	}
+	w := newWorld(t, 2)
+	w.start()
+	needs(w, 2)
+	if w.config.MinWritable != 2 {
+		t.Fatalf("%d copies are needed for a write", w.config.MinWritable)
+	}
+	w.write(1, 5)
+	w.expectAnswer(1, step.RequestOK)
+	w.members[1].mute = true
+	w.pass(10 * time.Second)
+	w.expectState(1, volume.Out)
+	w.write(2, 6)
+	w.pass(10 * time.Second)
+	w.expectNoAnswer(2)
+	needs(w, 1)
+	w.pass(time.Second)
+	w.expectAnswer(2, step.RequestOK)
+	if w.config.MinWritable != 1 {
+		t.Errorf("%d copies are needed for a write", w.config.MinWritable)
+	}
+}

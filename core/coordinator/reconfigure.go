@@ -60,6 +60,12 @@ func (c *Coordinator) reconfigure(out *step.Effects) {
 			next.Members = append(next.Members, volume.Member{Replica: at.Replica, Node: at.Node, Disk: at.Disk, State: volume.Out})
 		}
 	}
+	if least := c.wantedMinWritable(); least != c.config.MinWritable {
+		if next == nil {
+			next = c.config.Clone()
+		}
+		next.MinWritable = least
+	}
 	if next = c.enlarge(next, out); next != nil {
 		c.propose(next, out)
 		return

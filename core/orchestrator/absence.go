@@ -91,13 +91,22 @@ func (o *Orchestrator) lossWithout(id block.VolumeID, v *view.Volume, node block
 		loss.Fate, loss.Text = volume.Unavailable, fmt.Sprintf("volume %s stops: no other copy that holds everything can be reached", name)
 	case served && !enough:
 		loss.Fate, loss.Text = volume.Unavailable, fmt.Sprintf("volume %s stops: without a majority in the metadata store it cannot go on without its copy there", name)
-	case loss.Left < c.MinWritable:
+	case loss.Left < minWritable(v):
 		loss.Fate = volume.Unwritable
-		loss.Text = fmt.Sprintf("volume %s cannot be written to: %s in sync would be left, and it is to have %d", name, copies(loss.Left), c.MinWritable)
+		loss.Text = fmt.Sprintf("volume %s cannot be written to: %s in sync would be left, and it is to have %d", name, copies(loss.Left), minWritable(v))
 	default:
 		loss.Fate, loss.Text = volume.LessRedundant, fmt.Sprintf("volume %s goes on with %d of %s in sync", name, loss.Left, copies(cmp.Or(loss.Asked, len(c.Members))))
 	}
 	return loss
+}
+
+// minWritable is how many copies in sync a write to a volume needs, or will once
+// something serves it.
+func minWritable(v *view.Volume) int {
+	if v.Spec.Value != nil && v.Spec.Value.MinWritable > 0 {
+		return v.Spec.Value.MinWritable
+	}
+	return max(1, v.Config.Value.MinWritable)
 }
 
 func copies(n int) string {

@@ -24,7 +24,7 @@ func (o *Orchestrator) Account(name string, voters []block.NodeID) (a volume.Acc
 	status := o.status(id, &held)
 	a.Health, a.Reason = status.Health(o.nodeName)
 	c, spec := held.Config.Value, held.Spec.Value
-	a.Volume, a.Asked, a.MinWritable, a.Rules = spec.Name, spec.Replicas, max(1, c.MinWritable), rulesOf(spec)
+	a.Volume, a.Asked, a.MinWritable, a.Rules = spec.Name, spec.Replicas, minWritable(&held), rulesOf(spec)
 	nodes := o.placeable()
 	wanted := held.Placement.Value.Promised(c)
 	plan := placement.Add(spec, nodes, wanted, 1)

@@ -71,6 +71,7 @@ func (f *origin) inherit(spec *volume.Spec, blockSize int) error {
 	size := int64(f.snapshot.Blocks) * int64(blockSize)
 	spec.Size = cmp.Or(spec.Size, size)
 	spec.Replicas = cmp.Or(spec.Replicas, parent.Replicas)
+	spec.MinWritable = cmp.Or(spec.MinWritable, min(parent.MinWritable, spec.Replicas))
 	spec.MountOptions = cmp.Or(spec.MountOptions, parent.MountOptions)
 	what := ""
 	switch {

@@ -54,6 +54,9 @@ func (o *Orchestrator) create(op *operation, out *step.Effects) decision {
 	if len(plan.Disks) == 0 {
 		return refuse(noPlacement(&spec, &plan), everything...)
 	}
+	if spec.MinWritable > plan.Replicas {
+		return refuse(tooFewForWrites(op, plan.Replicas, spec.MinWritable), everything...)
+	}
 	if op.command.DryRun {
 		return decision{answer: &answer{reasons: plan.Reasons, warnings: plan.Warnings, restsOn: everything}}
 	}
@@ -96,7 +99,7 @@ func (o *Orchestrator) createExisting(op *operation, id block.VolumeID, out *ste
 func (o *Orchestrator) creation(spec *volume.Spec, disks []volume.Disk, from *origin) metadata.Txn {
 	config := volume.Config{
 		Format: volume.Format, Volume: spec.Volume, Blocks: uint64(spec.Size) / uint64(o.p.BlockSize),
-		Epoch: 1, Change: o.random.next(), CleanAt: &block.Position{}, MinWritable: 1, Recovery: "wait",
+		Epoch: 1, Change: o.random.next(), CleanAt: &block.Position{}, MinWritable: max(1, spec.MinWritable), Recovery: "wait",
 	}
 	name := volume.NameKey(spec.Name)
 	id, err := spec.Volume.MarshalText()

@@ -349,7 +349,7 @@ func (o *Orchestrator) applied(op *operation) bool {
 	case volume.SetVolume:
 		s, asked := v.Spec.Value, &op.command.Spec
 		return s != nil && (asked.Schedule == "" || s.Scheduled == op.command.Time) && (asked.Replicas == 0 || s.Replicas == asked.Replicas) &&
-			s.Size >= asked.Size
+			(asked.MinWritable == 0 || max(1, s.MinWritable) == asked.MinWritable) && s.Size >= asked.Size
 	case volume.AddReplica, volume.MoveReplica:
 		return op.hasAdded(v.Placement.Value)
 	case volume.RemoveReplica:

@@ -41,6 +41,15 @@ func tooManyReplicas(op *operation, err error) error {
 	return fmt.Errorf("cannot %s: %w", actionOf(op), err)
 }
 
+// tooFewForWrites is for fewer copies than a write needs.
+func tooFewForWrites(op *operation, replicas, needed int) error {
+	return &volume.Error{
+		Kind: volume.ErrInvalidOption,
+		What: fmt.Sprintf("cannot %s: a write needs %s in sync, and it would have %d", actionOf(op), copies(needed), replicas),
+		Fix:  fmt.Sprintf("ask for more copies, or have writes need fewer first:  lagan volume set %s --min-writable %d", nameOf(op), max(1, replicas)),
+	}
+}
+
 func noPlaceFor(op *operation, plan *placement.Plan) error {
 	fix := "add a disk, or a node:  lagan disk add PATH"
 	if op.command.Node != (block.NodeID{}) {

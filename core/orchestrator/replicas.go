@@ -188,6 +188,9 @@ func (o *Orchestrator) removeReplica(op *operation) decision {
 	}
 	op.removed = r.next.Leaving[len(r.next.Leaving)-1].Replica
 	r.spec.Replicas = max(1, r.spec.Replicas-1)
+	if least := r.spec.MinWritable; least > r.spec.Replicas {
+		return refuse(tooFewForWrites(op, r.spec.Replicas, least), volume.SpecKey(r.id))
+	}
 	return o.shrunk(op, r)
 }
 
@@ -216,6 +219,10 @@ func (o *Orchestrator) setReplicas(op *operation, spec volume.Spec) decision {
 	asked := spec.Replicas
 	reschedule(&r.spec, &spec, op.command.Time)
 	r.spec.Replicas = asked
+	r.needs(spec.MinWritable)
+	if least := r.spec.MinWritable; least > asked {
+		return refuse(tooFewForWrites(op, asked, least), volume.SpecKey(r.id))
+	}
 	if err := r.spec.Check(o.p.BlockSize); err != nil {
 		return refuse(tooManyReplicas(op, err), volume.SpecKey(r.id))
 	}
@@ -232,6 +239,30 @@ func (o *Orchestrator) setReplicas(op *operation, spec volume.Spec) decision {
 		}
 	}
 	return o.shrunk(op, r)
+}
+
+// setMinWritable changes how many copies in sync a write needs. The session that
+// serves follows, and what comes later does.
+func (o *Orchestrator) setMinWritable(op *operation, asked volume.Spec) decision {
+	r, missing := o.rearrange(op)
+	switch {
+	case missing != nil:
+		return *missing
+	case r.next.Changing(): // that may yet be broken off, and end with fewer
+		return refuse(o.alreadyChanging(op, r), volume.PlacementKey(r.id))
+	case asked.MinWritable > r.spec.Replicas:
+		return refuse(tooFewForWrites(op, r.spec.Replicas, asked.MinWritable), volume.SpecKey(r.id))
+	}
+	reschedule(&r.spec, &asked, op.command.Time)
+	r.needs(asked.MinWritable)
+	return write(o.rearranged(r))
+}
+
+// needs has a write need so many copies in sync; 0 changes nothing.
+func (r *rearrangement) needs(copies int) {
+	if copies != 0 {
+		r.spec.MinWritable, r.next.MinWritable = copies, copies
+	}
 }
 
 // worth orders copies by what would be lost with them.
@@ -274,6 +305,9 @@ func (o *Orchestrator) keepReplicas(op *operation) decision {
 	copies := slices.DeleteFunc(slices.Clone(all), func(at volume.Place) bool { return !kept(at) })
 	r.next.Copies, r.next.Leaving, r.next.Before = copies, beyond(all, copies), nil
 	r.spec.Replicas = before.Replicas
+	if least := r.spec.MinWritable; least > before.Replicas {
+		return refuse(tooFewForWrites(op, before.Replicas, least), volume.SpecKey(r.id))
+	}
 	return o.shrunk(op, r)
 }
 

@@ -235,3 +235,54 @@ func TestChangesOfCopiesThatMeetAreDoneOneAfterTheOther(t *testing.T) {
 		c.check()
 	}
 }
+
+func TestFewerCopiesThanAWriteNeedsCannotBeAskedFor(t *testing.T) {
+	c := newCluster(t, 1, 20*gib, 19*gib, 18*gib)
+	a, b := c.nodes[0], c.nodes[1]
+	v := a.create("name=db,size=1GiB,replicas=3,min_writable=2").Volume
+	if got := c.config(v).MinWritable; got != 2 {
+		t.Fatalf("%d copies are needed for a write", got)
+	}
+	needs := func(n int) volume.Command {
+		return volume.Command{Kind: volume.SetVolume, Name: "db", Spec: volume.Spec{MinWritable: n}}
+	}
+	both := func(replicas, n int) volume.Command {
+		command := set(replicas)
+		command.Spec.MinWritable = n
+		return command
+	}
+	create := volume.Command{Kind: volume.CreateVolume, Spec: volume.Spec{Name: "more", Size: gib, MinWritable: 3}}
+	want(t, a.do(create), volume.ErrInvalidOption) // there are two by default
+	for _, refused := range []volume.Command{set(1), both(3, 4), both(2, 3), needs(4)} {
+		answer := b.do(refused)
+		want(t, answer, volume.ErrInvalidOption)
+		if !strings.Contains(answer.Err.Error(), "a write needs") {
+			t.Errorf("%v does not say why", answer.Err)
+		}
+	}
+	a.insist(needs(2)) // nothing changes
+	if c.placement(v) != nil {
+		t.Error("a change to what is there wrote something")
+	}
+	a.insist(remove(b))
+	c.pass(15 * time.Second)
+	want(t, a.do(remove(a)), volume.ErrInvalidOption)
+	a.insist(needs(1))
+	if p, spec := c.placement(v), c.specOf(v); p.MinWritable != 1 || spec.MinWritable != 1 {
+		t.Errorf("recorded are %+v and %+v", p, spec)
+	}
+	a.insist(both(3, 3))
+	want(t, a.do(keep), volume.ErrInvalidOption) // it would end with two
+	c.pass(15 * time.Second)
+	if p, spec := c.placement(v), c.specOf(v); p.MinWritable != 3 || spec.MinWritable != 3 || spec.Replicas != 3 || len(p.Copies) != 3 {
+		t.Errorf("recorded are %+v and %+v", p, spec)
+	}
+	loss := a.o.Absence(b.record.ID, nil)
+	if loss.Safe || lossesOf(&loss) != "db unwritable" {
+		t.Errorf("without one of three: %+v", loss)
+	}
+	a.insist(needs(2))
+	a.insist(set(2))
+	c.pass(15 * time.Second)
+	c.check()
+}

@@ -269,6 +269,9 @@ func (o *Orchestrator) setVolume(op *operation) decision {
 	if asked.Replicas != 0 && asked.Replicas != v.Spec.Value.Replicas {
 		return o.setReplicas(op, asked)
 	}
+	if asked.MinWritable != 0 && asked.MinWritable != max(1, v.Spec.Value.MinWritable) {
+		return o.setMinWritable(op, asked)
+	}
 	next := v.Spec.Value.Clone()
 	if !reschedule(&next, &asked, op.command.Time) {
 		return succeed(id, key)

@@ -96,6 +96,10 @@ func (s *Spec) checkOptions(blockSize int) error {
 	switch {
 	case s.Replicas < 0 || s.Replicas > replicasMax:
 		return invalidReplicas(strconv.Itoa(s.Replicas))
+	case s.MinWritable < 0 || s.MinWritable > replicasMax:
+		return invalidMinWritable(strconv.Itoa(s.MinWritable))
+	case s.Replicas > 0 && s.MinWritable > s.Replicas:
+		return invalidOption("min_writable", strconv.Itoa(s.MinWritable), fmt.Sprintf("at most the %d that replicas asks for: nothing could ever be written", s.Replicas))
 	case !slices.Contains([]string{"", "ext4", "xfs", "none"}, s.Filesystem):
 		return invalidOption("fs", s.Filesystem, "ext4, xfs or none")
 	case s.Parent != "" && !isParent(s.Parent):
@@ -176,6 +180,10 @@ func invalidReplicas(value string) error {
 	return invalidOption("replicas", value, fmt.Sprintf("a number from 1 to %d", replicasMax))
 }
 
+func invalidMinWritable(value string) error {
+	return invalidOption("min_writable", value, fmt.Sprintf("a number from 1 to %d", replicasMax))
+}
+
 func invalidOption(key, value, want string) error {
 	return &Error{
 		Kind: ErrInvalidOption,
@@ -206,6 +214,8 @@ func (s *Spec) Difference(asked *Spec) string {
 		return "size"
 	case asked.Replicas != 0 && asked.Replicas != s.Replicas:
 		return "replicas"
+	case asked.MinWritable != 0 && asked.MinWritable != max(1, s.MinWritable):
+		return "min_writable"
 	case asked.Filesystem != "" && asked.Filesystem != s.Filesystem:
 		return "fs"
 	case len(asked.Nodes) > 0 && !slices.Equal(asked.Nodes, s.Nodes):

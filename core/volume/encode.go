@@ -67,7 +67,7 @@ func (s *Spec) Clone() Spec {
 
 // Equal reports whether both say the same.
 func (s *Spec) Equal(o *Spec) bool {
-	return s.Format == o.Format && s.Volume == o.Volume && s.Name == o.Name && s.Size == o.Size && s.Replicas == o.Replicas &&
+	return s.Format == o.Format && s.Volume == o.Volume && s.Name == o.Name && s.Size == o.Size && s.Replicas == o.Replicas && s.MinWritable == o.MinWritable &&
 		s.Filesystem == o.Filesystem && s.MountOptions == o.MountOptions && s.Preempt == o.Preempt &&
 		s.Formatted == o.Formatted && s.Created == o.Created &&
 		s.Parent == o.Parent && s.Schedule == o.Schedule && s.Scheduled == o.Scheduled &&

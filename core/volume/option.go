@@ -29,6 +29,7 @@ func options() []option {
 		{"name", readName, func(s *Spec) string { return s.Name }},
 		{"size", readSize, writeSize},
 		{"replicas", readReplicas, writeReplicas},
+		{"min_writable", readMinWritable, writeMinWritable},
 		{"fs", readFilesystem, func(s *Spec) string { return s.Filesystem }},
 		{"nodes", readNodes, func(s *Spec) string { return strings.Join(s.Nodes, listSeparator) }},
 		{"zones", readZones, func(s *Spec) string { return strings.Join(s.Zones, listSeparator) }},
@@ -45,7 +46,7 @@ func aliases() map[string]string { return map[string]string{"repl": "replicas"} 
 
 // reserved are the keys of what is planned: refused as such, never ignored.
 func reserved() []string {
-	return []string{"gid", "min_writable", "mode", "recovery", "uid"}
+	return []string{"gid", "mode", "recovery", "uid"}
 }
 
 // ParseSpec reads options as written in one line, size=10GiB,replicas=2,name=db.
@@ -186,6 +187,22 @@ func writeReplicas(s *Spec) string {
 		return ""
 	}
 	return strconv.Itoa(s.Replicas)
+}
+
+func readMinWritable(s *Spec, value string) error {
+	n, err := strconv.ParseUint(value, 10, 8)
+	if err != nil || n == 0 {
+		return invalidMinWritable(value)
+	}
+	s.MinWritable = int(n)
+	return nil
+}
+
+func writeMinWritable(s *Spec) string {
+	if s.MinWritable == 0 {
+		return ""
+	}
+	return strconv.Itoa(s.MinWritable)
 }
 
 func readFilesystem(s *Spec, value string) error {

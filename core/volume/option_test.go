@@ -43,6 +43,7 @@ func TestSpecificationIsReadStrictly(t *testing.T) {
 		{text: "parent=@monday", kind: volume.ErrInvalidOption},
 		{text: "parent=db@a@b", kind: volume.ErrInvalidOption},
 		{text: "snapshot_schedule=every=60m/24+daily=12:00/7", want: volume.Spec{Schedule: "every=1h/24+daily=12:00/7"}},
+		{text: "replicas=3,min_writable=2", want: volume.Spec{Replicas: 3, MinWritable: 2}},
 		{text: "snapshot_schedule=none", want: volume.Spec{Schedule: "none"}},
 
 		{text: "size=oops", kind: volume.ErrInvalidSize, says: `"oops"`},
@@ -61,6 +62,8 @@ func TestSpecificationIsReadStrictly(t *testing.T) {
 		{text: "replicas=0", kind: volume.ErrInvalidOption, says: "a number from 1 to 5"},
 		{text: "replicas=6", kind: volume.ErrInvalidOption},
 		{text: "replicas=two", kind: volume.ErrInvalidOption},
+		{text: "min_writable=0", kind: volume.ErrInvalidOption, says: "a number from 1 to 5"},
+		{text: "replicas=2,min_writable=3", kind: volume.ErrInvalidOption, says: "at most the 2 that replicas asks for"},
 		{text: "fs=btrfs", kind: volume.ErrInvalidOption, says: "ext4, xfs or none"},
 		{text: "fs=", kind: volume.ErrInvalidOption, says: "option fs"},
 		{text: "nodes=a++b", kind: volume.ErrInvalidOption},

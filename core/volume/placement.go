@@ -34,6 +34,9 @@ type Placement struct {
 	// Leaving are those that are not wanted any more and whose space is still
 	// promised: given back once the configuration does not list them.
 	Leaving []Place `json:"leaving,omitempty"`
+	// MinWritable is how many copies in sync a write needs, which the configuration
+	// follows likewise; 0: what that says.
+	MinWritable int `json:"minWritable,omitempty"`
 	// Before is what was wanted before the change that is under way, for whoever
 	// breaks it off; nil if there is none, or it cannot be.
 	Before *Former `json:"before,omitempty"`

@@ -14,7 +14,8 @@ type Spec struct {
 	Name         string            `json:"name"`
 	Size         int64             `json:"size"` // bytes, a multiple of 64 KiB
 	Replicas     int               `json:"replicas"`
-	Filesystem   string            `json:"fs"` // "ext4", "xfs" or "none"
+	MinWritable  int               `json:"minWritable,omitempty"` // copies in sync that a write needs; 0 is 1
+	Filesystem   string            `json:"fs"`                    // "ext4", "xfs" or "none"
 	Nodes        []string          `json:"nodes,omitempty"`
 	Zones        []string          `json:"zones,omitempty"`
 	Labels       map[string]string `json:"labels,omitempty"`

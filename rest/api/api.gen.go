@@ -793,6 +793,9 @@ type VolumeSpec struct {
 	// Labels Labels, for people and for choosing.
 	Labels map[string]string `json:"labels,omitempty"`
 
+	// MinWritable How many copies must be in sync for a write. With fewer, reads go on and writes wait.
+	MinWritable int `json:"min_writable,omitempty"`
+
 	// MountOptions Options of mount, separated by commas.
 	//
 	// Examples: noatime

@@ -117,11 +117,16 @@ func volumeDetails(w io.Writer, v *api.Volume) error {
 	if v.Spec.Preempt {
 		preempt = "a container takes it from the node that has it"
 	}
+	needed := ""
+	if n := v.Spec.MinWritable; n > 1 {
+		needed = fmt.Sprintf("%d copies in sync", n)
+	}
 	pairs := [][2]string{
 		{"Name", v.Name},
 		{"ID", v.ID},
 		{"Size", sizeDetails(v)},
 		{"Used", usageDetails(v.Status.Usage)},
+		{"Needed to write", needed},
 		{"File system", v.Spec.FS + formatted},
 		{"Mount options", v.Spec.MountOptions},
 		{"Copies on nodes", strings.Join(v.Spec.Nodes, ", ")},

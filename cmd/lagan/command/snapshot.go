@@ -165,7 +165,7 @@ Its copies are on the disks that have those of the other one.`,
 }
 
 func (s *session) volumeSet() *cobra.Command {
-	schedule, replicas, wait := "", "", false
+	schedule, replicas, least, wait := "", "", "", false
 	c := &cobra.Command{
 		Use: "set NAME", Short: "Change a volume's options", Args: exactly(1), ValidArgsFunction: s.volumeNames,
 		Example: `  lagan volume set db --replicas 3
@@ -173,13 +173,13 @@ func (s *session) volumeSet() *cobra.Command {
   lagan volume set db --snapshot-schedule none`,
 		RunE: func(c *cobra.Command, arguments []string) error {
 			options := map[string]string{}
-			for flag, value := range map[string]string{"snapshot-schedule": schedule, "replicas": replicas} { // any order: into another map
+			for flag, value := range map[string]string{"snapshot-schedule": schedule, "replicas": replicas, "min-writable": least} { // any order: into another map
 				if c.Flags().Changed(flag) {
 					options[strings.ReplaceAll(flag, "-", "_")] = value
 				}
 			}
 			if len(options) == 0 {
-				return usageError{fmt.Errorf("nothing to change: give --replicas or --snapshot-schedule")}
+				return usageError{fmt.Errorf("nothing to change: give --replicas, --min-writable or --snapshot-schedule")}
 			}
 			v, err := s.client().Set(c.Context(), arguments[0], options)
 			if err == nil && wait {
@@ -192,6 +192,7 @@ func (s *session) volumeSet() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&replicas, "replicas", "", "number of copies, changed while the volume goes on")
+	c.Flags().StringVar(&least, "min-writable", "", minWritableHelp)
 	scheduleFlag(c, &schedule)
 	waitFlag(c.Flags(), &wait, "the copies are as many, and in sync")
 	return c
@@ -200,6 +201,8 @@ func (s *session) volumeSet() *cobra.Command {
 func scheduleFlag(c *cobra.Command, into *string) {
 	c.Flags().StringVar(into, "snapshot-schedule", "", scheduleHelp)
 }
+
+const minWritableHelp = "copies that must be in sync for a write; with fewer, reads go on and writes wait (default 1)"
 
 const scheduleHelp = "when snapshots are taken, in UTC, and how many are kept, as in every=60m/24+daily=12:00/7+weekly=sun@12:00/5+monthly=15@12:00/12, or none"
 

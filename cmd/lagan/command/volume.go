@@ -38,6 +38,7 @@ func (s *session) volumeCreate() *cobra.Command {
 	options.SortFlags = false
 	options.String("size", "", "size, as in 10GiB (the default)")
 	options.String("replicas", "", "number of copies (default 2, or 1 where only one node has disks)")
+	options.String("min-writable", "", minWritableHelp)
 	options.String("fs", "", "ext4 (the default), xfs or none")
 	options.String("nodes", "", "nodes that may have copies, as in a,b,c")
 	options.String("zones", "", "zones that may have copies")

@@ -108,7 +108,7 @@ func (n *Node) Set(ctx context.Context, name string, changes volume.Spec) (volum
 		return volume.Report{}, &volume.Error{
 			Kind: volume.ErrUnsupportedOption,
 			What: fmt.Sprintf("cannot change option %s of volume %q: it is what it was created with", fixed, name),
-			Fix:  "change size, replicas or snapshot_schedule alone, or make another volume",
+			Fix:  "change size, replicas, min_writable or snapshot_schedule alone, or make another volume",
 		}
 	}
 	ctx, cancel := change(ctx)
@@ -123,7 +123,7 @@ func (n *Node) Set(ctx context.Context, name string, changes volume.Spec) (volum
 // fixedOption names an option that is set and cannot be changed, "" if there is none.
 func fixedOption(s *volume.Spec) string {
 	fixed := *s
-	fixed.Name, fixed.Schedule, fixed.Replicas, fixed.Size = "", "", 0, 0
+	fixed.Name, fixed.Schedule, fixed.Replicas, fixed.MinWritable, fixed.Size = "", "", 0, 0, 0
 	key, _, _ := strings.Cut(fixed.String(), "=")
 	return key
 }
