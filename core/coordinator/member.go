@@ -102,6 +102,7 @@ func (c *Coordinator) partFrom(old []*member, out *step.Effects) {
 		}
 		c.hangUp(m, out)
 		c.stallReads(m)
+		c.giveUpMending(m, out)
 		if c.resync != nil && (c.resync.target == m || c.resync.source == m) {
 			c.abortResync(out)
 		}

@@ -55,6 +55,7 @@ type fakeMember struct {
 	tainted     bool
 	incomplete  bool
 	rotten      bool             // it can read no block
+	noMend      bool             // does not answer a REPAIR
 	log         []message.Record // since it was last emptied
 	resyncs     int              // how often that was
 	given       []message.Record // beside the stream, by resyncs
@@ -186,6 +187,8 @@ func (m *fakeMember) answer(msg *message.Message) (message.Message, bool) {
 		return message.Message{Kind: message.Done, Request: msg.Request}, true
 	case message.ListChanged:
 		return message.Message{Kind: message.Changed, Request: msg.Request, Stable: max(msg.Seq, m.durable)}, true
+	case message.Repair:
+		return message.Message{Kind: message.Done, Request: msg.Request}, !m.noMend
 	case message.ResyncEnd:
 		return message.Message{Kind: message.Done, Request: msg.Request}, !m.noEnd
 	case message.Grant:
