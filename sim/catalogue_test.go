@@ -132,6 +132,9 @@ var corners = []row{
 		"TestRottenBlocksAreReadFromTheOtherCopy", "TestReadWaitsForTheGoodCopyThoughItIsLate",
 		"TestBlocksWithoutAGoodCopyAreRefusedAndNeverWrong", "TestCopyIsFilledFromTheOneThatCanBeRead", "TestReadThatGoesWrongOnceIsAnsweredByTheOnlyCopy",
 	}, ""},
+	{"copies differ and nobody can tell which is right", []string{
+		"TestCopiesThatDifferAreReportedAndLeftAsTheyAre", "TestCopiesAreComparedUnderWritesWhileMembersComeAndGo", "TestComparisonThatIsBrokenOffLetsGoOfItsBlocks",
+	}, ""},
 	{"a damaged block is written anew", []string{
 		"TestRottenBlocksAreWrittenAnew", "TestBlocksRottenOnEitherCopyAreAllReadAndWrittenAnew", "TestRepairNeverOverwritesANewerWrite",
 		"TestRepairOutlastsTheMemberThatFails", "TestBlockWithoutAGoodCopyStaysSoThroughAResync",

@@ -20,7 +20,7 @@ func kindText(k message.Kind) string {
 		message.ResyncBegin: "RESYNCBEGIN", message.ResyncLive: "RESYNCLIVE", message.ResyncEnd: "RESYNCEND", message.Promise: "PROMISE",
 		message.Ack: "ACK", message.Data: "DATA", message.Granted: "GRANTED", message.Tail: "TAIL", message.Done: "DONE", message.Changed: "CHANGED",
 		message.Pulled: "PULLED", message.Fenced: "FENCED", message.Unprepared: "UNPREPARED", message.Rotten: "ROTTEN",
-		message.ListLayers: "LISTLAYERS", message.Layers: "LAYERS", message.Shape: "SHAPE", message.ResyncPass: "RESYNCPASS",
+		message.ListLayers: "LISTLAYERS", message.Checksum: "CHECKSUM", message.Layers: "LAYERS", message.Shape: "SHAPE", message.ResyncPass: "RESYNCPASS",
 	}[k]
 }
 
@@ -38,7 +38,7 @@ func controlName(k step.ControlKind) string {
 		step.DiskSpace: "disk space", step.DiskAiling: "disk ailing", step.MakeReplica: "make replica", step.FreeReplica: "free replica", step.ConfigChanged: "config changed",
 		step.StartCoordinator: "start coordinator", step.StopCoordinator: "stop coordinator", step.VolumeServing: "volume serving",
 		step.VolumeWaiting: "volume waiting", step.VolumeFenced: "volume fenced", step.VolumeDetached: "volume detached",
-		step.VolumeDamaged: "volume damaged", step.VolumeGrown: "volume grown", step.SizeChanged: "size changed", step.DiskScrubbed: "disk scrubbed", step.ScrubDisk: "scrub disk",
+		step.VolumeDamaged: "volume damaged", step.VolumeGrown: "volume grown", step.CompareVolume: "compare volume", step.VolumeCompared: "volume compared", step.SizeChanged: "size changed", step.DiskScrubbed: "disk scrubbed", step.ScrubDisk: "scrub disk",
 		step.VolumeUsed: "volume used", step.VolumeWanted: "volume wanted",
 		step.PlacementChanged: "placement changed", step.NodeEnded: "node ended", step.SnapshotsChanged: "snapshots changed",
 		step.FreezeVolume: "freeze volume", step.VolumeFrozen: "volume frozen", step.ThawVolume: "thaw volume",

@@ -111,6 +111,9 @@ func (b *body) perform(s *shard, out *step.Effects) {
 	}
 	for i := range out.Sends {
 		w.observe(s, &out.Sends[i])
+		if w.tamper != nil {
+			w.tamper(s, &out.Sends[i])
+		}
 		w.network.send(s, &out.Sends[i])
 	}
 	for _, c := range out.Closes {

@@ -64,6 +64,7 @@ func Run(p *Plan, o Options) (r *Report) {
 	w.readBack()
 	w.readSnapshots()
 	w.compareMembers()
+	w.compareCopies()
 	w.dropSnapshots()
 	w.settlePlacements()
 	w.checkDisks()

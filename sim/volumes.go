@@ -68,15 +68,16 @@ type memberState struct {
 
 // serving is one coordinator as clients see it.
 type serving struct {
-	shard    *shard
-	volume   *volumeState
-	ready    bool        // it said that it serves
-	blocks   int         // that the volume has, as it said last
-	lingers  bool        // no container has it
-	text     string      // why requests wait, if it said so
-	waits    int64       // since when
-	era      block.Epoch // 0: not known
-	requests []*request  // not answered
+	shard      *shard
+	volume     *volumeState
+	ready      bool              // it said that it serves
+	blocks     int               // that the volume has, as it said last
+	comparison volume.Comparison // of its copies, as it said last
+	lingers    bool              // no container has it
+	text       string            // why requests wait, if it said so
+	waits      int64             // since when
+	era        block.Epoch       // 0: not known
+	requests   []*request        // not answered
 }
 
 func (w *World) volume(id block.VolumeID) *volumeState {
@@ -391,6 +392,8 @@ func (w *World) hear(s *shard, c *step.Control) {
 	case step.VolumeServing:
 		w.serves(s, c)
 		w.sized(s.state, c)
+	case step.VolumeCompared:
+		w.compared(s.state, c)
 	case step.VolumeGrown:
 		w.sized(s.state, c)
 	case step.VolumeWaiting:

@@ -39,11 +39,12 @@ type World struct {
 	fresh     []request // to be used by the next ones
 	layers    uint64    // snapshots asked for
 	zeroSum   block.Checksum
-	healed    bool     // the safety phase is over: nothing breaks any more
-	crash     stream   // subsets of effects
-	late      stream   // timers of busy hosts
-	probes    stream   // which acknowledgements are looked into
-	onFlush   []func() // faults that wait for the next acknowledged flush
+	healed    bool                     // the safety phase is over: nothing breaks any more
+	tamper    func(*shard, *step.Send) // of a scenario: changes what is sent, unseen; copies may differ then
+	crash     stream                   // subsets of effects
+	late      stream                   // timers of busy hosts
+	probes    stream                   // which acknowledgements are looked into
+	onFlush   []func()                 // faults that wait for the next acknowledged flush
 	struck    []Incident
 }
 

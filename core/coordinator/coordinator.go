@@ -91,21 +91,22 @@ type Coordinator struct {
 	members    []*member // one a member of config, in its order
 	connNumber uint64    // of the last connection made; names and numbers it
 
-	window    window
-	committed block.Seq
-	stable    block.Seq
-	syncedAt  step.Time // when the last periodic sync was asked for
-	ops       opTable
-	flushes   []flush // rising targets
-	rhythm    rhythm
-	repairs   repairs
-	damage    damage
-	snapshots snapshots
-	growth    growth
-	resync    *resync
-	resynced  uint64 // bytes sent to members that were being filled
-	status    string // as last reported
-	placement placement
+	window     window
+	committed  block.Seq
+	stable     block.Seq
+	syncedAt   step.Time // when the last periodic sync was asked for
+	ops        opTable
+	flushes    []flush // rising targets
+	rhythm     rhythm
+	repairs    repairs
+	damage     damage
+	snapshots  snapshots
+	growth     growth
+	comparison comparison
+	resync     *resync
+	resynced   uint64 // bytes sent to members that were being filled
+	status     string // as last reported
+	placement  placement
 }
 
 // New returns a coordinator; its first event is EventStart.
@@ -210,6 +211,7 @@ func (c *Coordinator) onTimer(tag step.Tag, out *step.Effects) {
 		c.reconfigure(out)
 		c.driveGrowth(out)
 		c.driveSnapshots(out)
+		c.driveComparison(out)
 		c.finishDetach(out)
 	case claiming, deciding, ended:
 	}
@@ -223,6 +225,8 @@ func (c *Coordinator) onControl(control *step.Control, out *step.Effects) {
 		c.onStop(control.Force, out)
 	case step.PlacementChanged:
 		c.onPlacement(control.Placement, metadata.Revision(control.Revision), out)
+	case step.CompareVolume:
+		c.onCompare(control.Force, out)
 	case step.SizeChanged:
 		c.onSize(control.Blocks, out)
 	case step.SnapshotsChanged:
@@ -230,7 +234,7 @@ func (c *Coordinator) onControl(control *step.Control, out *step.Effects) {
 	case step.ControlInvalid, step.DiskReady, step.DiskUnusable, step.ReplicaMade, step.ReplicaFreed, step.DiskSpace, step.DiskAiling,
 		step.DiskScrubbed, step.ScrubDisk,
 		step.MakeReplica, step.FreeReplica, step.StartCoordinator, step.VolumeServing,
-		step.VolumeWaiting, step.VolumeDamaged, step.VolumeGrown, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.FreezeVolume, step.VolumeFrozen, step.ThawVolume,
+		step.VolumeWaiting, step.VolumeDamaged, step.VolumeGrown, step.VolumeCompared, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed, step.FreezeVolume, step.VolumeFrozen, step.ThawVolume,
 		step.VolumeWanted, step.NodeEnded:
 		// not for coordinators
 	}

@@ -16,6 +16,7 @@ func (c *Coordinator) onStop(force bool, out *step.Effects) {
 		c.end(step.VolumeDetached, "detached before it was served", out)
 	case c.phase == serving:
 		c.phase = detaching
+		c.endComparison(out)
 		c.finishDetach(out)
 	}
 }
@@ -58,12 +59,12 @@ func (c *Coordinator) end(how step.ControlKind, text string, out *step.Effects) 
 	for i := range c.ops.slots {
 		o := &c.ops.slots[i]
 		o.pieces.drop()
-		if o.suspect != nil { // nobody waits for a repair
+		if o.suspect != nil || o.compares { // nobody waits for it
 			o.Payload.Release()
 			continue
 		}
 		switch o.state {
-		case opFree, opMending: // repairs were left out above
+		case opFree, opMending, opComparing: // repairs were left out above
 			continue
 		case opWriting, opFlushing:
 			out.Complete(o.ID, step.RequestAmbiguous, block.Buffer{})
@@ -76,6 +77,7 @@ func (c *Coordinator) end(how step.ControlKind, text string, out *step.Effects) 
 	c.ops = opTable{}
 	c.flushes, c.resync = nil, nil
 	c.snapshots = snapshots{}
+	c.comparison = comparison{}
 	c.window.drop()
 	for _, m := range c.members {
 		c.hangUp(m, out)

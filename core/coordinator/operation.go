@@ -13,13 +13,14 @@ const zeroBlocksMax = 16384
 type opState uint8
 
 const (
-	opFree     opState = iota
-	opWaiting          // for overlapping operations, for room in the window, for the volume to serve
-	opReading          // holds its range; a member is asked
-	opStalled          // a read that holds its range and has nobody to ask, or no grants, now
-	opWriting          // holds its range; in the window
-	opMending          // a repair of a snapshot that holds its range; the member was sent what it lost
-	opFlushing         // a FUA write that holds its range, or a flush: waits for stable
+	opFree      opState = iota
+	opWaiting           // for overlapping operations, for room in the window, for the volume to serve
+	opReading           // holds its range; a member is asked
+	opStalled           // a read that holds its range and has nobody to ask, or no grants, now
+	opWriting           // holds its range; in the window
+	opMending           // a repair of a snapshot that holds its range; the member was sent what it lost
+	opComparing         // holds its range; members are asked for checksums
+	opFlushing          // a FUA write that holds its range, or a flush: waits for stable
 )
 
 // op is one request of the device.
@@ -32,9 +33,10 @@ type op struct {
 	tried      uint32    // of a read: bit i: members[i] was asked and has not given it
 	bad        uint32    // of a read: bit i: members[i] answered that its copy is damaged
 
-	pieces  pieces  // of a read that no member can answer as a whole
-	suspect *member // of a repair: whose copy is damaged; nil: a request of the device
-	donor   *member // of a repair: whose copy is written
+	compares bool    // its members are compared: a request of nobody
+	pieces   pieces  // of a read that no member can answer as a whole
+	suspect  *member // of a repair: whose copy is damaged; nil: a request of the device
+	donor    *member // of a repair: whose copy is written
 }
 
 // opTable holds the requests: slots with generations, a list of those that hold
@@ -186,6 +188,10 @@ func (c *Coordinator) start(i int32, out *step.Effects) {
 	switch o := &c.ops.slots[i]; o.Kind {
 	case step.ReadRequest:
 		c.ops.active = append(c.ops.active, i)
+		if o.compares {
+			c.startComparing(i, out)
+			return
+		}
 		c.startRead(i, out)
 	case step.WriteRequest, step.ZeroRequest:
 		c.ops.active = append(c.ops.active, i)

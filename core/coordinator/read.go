@@ -109,8 +109,12 @@ func (o *op) asking() block.Range {
 // every required member's grant lasts: else a later coordinator may have
 // written meanwhile.
 func (c *Coordinator) onData(m *member, msg *message.Message, out *step.Effects) {
-	m.reading = max(0, m.reading-1)
 	i, known := c.ops.find(msg.Request)
+	if known && c.ops.slots[i].state == opComparing {
+		c.onSums(m, i, msg, out)
+		return
+	}
+	m.reading = max(0, m.reading-1)
 	if !known || c.ops.slots[i].state != opReading {
 		msg.Payload.Release()
 		return

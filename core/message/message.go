@@ -47,12 +47,12 @@ const (
 	ResyncLive  // Era, Request, Resync, Position: the stream follows from Position.Seq+1 on
 	ResyncEnd   // Era, Request, Resync: close the resync durably; later pushes are discarded; to the source: it is over
 	ListLayers  // Era, Request, Resync, Seq: the layers of the source, S.stable >= Seq; none is merged before ResyncEnd
-	Checksum    // reserved: checksums of Range, for scrub
+	Checksum    // Era, Request, Layer, Range (one chunk), Seq = lowest accepted that may answer: checksums of what is read there
 	Repair      // Era, Request, Layer, Range (one block), Checksums, Payload: what a snapshot has lost of it is this
 
 	Promise    // answers Prepare: PromiseInfo
 	Ack        // Accepted, Durable, Credit, Pressure: cumulative
-	Data       // answers Read: Request, Range, Checksums, Payload, or Status, Present and Zero: what is damaged
+	Data       // answers Read and Checksum: Request, Range, Checksums, of a Read Payload, or Status, Present and Zero: what is damaged
 	Granted    // answers Grant: Request, Accepted, Durable
 	Tail       // one record of FetchTail's answer: Request, Record, Payload
 	Done       // ends FetchTail, answers Truncate, Push, Shape, Repair, Resync*: Request, Status; of a ResyncBegin Layers, that the target has

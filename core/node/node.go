@@ -70,13 +70,13 @@ func Targets(c *step.Control) []Target {
 		return []Target{ToDisk}
 	case step.StartCoordinator, step.NodeEnded:
 		return []Target{ToBody}
-	case step.StopCoordinator, step.PlacementChanged, step.SizeChanged, step.SnapshotsChanged:
+	case step.StopCoordinator, step.CompareVolume, step.PlacementChanged, step.SizeChanged, step.SnapshotsChanged:
 		return []Target{ToCoordinator}
 	case step.VolumeServing, step.VolumeGrown, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached:
 		return []Target{ToOrchestrator, ToBody}
 	case step.VolumeUsed, step.VolumeFrozen, step.DiskAiling, step.VolumeDamaged:
 		return []Target{ToOrchestrator}
-	case step.VolumeWanted, step.FreezeVolume, step.ThawVolume, step.DiskScrubbed:
+	case step.VolumeCompared, step.VolumeWanted, step.FreezeVolume, step.ThawVolume, step.DiskScrubbed:
 		return []Target{ToBody}
 	case step.ControlInvalid:
 	}

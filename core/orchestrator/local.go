@@ -347,7 +347,7 @@ func (o *Orchestrator) onControl(c *step.Control, out *step.Effects) {
 		o.onFrozen(c)
 	case step.ControlInvalid, step.DiskScrubbed, step.ScrubDisk, step.MakeReplica, step.FreeReplica, step.ConfigChanged,
 		step.StartCoordinator, step.StopCoordinator, step.VolumeWanted, step.PlacementChanged, step.SizeChanged, step.NodeEnded, step.SnapshotsChanged,
-		step.FreezeVolume, step.ThawVolume:
+		step.FreezeVolume, step.ThawVolume, step.CompareVolume, step.VolumeCompared:
 		// not for orchestrators
 	}
 }

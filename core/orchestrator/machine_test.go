@@ -174,7 +174,7 @@ func (m *machine) obey(c step.Control) {
 			m.ask(volume.Command{Kind: volume.DetachVolume, Name: c.Volume.String()})
 		}
 	case step.ControlInvalid, step.ConfigChanged, step.DiskReady, step.DiskUnusable, step.DiskSpace, step.DiskAiling,
-		step.ReplicaMade, step.ReplicaFreed, step.VolumeServing, step.VolumeGrown, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed,
+		step.ReplicaMade, step.ReplicaFreed, step.VolumeServing, step.VolumeGrown, step.CompareVolume, step.VolumeCompared, step.VolumeWaiting, step.VolumeFenced, step.VolumeDetached, step.VolumeUsed,
 		step.NodeEnded, step.VolumeDamaged, step.DiskScrubbed, step.ScrubDisk, step.VolumeFrozen, step.ThawVolume:
 		// nothing here depends on it
 	}

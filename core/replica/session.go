@@ -111,7 +111,7 @@ func (r *Replica) onPrepared(now step.Time, l *link, m *message.Message, out *st
 		r.onAppend(now, l, m, out)
 	case message.Sync:
 		r.onSync(now, m, out)
-	case message.Read:
+	case message.Read, message.Checksum:
 		r.onRead(now, l, m, out)
 	case message.Grant:
 		r.onGrant(now, l, m, out)
@@ -139,7 +139,7 @@ func (r *Replica) onPrepared(now step.Time, l *link, m *message.Message, out *st
 		r.onResyncLive(now, l, m, out)
 	case message.ResyncEnd:
 		r.onResyncEnd(now, l, m, out)
-	case message.KindInvalid, message.Prepare, message.Checksum,
+	case message.KindInvalid, message.Prepare,
 		message.Promise, message.Ack, message.Data, message.Granted, message.Tail, message.Done,
 		message.Changed, message.Pulled, message.Fenced, message.Unprepared, message.Rotten, message.Layers, message.KindCount:
 		m.Payload.Release()

@@ -87,7 +87,7 @@ func (r *Replica) onGrant(now step.Time, l *link, m *message.Message, out *step.
 	})
 }
 
-// onRead serves the newest accepted content. The coordinator holds a lock that
+// onRead serves the newest accepted content, or its checksums. The coordinator holds a lock that
 // keeps writes in flight off the range, so what is accepted is committed.
 func (r *Replica) onRead(now step.Time, l *link, m *message.Message, out *step.Effects) {
 	status := message.OK
@@ -101,7 +101,7 @@ func (r *Replica) onRead(now step.Time, l *link, m *message.Message, out *step.E
 		out.Send(l.conn, message.Message{Kind: message.Data, Era: m.Era, Request: m.Request, Status: status, Range: m.Range})
 		return
 	}
-	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: message.Read, era: m.Era, rng: m.Range})
+	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: m.Kind, era: m.Era, rng: m.Range})
 	r.store.Read(now, r.handle, m.Layer, m.Range, token, out)
 }
 
@@ -110,6 +110,10 @@ func (r *Replica) onReadDone(res *store.Result, out *step.Effects) {
 	if !known || r.link(q.conn) == nil {
 		res.Payload.Release()
 		return
+	}
+	if q.kind == message.Checksum {
+		res.Payload.Release()
+		res.Payload = block.Buffer{}
 	}
 	out.Send(q.conn, message.Message{
 		Kind: message.Data, Era: q.era, Request: q.request, Status: res.Status,

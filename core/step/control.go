@@ -30,6 +30,7 @@ const (
 	StartCoordinator // Volume, Config, Revision: this node is to serve the volume
 	StopCoordinator  // Volume, Force: detach in order, or give up at once
 	SnapshotsChanged // Volume, Snapshots, Revision: to the coordinator: the newest list
+	CompareVolume    // Volume, Force: from the body to the coordinator: compare the copies, or with Force end that
 	SizeChanged      // Volume, Blocks: to the coordinator: what the specification asks for
 	PlacementChanged // Volume, Placement, Revision: to the coordinator: the newest one
 	NodeEnded        // this node was removed from the cluster and must stop
@@ -40,6 +41,7 @@ const (
 	VolumeFenced   // Volume, Text: another session took over; the device must be torn down
 	VolumeDetached // Volume: everything is durable and the configuration says so
 	VolumeGrown    // Volume, Blocks: it has so many from now on
+	VolumeCompared // Volume, Comparison, Force: to the body: how far its copies were compared; with Force it is over
 	VolumeDamaged  // Volume, Damage, Lost: blocks were not what had been written
 
 	// Between the body and the orchestrator.
@@ -53,24 +55,25 @@ const (
 
 // Control is one message between two shards of a node.
 type Control struct {
-	Kind      ControlKind
-	Disk      block.DiskID // the shard it goes to, or comes from
-	Volume    block.VolumeID
-	Replica   block.ReplicaID
-	Session   block.Session
-	Config    *volume.Config
-	Snapshots *volume.Snapshots
-	Placement *volume.Placement
-	Revision  int64 // of Config, Snapshots or Placement in the metadata store
-	Attached  int64 // revision of the volume's attachment record that asks for this
-	Capacity  int64 // bytes
-	Free      int64 // bytes
-	Force     bool
-	Lossless  bool
-	Text      string
-	Damage    []volume.Damage // what was repaired since the last report
-	Lost      int             // blocks that have no good copy
-	Blocks    uint64          // size of a volume
-	Scrub     *volume.Scrub   // not changed any more
-	Uses      *volume.Uses    // not changed any more
+	Kind       ControlKind
+	Disk       block.DiskID // the shard it goes to, or comes from
+	Volume     block.VolumeID
+	Replica    block.ReplicaID
+	Session    block.Session
+	Config     *volume.Config
+	Snapshots  *volume.Snapshots
+	Placement  *volume.Placement
+	Comparison *volume.Comparison // not changed any more
+	Revision   int64              // of Config, Snapshots or Placement in the metadata store
+	Attached   int64              // revision of the volume's attachment record that asks for this
+	Capacity   int64              // bytes
+	Free       int64              // bytes
+	Force      bool
+	Lossless   bool
+	Text       string
+	Damage     []volume.Damage // what was repaired since the last report
+	Lost       int             // blocks that have no good copy
+	Blocks     uint64          // size of a volume
+	Scrub      *volume.Scrub   // not changed any more
+	Uses       *volume.Uses    // not changed any more
 }
