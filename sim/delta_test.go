@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/step"
-
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/sim/disk"
 )
@@ -150,4 +150,21 @@ func TestCopyThatKeptWhatBecameANopLosesIt(t *testing.T) {
 	}
 	c.becomes(1, volume.InSync, 60*time.Second).run(time.Second).flush().compare()
 	c.kill(2).read(chunk*block.PerChunk, 1).up(2)
+}
+
+// TestCopyIsNotWholeBeforeWhatHidAPushIsStable: a block is zeroed after a resync
+// copied it, and written again when the resync is live. That write alone is on the
+// target then: what it hides is not pushed. The source loses it with its power.
+func TestCopyIsNotWholeBeforeWhatHidAPushIsStable(t *testing.T) {
+	told(t, 40, 3, []int{1, 2}, func(c *cluster, seed uint64) {
+		c.attach(0, time.Second).write(0, 32).flush().run(2*time.Second).kill(2).becomes(2, volume.Out, 5*time.Second).write(0, 32).flush()
+		before := c.w.counts.Copied
+		c.up(2).until(20*time.Second, "both chunks are copied", func() bool { return c.w.counts.Copied == before+2 })
+		c.ask(step.ZeroRequest, 6, 1)
+		c.sends(0, 2, message.ResyncLive).slow(1, int(seed%8)*8+1)
+		c.ask(step.WriteRequest, 6, 1)
+		c.sends(0, 2, message.ResyncEnd).run(time.Millisecond)
+		c.power(1).run(time.Second).up(1).slow(1, 1).kill(0).attach(1, 20*time.Second)
+		c.becomes(2, volume.InSync, 40*time.Second).flush().compare()
+	})
 }

@@ -23,6 +23,7 @@ var drafts = []row{
 	{"the only valid copy is put out while another is repaired", []string{"TestLastValidCopyStaysWhileTheOtherIsNotRepaired"}, ""},
 	{"a change that is not mine is taken for one of mine that was lost", []string{"TestReplacedCoordinatorMakesNoChangeAgain"}, ""},
 	{"the point up to which a copy is whole moves on in the live pass", []string{"TestResyncThatEndsEarlyGoesOn"}, ""},
+	{"a record that kept a block from being copied is taken back", []string{"TestCopyIsNotWholeBeforeWhatHidAPushIsStable"}, ""},
 	{"what is undecided is copied and kept", []string{"TestCopyThatKeptWhatBecameANopLosesIt"}, ""},
 	{"a copy is in sync before it is durable", []string{"TestCopyIsInSyncOnlyWhenItIsDurable"}, ""},
 	{"late frames of a connection that is half open", []string{"TestLateFramesOfAHalfOpenConnectionAreDiscarded"}, ""},
