@@ -14,6 +14,7 @@ SEEDS   := 2000
 PROFILE := swarm
 FOR     := 1h
 T       := 30s
+CHAOS   := 10m
 PREFIX  := /usr/local
 
 # The linter takes minutes to compile. It is built once for every tools/go.mod.
@@ -96,6 +97,11 @@ hashes: ## compare the hashes of seeds with and without the race detector
 .PHONY: e2e
 e2e:
 	$(if $(call has,cmd/lagan),$(GO) test -count=1 -timeout=30m -tags=$(TAGS) -run E2E ./cmd/...,@echo 'cmd: no package yet')
+
+.PHONY: test-chaos
+test-chaos: ## kill and stop real processes for CHAOS=10m, and judge what their users saw
+	.ci/install fio:fio fusermount3:fuse3 mkfs.ext4:e2fsprogs losetup:mount
+	$(GO) test -count=1 -v -timeout=0 -tags=$(TAGS) -run '^TestChaos$$' ./cmd/lagan -chaos=$(CHAOS)
 
 .PHONY: sim
 sim: ## simulate SEEDS=2000 clusters never seen before
