@@ -275,6 +275,9 @@ func (o *Orchestrator) finish(op *operation, a *answer, out *step.Effects) {
 		o.giveUpAttachment(op)
 	}
 	if l := o.volumes[op.volume]; l != nil {
+		if op.command.Kind == volume.AttachVolume && a.err == nil && l.mine == op.number {
+			l.attaching = false // its answer may never have come: the watch said that it is there
+		}
 		if op.command.Kind == volume.RestoreSnapshot && l.attaching && l.mine == op.number {
 			o.giveUpAttachment(op)
 		}

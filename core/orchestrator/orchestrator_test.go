@@ -325,6 +325,11 @@ func TestCommandWhoseAnswersAreLostIsSettledByTheWatch(t *testing.T) {
 	}
 	c.unreachable = false
 	c.check()
+	for _, node := range []int{1, 0} { // nothing is thought to be under way any more
+		if a := c.nodes[node].do(volume.Command{Kind: volume.AttachVolume, Name: "db", Force: true}); a.Err != nil {
+			t.Errorf("attached by force to node %d: %v", node, a.Err)
+		}
+	}
 }
 
 func TestImpossibleNamesAreRefusedAtOnce(t *testing.T) {
