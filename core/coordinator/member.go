@@ -57,7 +57,7 @@ type member struct {
 	kept        kept
 	astray      bool      // while it was out an operation was taken back that it may have accepted
 	resyncAfter step.Time // no resync is begun before
-	crowded     bool      // what changed did not fit beside what it has: it is emptied first
+	crowded     bool      // what changed did not fit beside what it has, or has no place in it: it is emptied first
 }
 
 // stream begins to send m the operations above last, which it has accepted.

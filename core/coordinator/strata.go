@@ -99,9 +99,15 @@ func (c *Coordinator) onLayers(m *member, msg *message.Message, out *step.Effect
 		if l.ID == 0 || i+1 == len(msg.Layers) {
 			break // the head is the youngest
 		}
-		if !has(s.had, l.ID) {
-			s.toOpen = append(s.toOpen, opening(msg.Layers, i))
+		if has(s.had, l.ID) {
+			continue
 		}
+		open := opening(msg.Layers, i)
+		if open.Parent == message.Bottom && r.since > 0 {
+			c.startAnew(out)
+			return
+		}
+		s.toOpen = append(s.toOpen, open)
 	}
 	for _, l := range s.had {
 		if l.ID != 0 && !has(msg.Layers, l.ID) {
@@ -115,6 +121,15 @@ func (c *Coordinator) onLayers(m *member, msg *message.Message, out *step.Effect
 	if !s.unfinished() {
 		c.startPass(out)
 	}
+}
+
+// startAnew gives a resync of what changed up for one of everything. While it began
+// the volume went back to a snapshot that is gone since: what that had counts as the
+// head's at the source, long unchanged, and would be nowhere in the target's.
+func (c *Coordinator) startAnew(out *step.Effects) {
+	c.resync.target.crowded = true
+	c.abortResync(out)
+	c.reconfigure(out)
 }
 
 func has(layers []message.LayerInfo, id block.LayerID) bool {
