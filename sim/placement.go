@@ -21,7 +21,10 @@ func (p *Plan) drawPlacement() {
 	if p.Copies = s.oneIn(3) && !p.Full; p.Copies && s.oneIn(2) {
 		p.HealAfter = s.logSpan(time.Second, 20*time.Second)
 	}
-	p.Deletes = p.Deletes && !p.Copies // what is placed is compared with what is there, at the end
+	// A copy that left while its node was away is freed by a configuration that does not
+	// list it. Of a volume that was deleted meanwhile there is none: the copy stays, and
+	// would be found at the end.
+	p.Deletes = p.Deletes && !p.Copies
 }
 
 // changeCopies asks a node to add, move or remove a copy, or not to. Which one, and
