@@ -216,3 +216,16 @@ func TestWritesWaitWhileFewerCopiesAreInSyncThanTheyNeed(t *testing.T) {
 		t.Errorf("%d copies are needed for a write", w.config.MinWritable)
 	}
 }
+
+// A copy that a change drops is fenced by nobody once that is recorded: it must not
+// answer for a session which does not know whether it is.
+func TestMemberWhoseDropIsNotDefiniteIsNotRead(t *testing.T) {
+	w := newWorld(t, 2)
+	w.start()
+	w.place(0, 1)
+	w.unknown = 1
+	w.place(1)
+	w.members[1].mute = true
+	w.request(1, step.ReadRequest, 3)
+	w.expectNoAnswer(1)
+}

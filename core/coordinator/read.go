@@ -6,6 +6,7 @@ import (
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/step"
+	"github.com/lagan-storage/lagan/core/volume"
 )
 
 // startRead asks one valid member. The range is locked against writes, so any
@@ -54,7 +55,7 @@ func (c *Coordinator) startRead(i int32, out *step.Effects) {
 func (c *Coordinator) readFrom(o *op, out *step.Effects) (best *member, index int) {
 	for k, m := range c.members {
 		stray := readAny && m.prepared() && !c.valid(m)
-		if !c.valid(m) && !stray || o.tried&(1<<k) != 0 {
+		if !c.valid(m) && !stray || o.tried&(1<<k) != 0 || c.parting(m) {
 			continue
 		}
 		if stray {
@@ -68,6 +69,17 @@ func (c *Coordinator) readFrom(o *op, out *step.Effects) (best *member, index in
 		}
 	}
 	return best, index
+}
+
+// parting reports whether a change is under way by which m is in sync no more. It may
+// be recorded already, and a takeover begun that does not ask m: m would answer for
+// this session still.
+func (c *Coordinator) parting(m *member) bool {
+	if c.proposed == nil {
+		return false
+	}
+	next := c.proposed.Member(m.Replica)
+	return next == nil || next.State != volume.InSync
 }
 
 // allBad reports whether every member that is in sync said that its copy is
