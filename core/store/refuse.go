@@ -35,7 +35,8 @@ func (s *Store) refuseLate(r *replica, b *batch) bool {
 	for i := r.ops.head; i != index.None; {
 		o := &s.queue.ops[i]
 		next := o.next
-		anew = anew || o.record.Kind == format.Reset || o.record.Kind == format.Continue
+		anew = anew || o.record.Kind == format.Reset || o.record.Kind == format.Continue ||
+			o.record.Kind == format.Truncate && o.record.Position.Seq < at.Seq // it goes all the same
 		if i == r.ops.head || !push && !anew && o.record.InStream() {
 			s.takeBack(r, i)
 		} else {
