@@ -76,9 +76,20 @@ func operationOf(r *volume.Operation) api.Operation {
 	if r.Failed {
 		state = "failed"
 	}
+	if r.Over {
+		state = "done"
+	}
+	var differences []api.Difference
+	for _, d := range r.Differences {
+		one := api.Difference{Snapshot: d.Snapshot, Offset: d.Offset, Length: d.Length}
+		for _, c := range d.Copies {
+			one.Copies = append(one.Copies, api.CopyContent{Node: c.Node, Checksum: c.Checksum})
+		}
+		differences = append(differences, one)
+	}
 	return api.Operation{
 		ID: r.ID, Kind: string(r.Kind), Volume: r.Volume, Disk: r.Disk, Snapshot: r.Snapshot, Node: r.Node, State: state, Reason: r.Reason,
-		Since: r.Since, Done: r.Done, Total: r.Total, Cancellable: r.Cancellable,
+		Since: r.Since, Done: r.Done, Total: r.Total, Cancellable: r.Cancellable, Differences: differences,
 	}
 }
 

@@ -104,6 +104,11 @@ func (n *counted) CordonDisk(context.Context, string, bool) (volume.DiskReport, 
 	return volume.DiskReport{}, nil
 }
 
+func (n *counted) CheckVolume(context.Context, string, bool) (volume.Operation, error) {
+	n.changes++
+	return volume.Operation{}, nil
+}
+
 func (n *counted) ScrubDisk(context.Context, string) (volume.Operation, error) {
 	n.changes++
 	return volume.Operation{}, nil

@@ -41,3 +41,9 @@ func (s *server) RecoverVolume(ctx context.Context, r api.RecoverVolumeRequestOb
 	report, err := s.Replicas.RecoverVolume(requestOf(ctx).Context(), r.Name, r.Body.AcceptLoss)
 	return api.RecoverVolume200JSONResponse(volumeOf(&report)), err
 }
+
+// CheckVolume implements api.StrictServerInterface.
+func (s *server) CheckVolume(ctx context.Context, r api.CheckVolumeRequestObject) (api.CheckVolumeResponseObject, error) {
+	o, err := s.Replicas.CheckVolume(requestOf(ctx).Context(), r.Name, r.Params.Here)
+	return api.CheckVolume202JSONResponse(operationOf(&o)), err
+}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -194,6 +195,16 @@ func (n *node) AddDisk(_ context.Context, d volume.NewDisk) (volume.DiskReport, 
 func (n *node) CordonDisk(_ context.Context, name string, cordoned bool) (volume.DiskReport, error) {
 	n.name = name
 	return volume.DiskReport{Disk: volume.Disk{Cordoned: cordoned}}, n.err
+}
+
+func (n *node) CheckVolume(_ context.Context, name string, here bool) (volume.Operation, error) {
+	n.name = name
+	if here {
+		return volume.Operation{ID: "check-1", Kind: volume.CheckOperation, Volume: name, Over: true}, n.err
+	}
+	return volume.Operation{ID: "check-1", Kind: volume.CheckOperation, Volume: name, Failed: true, Differences: []volume.Differing{
+		{Snapshot: "s", Offset: 65536, Length: 8192, Copies: []volume.CopyContent{{Node: "a", Checksum: "0011aabb"}, {Node: "b", Checksum: "00000000"}}},
+	}}, n.err
 }
 
 func (n *node) ScrubDisk(_ context.Context, name string) (volume.Operation, error) {
@@ -446,6 +457,13 @@ func TestClientAsksForWhatItWasTold(t *testing.T) {
 	if o, err := c.ScrubDisk(ctx, "0011"); err != nil || n.name != "0011" || o.ID != "scrub-1" || o.Disk != "0011" || o.Total != 7 || !o.Cancellable {
 		t.Errorf("scrub: %+v, %v", o, err)
 	}
+	if o, err := c.CheckVolume(ctx, "db", true); err != nil || n.name != "db" || o.ID != "check-1" || o.State != "done" || o.Differences != nil {
+		t.Errorf("check here: %+v, %v", o, err)
+	}
+	different := []api.Difference{{Snapshot: "s", Offset: 65536, Length: 8192, Copies: []api.CopyContent{{Node: "a", Checksum: "0011aabb"}, {Node: "b", Checksum: "00000000"}}}}
+	if o, err := c.CheckVolume(ctx, "db", false); err != nil || o.State != "failed" || !reflect.DeepEqual(o.Differences, different) {
+		t.Errorf("check: %+v, %v", o, err)
+	}
 	if err := c.RemoveDisk(ctx, "0022"); err != nil || n.name != "0022" {
 		t.Errorf("remove disk: %v; asked for %q", err, n.name)
 	}
@@ -516,12 +534,13 @@ func TestNoNameMakesAnotherAddress(t *testing.T) {
 		_, diskErr := c.Disk(ctx, name)
 		_, cordonErr := c.CordonDisk(ctx, name, true)
 		_, scrubErr := c.ScrubDisk(ctx, name)
+		_, checkErr := c.CheckVolume(ctx, name, false)
 		_, changeErr := c.ChangeNode(ctx, name, api.NodeChange{})
 		_, absenceErr := c.Absence(ctx, name)
 		_, explainErr := c.Explain(ctx, name)
 		_, operationErr := c.Operation(ctx, name)
 		for i, err := range []error{
-			volumeErr, createErr, attachErr, writeErr, nodeErr, diskErr, cordonErr, scrubErr, operationErr, changeErr, absenceErr, explainErr, c.RemoveDisk(ctx, name), c.Delete(ctx, name), c.Detach(ctx, name, false), c.Unmount(ctx, name, ""),
+			volumeErr, createErr, attachErr, writeErr, nodeErr, diskErr, cordonErr, scrubErr, checkErr, operationErr, changeErr, absenceErr, explainErr, c.RemoveDisk(ctx, name), c.Delete(ctx, name), c.Detach(ctx, name, false), c.Unmount(ctx, name, ""),
 			c.ReadBlocks(ctx, name, 0, 4096, io.Discard), c.RemoveNode(ctx, name), c.RemoveToken(ctx, name),
 			c.DeleteSnapshot(ctx, name, "x"), c.DeleteSnapshot(ctx, "x", name), c.Cancel(ctx, name), c.DeleteAll(ctx, name),
 		} {

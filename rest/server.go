@@ -46,8 +46,8 @@ type Volumes interface {
 	Unmount(ctx context.Context, name, target string) error
 }
 
-// Replicas are the use cases about the copies of volumes. All return when it is
-// recorded what is to be.
+// Replicas are the use cases about the copies of volumes. Those that change them return
+// when it is recorded what is to be.
 type Replicas interface {
 	AddReplica(ctx context.Context, name, node, disk string) (volume.Report, error)
 	MoveReplica(ctx context.Context, name, from, to string) (volume.Report, error)
@@ -55,6 +55,9 @@ type Replicas interface {
 	// RecoverVolume makes the copy on a node what the volume is: those that held more
 	// are lost.
 	RecoverVolume(ctx context.Context, name, node string) (volume.Report, error)
+	// CheckVolume has the copies of a volume compared, by this node or by asking another
+	// unless it must be here.
+	CheckVolume(ctx context.Context, name string, here bool) (volume.Operation, error)
 }
 
 // Snapshots are the use cases about what volumes were.

@@ -89,19 +89,20 @@ type Markers interface {
 
 // Host is a node at work.
 type Host struct {
-	params    Params
-	machines  node.Params
-	log       *slog.Logger
-	effects   sync.Pool // of *effects
-	timers    *timers
-	controls  controls
-	answers   answers
-	events    *events
-	scrubs    *scrubs
-	stopwatch func() time.Duration
-	life      context.Context // ends when the host closes
-	end       context.CancelFunc
-	running   sync.WaitGroup
+	params      Params
+	machines    node.Params
+	log         *slog.Logger
+	effects     sync.Pool // of *effects
+	timers      *timers
+	controls    controls
+	answers     answers
+	events      *events
+	scrubs      *scrubs
+	comparisons *comparisons
+	stopwatch   func() time.Duration
+	life        context.Context // ends when the host closes
+	end         context.CancelFunc
+	running     sync.WaitGroup
 
 	orchestrator *shard
 
@@ -139,6 +140,7 @@ func Open(ctx context.Context, p Params) *Host {
 	h.effects.New = func() any { return &effects{} }
 	h.controls.handOn = h.handOn
 	h.scrubs = newScrubs(h, p.Scrub)
+	h.comparisons = newComparisons(h)
 	h.answers.waiting = map[uint64]chan volume.Answer{}
 	h.orchestrator = newShard(h, slog.String("shard", "orchestrator"), node.NewOrchestrator(h.machines))
 	h.running.Go(func() { h.timers.run(life) })
@@ -203,6 +205,8 @@ func (h *Host) onControl(c *step.Control) {
 		h.endVolume(c)
 	case step.VolumeWanted:
 		h.setVolume(c.Volume, func(s *Serving) { s.Wanted++ })
+	case step.VolumeCompared:
+		h.comparisons.progress(c.Volume, c.Comparison, c.Force)
 	case step.DiskScrubbed:
 		h.scrubs.progress(c.Disk, c.Scrub)
 	case step.FreezeVolume:
@@ -293,6 +297,7 @@ func (h *Host) endVolume(c *step.Control) {
 		s.Ended, s.Serving, s.Text = true, false, c.Text
 		s.Clean = c.Kind == step.VolumeDetached
 	})
+	h.comparisons.broken(c.Volume, c.Text)
 	v.shard.remove()
 }
 

@@ -76,7 +76,12 @@ func Targets(c *step.Control) []Target {
 		return []Target{ToOrchestrator, ToBody}
 	case step.VolumeUsed, step.VolumeFrozen, step.DiskAiling, step.VolumeDamaged:
 		return []Target{ToOrchestrator}
-	case step.VolumeCompared, step.VolumeWanted, step.FreezeVolume, step.ThawVolume, step.DiskScrubbed:
+	case step.VolumeCompared:
+		if c.Force {
+			return []Target{ToOrchestrator, ToBody}
+		}
+		return []Target{ToBody}
+	case step.VolumeWanted, step.FreezeVolume, step.ThawVolume, step.DiskScrubbed:
 		return []Target{ToBody}
 	case step.ControlInvalid:
 	}

@@ -29,6 +29,8 @@ type Recorded struct {
 	Volumes []VolumeStatus
 	Removed map[block.NodeID]string // names of nodes that were removed
 	Voters  []block.NodeID          // none: not known, or others run the metadata store
+	// Differing is how many blocks checks by this node found not the same on all copies.
+	Differing map[block.VolumeID]uint64
 
 	byID map[block.NodeID]*NodeStatus // of Nodes: a volume is asked about each of its copies
 }
@@ -135,14 +137,22 @@ func (r *Recorded) ofVolume(s *VolumeStatus) []volume.Alert {
 	health, reason := s.Health(r.name)
 	name := cmp.Or(s.Spec.Name, s.Volume.String())
 	alert := volume.Alert{Code: "volume-" + string(health), Subject: name, Fix: "look at:  lagan volume inspect " + name}
+	all := r.ofHealth(s, alert, health, reason, name)
 	if s.Here.Lost > 0 {
-		return append(r.ofHealth(s, alert, health, reason, name), volume.Alert{
+		all = append(all, volume.Alert{
 			Code: "volume-damaged", Subject: name,
 			Text: fmt.Sprintf("volume %s: no copy in sync has %s as written; reading them fails", name, countOf(s.Here.Lost, "block")),
 			Fix:  "overwrite what they belong to (restore the files from a backup), and see to the disks that failed:  lagan events",
 		})
 	}
-	return r.ofHealth(s, alert, health, reason, name)
+	if blocks := r.Differing[s.Volume]; blocks > 0 && !s.Deleting {
+		all = append(all, volume.Alert{
+			Code: "copies-differ", Subject: name,
+			Text: fmt.Sprintf("volume %s: %s on all copies, and what is read depends on which one answers", name, NotTheSame(blocks)),
+			Fix:  "see where with  lagan operation ls;  " + RemedyOf(name),
+		})
+	}
+	return all
 }
 
 func (r *Recorded) ofHealth(s *VolumeStatus, alert volume.Alert, health volume.Health, reason, name string) []volume.Alert {

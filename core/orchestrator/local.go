@@ -343,11 +343,13 @@ func (o *Orchestrator) onControl(c *step.Control, out *step.Effects) {
 		o.onUses(c)
 	case step.VolumeDamaged:
 		o.onDamage(c, out)
+	case step.VolumeCompared:
+		o.onCompared(c, out)
 	case step.VolumeFrozen:
 		o.onFrozen(c)
 	case step.ControlInvalid, step.DiskScrubbed, step.ScrubDisk, step.MakeReplica, step.FreeReplica, step.ConfigChanged,
 		step.StartCoordinator, step.StopCoordinator, step.VolumeWanted, step.PlacementChanged, step.SizeChanged, step.NodeEnded, step.SnapshotsChanged,
-		step.FreezeVolume, step.ThawVolume, step.CompareVolume, step.VolumeCompared:
+		step.FreezeVolume, step.ThawVolume, step.CompareVolume:
 		// not for orchestrators
 	}
 }

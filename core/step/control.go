@@ -41,7 +41,7 @@ const (
 	VolumeFenced   // Volume, Text: another session took over; the device must be torn down
 	VolumeDetached // Volume: everything is durable and the configuration says so
 	VolumeGrown    // Volume, Blocks: it has so many from now on
-	VolumeCompared // Volume, Comparison, Force: to the body: how far its copies were compared; with Force it is over
+	VolumeCompared // Volume, Comparison, Force: to the body: how far its copies were compared; with Force it is over, and the orchestrator hears of it
 	VolumeDamaged  // Volume, Damage, Lost: blocks were not what had been written
 
 	// Between the body and the orchestrator.

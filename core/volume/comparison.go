@@ -30,3 +30,16 @@ type CopySum struct {
 	Node    block.NodeID
 	Sum     block.Checksum
 }
+
+// Differing is a Difference as people read it.
+type Differing struct {
+	Snapshot       string // name, or identity of one that is gone; "": the volume itself
+	Offset, Length int64  // bytes, from the first block that differs to the last one of its chunk
+	Copies         []CopyContent
+}
+
+// CopyContent is what a copy holds of the first block of a Differing.
+type CopyContent struct {
+	Node     string
+	Checksum string // CRC-32C, hexadecimal
+}

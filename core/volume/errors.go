@@ -54,6 +54,7 @@ var (
 	ErrReplicaNotFound   = errors.New("replica-not-found")
 	ErrReplicasChanging  = errors.New("replicas-changing")
 	ErrNotLost           = errors.New("not-lost")
+	ErrSingleCopy        = errors.New("single-copy")
 	ErrDiskNotFound      = errors.New("disk-not-found")
 	ErrDiskNotBlank      = errors.New("disk-not-blank")
 	ErrDiskRefused       = errors.New("disk-refused")
@@ -121,6 +122,7 @@ func Catalogue() []Explanation {
 		{ErrReplicaNotFound, "the volume has no copy on that node", "look at: lagan replica ls VOLUME"},
 		{ErrReplicasChanging, "the copies of the volume are being changed already", "wait until that is done, or break it off: lagan operation ls"},
 		{ErrNotLost, "a copy that holds everything is there, or the one named is not: nothing has to be given up", "attach the volume, or name another copy: lagan replica ls VOLUME"},
+		{ErrSingleCopy, "the volume has one copy, and nothing to compare it with", "add a copy: lagan replica add VOLUME; or have the disk read that has it: lagan disk scrub ID"},
 		{ErrDiskNotFound, "no disk has that identity or path", "look at: lagan disk ls"},
 		{ErrDiskNotBlank, "a disk to be added carries data", "give another one, or have what is on it erased with --wipe"},
 		{ErrDiskRefused, "a file or device cannot be a disk of the node, or a disk cannot be removed by it", "the message says why; give another one, or ask the node that has it"},

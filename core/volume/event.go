@@ -23,6 +23,7 @@ const (
 	DiskRemoved    EventKind = "disk-removed"
 	DataRepaired   EventKind = "data-repaired" // a disk did not give blocks as written: they were written anew from another copy
 	DataLost       EventKind = "data-lost"     // no copy in sync has blocks as they were written
+	CopiesDiffer   EventKind = "copies-differ" // a check found blocks that are not the same on all copies
 )
 
 // EventKinds returns all kinds, in the order above.
@@ -30,7 +31,7 @@ func EventKinds() []EventKind {
 	return []EventKind{
 		VolumeCreated, VolumeDeleted, VolumeAttached, VolumeReleased, VolumeDegraded, VolumeHealed,
 		NodeJoined, NodeSilent, NodeBack, NodeRemoved, DiskFailed, DiskBack,
-		DiskAdded, DiskRemoved, DataRepaired, DataLost,
+		DiskAdded, DiskRemoved, DataRepaired, DataLost, CopiesDiffer,
 	}
 }
 

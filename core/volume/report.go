@@ -68,6 +68,7 @@ const (
 	DeletionOperation         OperationKind = "volume-deletion"   // the space of copies is being freed
 	ResyncOperation           OperationKind = "resync"            // a copy is being filled
 	ScrubOperation            OperationKind = "scrub"             // all that is on a disk is being read
+	CheckOperation            OperationKind = "check"             // the copies of a volume are being compared
 	ReplicasOperation         OperationKind = "replica-change"    // copies come or go
 	GrowthOperation           OperationKind = "growth"            // a volume gets larger
 	DrainOperation            OperationKind = "drain"             // the copies of a node are moved elsewhere
@@ -75,7 +76,7 @@ const (
 )
 
 // Operation is something that takes a while, whoever asked for it. What is done
-// is not one any more.
+// is not one any more, but for a check: its result is kept for who asks for it.
 type Operation struct {
 	ID          string
 	Kind        OperationKind
@@ -84,10 +85,12 @@ type Operation struct {
 	Snapshot    string // name, if it is about one
 	Node        string // name of the one that does it, "" if none does
 	Failed      bool
-	Reason      string // what it waits for, or why it failed
+	Over        bool   // it came to its end, and did not fail
+	Reason      string // what it waits for, why it failed, or what came of it
 	Since       string // RFC 3339, "" if that is not known
 	Done, Total int64  // bytes; 0: not counted, or not known here
 	Cancellable bool
+	Differences []Differing // that a check has found, DifferencesMax at most
 }
 
 // Use is a volume attached to the node that reports.

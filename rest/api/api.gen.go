@@ -169,6 +169,30 @@ type CopyAccount struct {
 	Why []string `json:"why"`
 }
 
+// CopyContent What a copy has in the first block of a difference.
+type CopyContent struct {
+	// Checksum The CRC-32C of the block, hexadecimal.
+	Checksum string `json:"checksum"`
+
+	// Node The name of the node that has the copy.
+	Node string `json:"node"`
+}
+
+// Difference A place at which the copies of a volume are not the same.
+type Difference struct {
+	// Copies What each copy has there.
+	Copies []CopyContent `json:"copies"`
+
+	// Length How many bytes it is to the end of the last one near it.
+	Length int64 `json:"length"`
+
+	// Offset Where the first block that differs begins, in bytes.
+	Offset int64 `json:"offset"`
+
+	// Snapshot The name of the snapshot, or its identity if it is gone; nothing, if it is the volume itself.
+	Snapshot string `json:"snapshot,omitempty"`
+}
+
 // Disk A disk of a node.
 type Disk struct {
 	// Ailing Why it gets no new copies although it serves; nothing, if it is well.
@@ -489,6 +513,9 @@ type Operation struct {
 	// Cancellable Whether it can be broken off.
 	Cancellable bool `json:"cancellable"`
 
+	// Differences Where a check found that copies differ, 100 places at most.
+	Differences []Difference `json:"differences,omitempty"`
+
 	// Disk The identity of the disk, if it is about one.
 	Disk string `json:"disk,omitempty"`
 
@@ -500,14 +527,14 @@ type Operation struct {
 
 	// Kind snapshot: one is being taken; snapshot-deletion; restoration: a volume goes back to a snapshot;
 	// volume-deletion: space is being freed; resync: a copy is being filled; scrub: all that is on a disk is being
-	// read; replica-change: copies come or go; growth: a volume gets larger; drain: the copies of a node are moved
+	// read; check: the copies of a volume are compared; replica-change: copies come or go; growth: a volume gets larger; drain: the copies of a node are moved
 	// elsewhere; decommission: and it leaves the cluster then.
 	Kind string `json:"kind"`
 
 	// Node The name of the node that does it, if one does.
 	Node string `json:"node,omitempty"`
 
-	// Reason What it waits for, or why it failed.
+	// Reason What it waits for, why it failed, or what came of it.
 	Reason string `json:"reason,omitempty"`
 
 	// Since When it began, RFC 3339, if that is known.
@@ -516,7 +543,7 @@ type Operation struct {
 	// Snapshot The name of the snapshot, if it is about one.
 	Snapshot string `json:"snapshot,omitempty"`
 
-	// State Whether it goes on, or has failed.
+	// State Whether it goes on, has failed, or, of a check alone, has found that copies are equal.
 	State string `json:"state"`
 
 	// Total Bytes that there are to be done, if that is known.
@@ -946,6 +973,12 @@ type WriteBlocksParams struct {
 	Offset *string `form:"offset,omitempty" json:"offset,omitempty"`
 }
 
+// CheckVolumeParams defines parameters for CheckVolume.
+type CheckVolumeParams struct {
+	// Here Only if this node serves the volume; otherwise the one that does is asked.
+	Here bool `form:"here,omitempty" json:"here,omitempty"`
+}
+
 // DeleteMountParams defines parameters for DeleteMount.
 type DeleteMountParams struct {
 	// Target The directory to unmount it from; all of them, if none is given.
@@ -1294,14 +1327,15 @@ type ClientInterface interface {
 	// What takes a while, as far as it is recorded: snapshots that are being taken, deleted or gone back to, and those
 	// that failed; copies that come, go, or are being filled; deleted volumes whose space is not free yet. Every node knows the
 	// same, but how far a copy is filled is known to the node that serves its volume. What is done is not listed any
-	// more. All of it goes on whichever node dies. Scrubs are listed by the node whose disk is read.
+	// more. All of it goes on whichever node dies, but for scrubs and checks: scrubs are listed by the node whose disk is
+	// read, checks by the node that serves the volume, and one that found a difference or was broken off until it is cancelled.
 	//
 	// Corresponds with GET /v1/operations (the `ListOperations` operationId).
 	ListOperations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CancelOperation Break off an operation
 	//
-	// A snapshot that is being taken is given up, one that failed is forgotten, a scrub ends. Of a change of copies that
+	// A snapshot that is being taken is given up, one that failed is forgotten, a scrub or check ends. Of a change of copies that
 	// was asked for, what was before is wanted again. Everything else goes on to its end.
 	//
 	// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`, `last-copy`.
@@ -1311,7 +1345,8 @@ type ClientInterface interface {
 
 	// GetOperation One operation
 	//
-	// One that is done is not there any more. Every node is told of the scrub of a disk by the node that has it.
+	// One that is done is not there any more, but for a check, which has the result. Every node is told of a scrub or a
+	// check by the node that makes it.
 	//
 	// Problems: `operation-not-found`.
 	//
@@ -1530,6 +1565,18 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /v1/volumes/{name}/blocks (the `WriteBlocks` operationId).
 	WriteBlocksWithBody(ctx context.Context, name VolumeName, params *WriteBlocksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CheckVolume Compare the copies of a volume
+	//
+	// The node that serves the volume has every copy in sync read, and compares the checksums, those of its snapshots
+	// included. The volume goes on meanwhile. What differs is told and left as it is: nobody can tell by itself which
+	// copy is right. A check that is under way goes on and is the answer. Its result can be asked for, as the operation,
+	// until the volume is checked again or the node is started anew. It ends when the volume is detached from the node.
+	//
+	// Problems: `volume-not-found`, `single-copy`, `not-attached`, `not-served`, `not-ready`.
+	//
+	// Corresponds with POST /v1/volumes/{name}/check (the `CheckVolume` operationId).
+	CheckVolume(ctx context.Context, name VolumeName, params *CheckVolumeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteMount Unmount a volume on this node
 	//
@@ -2166,7 +2213,8 @@ func (c *Client) GetDocument(ctx context.Context, reqEditors ...RequestEditorFn)
 // What takes a while, as far as it is recorded: snapshots that are being taken, deleted or gone back to, and those
 // that failed; copies that come, go, or are being filled; deleted volumes whose space is not free yet. Every node knows the
 // same, but how far a copy is filled is known to the node that serves its volume. What is done is not listed any
-// more. All of it goes on whichever node dies. Scrubs are listed by the node whose disk is read.
+// more. All of it goes on whichever node dies, but for scrubs and checks: scrubs are listed by the node whose disk is
+// read, checks by the node that serves the volume, and one that found a difference or was broken off until it is cancelled.
 //
 // Corresponds with GET /v1/operations (the `ListOperations` operationId).
 func (c *Client) ListOperations(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -2183,7 +2231,7 @@ func (c *Client) ListOperations(ctx context.Context, reqEditors ...RequestEditor
 
 // CancelOperation Break off an operation
 //
-// A snapshot that is being taken is given up, one that failed is forgotten, a scrub ends. Of a change of copies that
+// A snapshot that is being taken is given up, one that failed is forgotten, a scrub or check ends. Of a change of copies that
 // was asked for, what was before is wanted again. Everything else goes on to its end.
 //
 // Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`, `last-copy`.
@@ -2203,7 +2251,8 @@ func (c *Client) CancelOperation(ctx context.Context, id string, reqEditors ...R
 
 // GetOperation One operation
 //
-// One that is done is not there any more. Every node is told of the scrub of a disk by the node that has it.
+// One that is done is not there any more, but for a check, which has the result. Every node is told of a scrub or a
+// check by the node that makes it.
 //
 // Problems: `operation-not-found`.
 //
@@ -2613,6 +2662,28 @@ func (c *Client) ReadBlocks(ctx context.Context, name VolumeName, params *ReadBl
 // Corresponds with PUT /v1/volumes/{name}/blocks (the `WriteBlocks` operationId).
 func (c *Client) WriteBlocksWithBody(ctx context.Context, name VolumeName, params *WriteBlocksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewWriteBlocksRequestWithBody(c.Server, name, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CheckVolume Compare the copies of a volume
+//
+// The node that serves the volume has every copy in sync read, and compares the checksums, those of its snapshots
+// included. The volume goes on meanwhile. What differs is told and left as it is: nobody can tell by itself which
+// copy is right. A check that is under way goes on and is the answer. Its result can be asked for, as the operation,
+// until the volume is checked again or the node is started anew. It ends when the volume is detached from the node.
+//
+// Problems: `volume-not-found`, `single-copy`, `not-attached`, `not-served`, `not-ready`.
+//
+// Corresponds with POST /v1/volumes/{name}/check (the `CheckVolume` operationId).
+func (c *Client) CheckVolume(ctx context.Context, name VolumeName, params *CheckVolumeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCheckVolumeRequest(c.Server, name, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4387,6 +4458,63 @@ func NewWriteBlocksRequestWithBody(server string, name VolumeName, params *Write
 	return req, nil
 }
 
+// NewCheckVolumeRequest constructs an http.Request for the CheckVolume method
+func NewCheckVolumeRequest(server string, name VolumeName, params *CheckVolumeParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/volumes/%s/check", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "here", params.Here, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewDeleteMountRequest constructs an http.Request for the DeleteMount method
 func NewDeleteMountRequest(server string, name VolumeName, params *DeleteMountParams) (*http.Request, error) {
 	var err error
@@ -5189,7 +5317,8 @@ type ClientWithResponsesInterface interface {
 	// What takes a while, as far as it is recorded: snapshots that are being taken, deleted or gone back to, and those
 	// that failed; copies that come, go, or are being filled; deleted volumes whose space is not free yet. Every node knows the
 	// same, but how far a copy is filled is known to the node that serves its volume. What is done is not listed any
-	// more. All of it goes on whichever node dies. Scrubs are listed by the node whose disk is read.
+	// more. All of it goes on whichever node dies, but for scrubs and checks: scrubs are listed by the node whose disk is
+	// read, checks by the node that serves the volume, and one that found a difference or was broken off until it is cancelled.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5198,7 +5327,7 @@ type ClientWithResponsesInterface interface {
 
 	// CancelOperationWithResponse Break off an operation
 	//
-	// A snapshot that is being taken is given up, one that failed is forgotten, a scrub ends. Of a change of copies that
+	// A snapshot that is being taken is given up, one that failed is forgotten, a scrub or check ends. Of a change of copies that
 	// was asked for, what was before is wanted again. Everything else goes on to its end.
 	//
 	// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`, `last-copy`.
@@ -5210,7 +5339,8 @@ type ClientWithResponsesInterface interface {
 
 	// GetOperationWithResponse One operation
 	//
-	// One that is done is not there any more. Every node is told of the scrub of a disk by the node that has it.
+	// One that is done is not there any more, but for a check, which has the result. Every node is told of a scrub or a
+	// check by the node that makes it.
 	//
 	// Problems: `operation-not-found`.
 	//
@@ -5451,6 +5581,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /v1/volumes/{name}/blocks (the `WriteBlocks` operationId).
 	WriteBlocksWithBodyWithResponse(ctx context.Context, name VolumeName, params *WriteBlocksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WriteBlocksResponse, error)
+
+	// CheckVolumeWithResponse Compare the copies of a volume
+	//
+	// The node that serves the volume has every copy in sync read, and compares the checksums, those of its snapshots
+	// included. The volume goes on meanwhile. What differs is told and left as it is: nobody can tell by itself which
+	// copy is right. A check that is under way goes on and is the answer. Its result can be asked for, as the operation,
+	// until the volume is checked again or the node is started anew. It ends when the volume is detached from the node.
+	//
+	// Problems: `volume-not-found`, `single-copy`, `not-attached`, `not-served`, `not-ready`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/volumes/{name}/check (the `CheckVolume` operationId).
+	CheckVolumeWithResponse(ctx context.Context, name VolumeName, params *CheckVolumeParams, reqEditors ...RequestEditorFn) (*CheckVolumeResponse, error)
 
 	// DeleteMountWithResponse Unmount a volume on this node
 	//
@@ -6530,6 +6674,31 @@ func (r WriteBlocksResponse) StatusCode() int {
 	return 0
 }
 
+type CheckVolumeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Operation
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r CheckVolumeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CheckVolumeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type DeleteMountResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7192,7 +7361,8 @@ func (c *ClientWithResponses) GetDocumentWithResponse(ctx context.Context, reqEd
 // What takes a while, as far as it is recorded: snapshots that are being taken, deleted or gone back to, and those
 // that failed; copies that come, go, or are being filled; deleted volumes whose space is not free yet. Every node knows the
 // same, but how far a copy is filled is known to the node that serves its volume. What is done is not listed any
-// more. All of it goes on whichever node dies. Scrubs are listed by the node whose disk is read.
+// more. All of it goes on whichever node dies, but for scrubs and checks: scrubs are listed by the node whose disk is
+// read, checks by the node that serves the volume, and one that found a difference or was broken off until it is cancelled.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7207,7 +7377,7 @@ func (c *ClientWithResponses) ListOperationsWithResponse(ctx context.Context, re
 
 // CancelOperationWithResponse Break off an operation
 //
-// A snapshot that is being taken is given up, one that failed is forgotten, a scrub ends. Of a change of copies that
+// A snapshot that is being taken is given up, one that failed is forgotten, a scrub or check ends. Of a change of copies that
 // was asked for, what was before is wanted again. Everything else goes on to its end.
 //
 // Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`, `last-copy`.
@@ -7225,7 +7395,8 @@ func (c *ClientWithResponses) CancelOperationWithResponse(ctx context.Context, i
 
 // GetOperationWithResponse One operation
 //
-// One that is done is not there any more. Every node is told of the scrub of a disk by the node that has it.
+// One that is done is not there any more, but for a check, which has the result. Every node is told of a scrub or a
+// check by the node that makes it.
 //
 // Problems: `operation-not-found`.
 //
@@ -7585,6 +7756,26 @@ func (c *ClientWithResponses) WriteBlocksWithBodyWithResponse(ctx context.Contex
 		return nil, err
 	}
 	return ParseWriteBlocksResponse(rsp)
+}
+
+// CheckVolumeWithResponse Compare the copies of a volume
+//
+// The node that serves the volume has every copy in sync read, and compares the checksums, those of its snapshots
+// included. The volume goes on meanwhile. What differs is told and left as it is: nobody can tell by itself which
+// copy is right. A check that is under way goes on and is the answer. Its result can be asked for, as the operation,
+// until the volume is checked again or the node is started anew. It ends when the volume is detached from the node.
+//
+// Problems: `volume-not-found`, `single-copy`, `not-attached`, `not-served`, `not-ready`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/volumes/{name}/check (the `CheckVolume` operationId).
+func (c *ClientWithResponses) CheckVolumeWithResponse(ctx context.Context, name VolumeName, params *CheckVolumeParams, reqEditors ...RequestEditorFn) (*CheckVolumeResponse, error) {
+	rsp, err := c.CheckVolume(ctx, name, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCheckVolumeResponse(rsp)
 }
 
 // DeleteMountWithResponse Unmount a volume on this node
@@ -9019,6 +9210,39 @@ func ParseWriteBlocksResponse(rsp *http.Response) (*WriteBlocksResponse, error) 
 	return response, nil
 }
 
+// ParseCheckVolumeResponse parses an HTTP response from a CheckVolumeWithResponse call
+func ParseCheckVolumeResponse(rsp *http.Response) (*CheckVolumeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CheckVolumeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Operation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseDeleteMountResponse parses an HTTP response from a DeleteMountWithResponse call
 func ParseDeleteMountResponse(rsp *http.Response) (*DeleteMountResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -9491,6 +9715,9 @@ type ServerInterface interface {
 	// WriteBlocks Write blocks of a volume that this node serves
 	// (PUT /v1/volumes/{name}/blocks)
 	WriteBlocks(c *gin.Context, name VolumeName, params WriteBlocksParams)
+	// CheckVolume Compare the copies of a volume
+	// (POST /v1/volumes/{name}/check)
+	CheckVolume(c *gin.Context, name VolumeName, params CheckVolumeParams)
 	// DeleteMount Unmount a volume on this node
 	// (DELETE /v1/volumes/{name}/mount)
 	DeleteMount(c *gin.Context, name VolumeName, params DeleteMountParams)
@@ -10365,6 +10592,42 @@ func (siw *ServerInterfaceWrapper) WriteBlocks(c *gin.Context) {
 	siw.Handler.WriteBlocks(c, name, params)
 }
 
+// CheckVolume operation middleware
+func (siw *ServerInterfaceWrapper) CheckVolume(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name VolumeName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CheckVolumeParams
+
+	// ------------- Optional query parameter "here" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "here", c.Request.URL.Query(), &params.Here, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter here: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.CheckVolume(c, name, params)
+}
+
 // DeleteMount operation middleware
 func (siw *ServerInterfaceWrapper) DeleteMount(c *gin.Context) {
 
@@ -10736,6 +10999,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.PATCH(options.BaseURL+"/v1/volumes/:name", wrapper.PatchVolume)
 	router.PUT(options.BaseURL+"/v1/volumes/:name", wrapper.PutVolume)
 	router.POST(options.BaseURL+"/v1/volumes/:name/recovery", wrapper.RecoverVolume)
+	router.POST(options.BaseURL+"/v1/volumes/:name/check", wrapper.CheckVolume)
 	router.GET(options.BaseURL+"/v1/volumes/:name/account", wrapper.GetAccount)
 	router.GET(options.BaseURL+"/v1/volumes/:name/replicas", wrapper.ListReplicas)
 	router.POST(options.BaseURL+"/v1/volumes/:name/replicas", wrapper.AddReplica)
@@ -12201,6 +12465,46 @@ func (response WriteBlocksdefaultApplicationProblemPlusJSONResponse) VisitWriteB
 	return err
 }
 
+type CheckVolumeRequestObject struct {
+	Name   VolumeName `json:"name"`
+	Params CheckVolumeParams
+}
+
+type CheckVolumeResponseObject interface {
+	VisitCheckVolumeResponse(w http.ResponseWriter) error
+}
+
+type CheckVolume202JSONResponse Operation
+
+func (response CheckVolume202JSONResponse) VisitCheckVolumeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CheckVolumedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CheckVolumedefaultApplicationProblemPlusJSONResponse) VisitCheckVolumeResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteMountRequestObject struct {
 	Name   VolumeName `json:"name"`
 	Params DeleteMountParams
@@ -12753,6 +13057,9 @@ type StrictServerInterface interface {
 	// WriteBlocks Write blocks of a volume that this node serves
 	// (PUT /v1/volumes/{name}/blocks)
 	WriteBlocks(ctx context.Context, request WriteBlocksRequestObject) (WriteBlocksResponseObject, error)
+	// CheckVolume Compare the copies of a volume
+	// (POST /v1/volumes/{name}/check)
+	CheckVolume(ctx context.Context, request CheckVolumeRequestObject) (CheckVolumeResponseObject, error)
 	// DeleteMount Unmount a volume on this node
 	// (DELETE /v1/volumes/{name}/mount)
 	DeleteMount(ctx context.Context, request DeleteMountRequestObject) (DeleteMountResponseObject, error)
@@ -13904,6 +14211,33 @@ func (sh *strictHandler) WriteBlocks(ctx *gin.Context, name VolumeName, params W
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(WriteBlocksResponseObject); ok {
 		if err := validResponse.VisitWriteBlocksResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CheckVolume operation middleware
+func (sh *strictHandler) CheckVolume(ctx *gin.Context, name VolumeName, params CheckVolumeParams) {
+	var request CheckVolumeRequestObject
+
+	request.Name = name
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CheckVolume(ctx, request.(CheckVolumeRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CheckVolume")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(CheckVolumeResponseObject); ok {
+		if err := validResponse.VisitCheckVolumeResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

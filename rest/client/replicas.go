@@ -54,3 +54,13 @@ func (c *Client) RecoverVolume(ctx context.Context, name, node string) (api.Volu
 	r, err := c.api.RecoverVolumeWithResponse(ctx, name, api.Recovery{AcceptLoss: node})
 	return answer(r, err, func(r *api.RecoverVolumeResponse) *api.Volume { return r.JSON200 })
 }
+
+// CheckVolume has the copies of a volume compared, with here only by the node that is
+// asked.
+func (c *Client) CheckVolume(ctx context.Context, name string, here bool) (api.Operation, error) {
+	if err := refuseName(name); err != nil {
+		return api.Operation{}, err
+	}
+	r, err := c.api.CheckVolumeWithResponse(ctx, name, &api.CheckVolumeParams{Here: here})
+	return answer(r, err, func(r *api.CheckVolumeResponse) *api.Operation { return r.JSON202 })
+}

@@ -189,3 +189,52 @@ func TestEventsAreToldAsTheyHappen(t *testing.T) {
 		t.Errorf("broken off: exit code %d, %s", code, complaint.String())
 	}
 }
+
+func TestCheckOfAVolumeSaysWhatCameOfIt(t *testing.T) {
+	const running = `{"id":"check-1-a","kind":"check","state":"running","volume":"db","node":"a","cancellable":true,"done":65536,"total":131072}`
+	for _, x := range []struct {
+		about, then     string
+		code            int
+		says, complains string
+	}{
+		{
+			"equal", `{"id":"check-1-a","kind":"check","state":"done","volume":"db","cancellable":true,"done":131072,"total":131072}`,
+			exitDone, "the copies of volume db are equal: 128 KiB of each were compared\n", "check: 50 %\n",
+		},
+		{
+			"not all was read", `{"id":"check-1-a","kind":"check","state":"done","volume":"db","cancellable":true,"done":131072,"total":131072,"reason":"chunks: 3"}`,
+			exitDone, "the copies of volume db are equal in all that could be read: chunks: 3\n", "",
+		},
+		{
+			"different", `{"id":"check-1-a","kind":"check","state":"failed","volume":"db","cancellable":true,"reason":"2 blocks are not the same","differences":[` +
+				`{"offset":65536,"length":8192,"snapshot":"s","copies":[{"node":"a","checksum":"01"},{"node":"b","checksum":"02"}]}]}`,
+			exitNo, "OFFSET   LENGTH   SNAPSHOT   NODE   CHECKSUM\n65536    8192     s          a      01\n65536    8192     s          b      02\n\nvolume db: 2 blocks are not the same\n", "",
+		},
+		{"broken off by the end of its session", `{"id":"check-1-a","kind":"check","state":"failed","volume":"db","cancellable":true,"reason":"it was detached"}`, exitNotDone, "", "volume db: it was detached"},
+		{"cancelled", "", exitNotDone, "", "the check of volume db was broken off: give the command again"},
+	} {
+		asked := 0
+		socket := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			switch {
+			case r.Method == http.MethodPost && r.URL.Path == "/v1/volumes/db/check":
+				w.WriteHeader(http.StatusAccepted)
+				_, _ = fmt.Fprint(w, running) // the test reads it
+			case asked == 0:
+				asked++
+				_, _ = fmt.Fprint(w, running) // likewise
+			case x.then == "":
+				w.Header().Set("Content-Type", "application/problem+json")
+				w.WriteHeader(http.StatusNotFound)
+				_, _ = fmt.Fprint(w, `{"type":"/problems/operation-not-found","title":"t","status":404,"code":"operation-not-found","detail":"none"}`) // likewise
+			default:
+				_, _ = fmt.Fprint(w, x.then) // likewise
+			}
+		})
+		var out, complaint bytes.Buffer
+		code := Run(t.Context(), []string{"--socket", socket, "volume", "check", "db", "--wait"}, Streams{In: strings.NewReader(""), Out: &out, Err: &complaint})
+		if code != x.code || out.String() != x.says || !strings.Contains(complaint.String(), x.complains) {
+			t.Errorf("%s: exit %d, %q, %q", x.about, code, out.String(), complaint.String())
+		}
+	}
+}

@@ -26,7 +26,7 @@ const (
 	exitDone    = 0
 	exitNotDone = 1
 	exitUsage   = 2
-	exitNo      = 3 // it was asked whether something may be done, and it may not
+	exitNo      = 3 // it was asked whether something is so, and it is not
 )
 
 // Streams are the standard streams of a command.

@@ -209,7 +209,7 @@ const scheduleHelp = "when snapshots are taken, in UTC, and how many are kept, a
 func (s *session) operation() *cobra.Command {
 	return group("operation", "See what takes a while, and break it off",
 		&cobra.Command{
-			Use: "ls", Short: "List what is under way: snapshots, deletions, copies that come, go or are filled, scrubs", Aliases: []string{"list"}, Args: exactly(0),
+			Use: "ls", Short: "List what is under way: snapshots, deletions, copies that come, go or are filled, scrubs, checks", Aliases: []string{"list"}, Args: exactly(0),
 			RunE: func(c *cobra.Command, _ []string) error {
 				all, err := s.client().Operations(c.Context())
 				if err != nil {

@@ -17,7 +17,7 @@ func (s *session) volume() *cobra.Command {
 	c := group("volume", "Make, use and delete volumes",
 		s.volumeCreate(), s.volumeList(), s.volumeInspect(), s.volumeRemove(), s.volumeAttach(), s.volumeDetach(),
 		s.volumeMount(), s.volumeUnmount(), s.volumeRead(), s.volumeWrite(), s.volumeClone(), s.volumeSet(), s.volumeResize(), s.volumeRecover(),
-		s.volumeExplain(),
+		s.volumeExplain(), s.volumeCheck(),
 	)
 	c.Aliases = []string{"vol"}
 	return c

@@ -50,22 +50,35 @@ func (s *session) await(ctx context.Context, id string, holds func(*api.Volume) 
 // stateFailed is the state of an operation that does not go on.
 const stateFailed = "failed"
 
+// stateDone is the state of a check that found nothing.
+const stateDone = "done"
+
 // awaitOperation looks at an operation until it is not there any more, or does not
 // go on, and says how far it is.
 func (s *session) awaitOperation(ctx context.Context, o *api.Operation) error {
+	there, err := s.watchOperation(ctx, o)
+	if err == nil && there {
+		err = fmt.Errorf("%s of node %s cannot go on: %s\nit goes on by itself when that changes; to break it off:  lagan operation cancel %s", o.Kind, o.Node, o.Reason, o.ID)
+	}
+	return err
+}
+
+// watchOperation looks at an operation while it is running, says how far it is, and whether it
+// is still there.
+func (s *session) watchOperation(ctx context.Context, o *api.Operation) (there bool, err error) {
 	said := ""
 	for {
 		now, err := s.client().Operation(ctx, o.ID)
 		switch {
 		case errors.Is(err, volume.ErrOperationNotFound):
-			return nil
+			return false, nil
 		case err != nil:
-			return err
+			return false, err
 		}
 		*o = now
 		switch {
-		case o.State == stateFailed:
-			return fmt.Errorf("%s of node %s cannot go on: %s\nit goes on by itself when that changes; to break it off:  lagan operation cancel %s", o.Kind, o.Node, o.Reason, o.ID)
+		case o.State == stateFailed || o.State == stateDone:
+			return true, nil
 		case o.Total > 0:
 			if progress := fmt.Sprintf("%s: %d %%", o.Kind, o.Done*100/o.Total); progress != said {
 				said = progress
@@ -75,7 +88,7 @@ func (s *session) awaitOperation(ctx context.Context, o *api.Operation) error {
 		select {
 		case <-time.After(waitLook):
 		case <-ctx.Done():
-			return fmt.Errorf("operation %s goes on without being waited for: %w", o.ID, ctx.Err())
+			return false, fmt.Errorf("operation %s goes on without being waited for: %w", o.ID, ctx.Err())
 		}
 	}
 }

@@ -76,6 +76,14 @@ func (p peers) ScrubDisk(ctx context.Context, node volume.Node, id block.DiskID)
 	return operationOf(&o), err
 }
 
+// CheckVolume implements usecase.Peers.
+func (p peers) CheckVolume(ctx context.Context, node volume.Node, id block.VolumeID) (volume.Operation, error) {
+	c := client.OverTLS(node.API, p.own.Client(node.ID))
+	defer c.Close()
+	o, err := c.CheckVolume(ctx, id.String(), true)
+	return operationOf(&o), err
+}
+
 // Operation implements usecase.Peers.
 func (p peers) Operation(ctx context.Context, node volume.Node, id string) (volume.Operation, error) {
 	c := client.OverTLS(node.API, p.own.Client(node.ID))
@@ -92,10 +100,19 @@ func (p peers) Cancel(ctx context.Context, node volume.Node, id string) error {
 }
 
 func operationOf(o *api.Operation) volume.Operation {
-	return volume.Operation{
-		ID: o.ID, Kind: volume.OperationKind(o.Kind), Volume: o.Volume, Disk: o.Disk, Snapshot: o.Snapshot, Node: o.Node, Failed: o.State == "failed",
+	r := volume.Operation{
+		ID: o.ID, Kind: volume.OperationKind(o.Kind), Volume: o.Volume, Disk: o.Disk, Snapshot: o.Snapshot, Node: o.Node,
+		Failed: o.State == "failed", Over: o.State == "done",
 		Reason: o.Reason, Since: o.Since, Done: o.Done, Total: o.Total, Cancellable: o.Cancellable,
 	}
+	for _, d := range o.Differences {
+		one := volume.Differing{Snapshot: d.Snapshot, Offset: d.Offset, Length: d.Length}
+		for _, c := range d.Copies {
+			one.Copies = append(one.Copies, volume.CopyContent{Node: c.Node, Checksum: c.Checksum})
+		}
+		r.Differences = append(r.Differences, one)
+	}
+	return r
 }
 
 // RemoveDisk implements usecase.Peers.

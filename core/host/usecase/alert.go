@@ -3,6 +3,7 @@ package usecase
 import (
 	"context"
 
+	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/orchestrator"
 	"github.com/lagan-storage/lagan/core/volume"
 )
@@ -18,6 +19,14 @@ func (n *Node) Alerts(context.Context) ([]volume.Alert, error) {
 	})
 	if !known {
 		return nil, n.notReady()
+	}
+	for _, r := range n.p.Host.Comparisons() {
+		if r.Blocks > 0 {
+			if recorded.Differing == nil {
+				recorded.Differing = map[block.VolumeID]uint64{}
+			}
+			recorded.Differing[r.Volume] = r.Blocks
+		}
 	}
 	if n.p.Membership != nil {
 		recorded.Voters = n.p.Membership.Voting()

@@ -26,6 +26,8 @@ type Peers interface {
 	AddDisk(ctx context.Context, node volume.Node, d volume.NewDisk) (volume.DiskReport, error)
 	RemoveDisk(ctx context.Context, node volume.Node, id block.DiskID) error
 	ScrubDisk(ctx context.Context, node volume.Node, id block.DiskID) (volume.Operation, error)
+	// CheckVolume has the copies of a volume compared that the node serves.
+	CheckVolume(ctx context.Context, node volume.Node, id block.VolumeID) (volume.Operation, error)
 	Operation(ctx context.Context, node volume.Node, id string) (volume.Operation, error)
 	Cancel(ctx context.Context, node volume.Node, id string) error
 }

@@ -3,14 +3,15 @@ package usecase
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/lagan-storage/lagan/core/host"
 	"github.com/lagan-storage/lagan/core/orchestrator"
 	"github.com/lagan-storage/lagan/core/volume"
 )
 
-// Operations reports what takes a while: the scrubs of this node's disks, then by
-// volume what the records say, and how far a copy is filled if this node serves
+// Operations reports what takes a while: the scrubs of this node's disks and the checks
+// by its sessions, then by volume what the records say, and how far a copy is filled if this node serves
 // its volume.
 func (n *Node) Operations(context.Context) ([]volume.Operation, error) {
 	known := false
@@ -36,16 +37,16 @@ func (n *Node) Operations(context.Context) ([]volume.Operation, error) {
 			}
 		}
 	}
-	return append(n.scrubs(), all...), nil
+	return slices.Concat(n.scrubs(), n.checksToList(), all), nil
 }
 
-// Operation reports one of them, or the scrub of another node's disk.
+// Operation reports one of them, a scrub or check by another node, or a check that is over.
 func (n *Node) Operation(ctx context.Context, id string) (volume.Operation, error) {
 	all, err := n.Operations(ctx)
 	if err != nil {
 		return volume.Operation{}, err
 	}
-	for _, o := range all {
+	for _, o := range append(all, n.checks()...) {
 		if o.ID == id {
 			return o, nil
 		}
@@ -64,7 +65,8 @@ func (n *Node) Operation(ctx context.Context, id string) (volume.Operation, erro
 
 // Cancel breaks an operation off: a snapshot that is being taken is given up, one
 // that failed is forgotten, copies that were to come or go do not, those of a node that
-// is drained stay, and a scrub ends where it is.
+// is drained stay, and a scrub or check ends where it is. What came of a check that is
+// over is forgotten.
 func (n *Node) Cancel(ctx context.Context, id string) error {
 	ctx, cancel := change(ctx)
 	defer cancel()
@@ -79,6 +81,10 @@ func (n *Node) Cancel(ctx context.Context, id string) error {
 	}
 	if o.Kind == volume.ScrubOperation {
 		return n.cancelScrub(ctx, o.Disk)
+	}
+	if o.Kind == volume.CheckOperation {
+		n.cancelCheck(id)
+		return nil
 	}
 	if !o.Cancellable {
 		return &volume.Error{

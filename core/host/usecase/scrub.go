@@ -74,6 +74,16 @@ func (n *Node) scrubOperation(r *host.ScrubReport) volume.Operation {
 
 // keeperOf finds the other node that alone knows of an operation, if there is one.
 func (n *Node) keeperOf(ctx context.Context, id string) (node volume.Node, other bool, err error) {
+	if name, check := keeperOfCheck(id); check {
+		if name == n.p.Node.Name {
+			return node, false, nil
+		}
+		node, err = n.peer(ctx, name)
+		if errors.Is(err, volume.ErrNodeNotFound) {
+			return node, false, nil
+		}
+		return node, err == nil, err
+	}
 	text, scrub := strings.CutPrefix(id, scrubPrefix)
 	if !scrub {
 		return node, false, nil
