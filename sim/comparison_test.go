@@ -67,6 +67,23 @@ func TestCopiesThatDifferAreReportedAndLeftAsTheyAre(t *testing.T) {
 	}
 }
 
+func TestCopyThatCannotBeReadIsNotNamedWhereOthersDiffer(t *testing.T) {
+	c := newCluster(t, 4, 0, 1, 2).attach(3, time.Second).write(0, 32)
+	c.falsify(1, 21)
+	c.write(20, 4).run(time.Second)
+	c.w.tamper = func(*shard, *step.Send) {}
+	c.flush().run(40*time.Second).rotBlocks(2, 17)
+	found := c.compares(5 * time.Second)
+	if found.Damaged != 1 || found.Blocks != 1 || len(found.Places) != 1 {
+		t.Fatalf("found was %+v", found)
+	}
+	for _, copied := range found.Places[0].Copies {
+		if copied.Node == c.w.bodies[2].id {
+			t.Errorf("the copies hold %+v", found.Places[0].Copies)
+		}
+	}
+}
+
 func TestCopiesAreComparedUnderWritesWhileMembersComeAndGo(t *testing.T) {
 	for seed := uint64(1); seed <= races; seed++ {
 		c := newClusterOf(t, seed, 4, 0, 1).attach(2, time.Second).write(0, 32)

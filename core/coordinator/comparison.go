@@ -206,6 +206,9 @@ func (c *Coordinator) compared(r *comparing, out *step.Effects) {
 		k.report.Blocks += uint64(bits.OnesCount16(found.Blocks))
 		b := bits.TrailingZeros16(found.Blocks)
 		for i := range r.asked {
+			if r.asked[i].bad { // it was not compared
+				continue
+			}
 			m := r.asked[i].member
 			found.Copies = append(found.Copies, volume.CopySum{Replica: m.Replica, Node: m.Node, Sum: r.asked[i].sums[b]})
 		}
