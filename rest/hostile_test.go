@@ -94,6 +94,13 @@ func (n *counted) ChangeNode(context.Context, string, volume.NodeChange) (volume
 	return volume.NodeReport{}, nil
 }
 
+func (n *counted) Rebalance(_ context.Context, _ int, dryRun bool) (volume.Balance, error) {
+	if !dryRun {
+		n.changes++
+	}
+	return volume.Balance{}, nil
+}
+
 func (n *counted) AddDisk(context.Context, volume.NewDisk) (volume.DiskReport, error) {
 	n.changes++
 	return volume.DiskReport{}, nil

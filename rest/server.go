@@ -119,6 +119,9 @@ type Service interface {
 	// Explain says why the copies of a volume are where they are, and what becomes
 	// of it if a node dies.
 	Explain(ctx context.Context, name string) (volume.Account, error)
+	// Rebalance has copies moved until disks differ by at most spread points, or only
+	// says which.
+	Rebalance(ctx context.Context, spread int, dryRun bool) (volume.Balance, error)
 }
 
 // Events are what this node saw happen.

@@ -53,6 +53,30 @@ func (s *server) GetAccount(ctx context.Context, r api.GetAccountRequestObject) 
 	return api.GetAccount200JSONResponse(accountOf(&a)), err
 }
 
+// Rebalance implements api.StrictServerInterface.
+func (s *server) Rebalance(ctx context.Context, r api.RebalanceRequestObject) (api.RebalanceResponseObject, error) {
+	b, err := s.Service.Rebalance(requestOf(ctx).Context(), r.Body.Spread, r.Params.DryRun)
+	if err != nil {
+		return nil, err
+	}
+	if b.Started != "" {
+		return api.Rebalance202JSONResponse(balanceOf(&b)), nil
+	}
+	return api.Rebalance200JSONResponse(balanceOf(&b)), nil
+}
+
+func balanceOf(b *volume.Balance) api.Balance {
+	return api.Balance{
+		Spread: b.Spread, Fullest: b.Fullest, Emptiest: b.Emptiest, Bytes: b.Bytes, Stuck: textsOf(b.Stuck), Operation: b.Started,
+		Moves: itemsOf(b.Moves, func(m *volume.CopyMove) api.CopyMove {
+			return api.CopyMove{
+				Volume: m.Name, FromNode: m.FromNode, FromDisk: m.From.ID.String(), ToNode: m.ToNode, ToDisk: m.To.ID.String(),
+				Bytes: m.Bytes, Why: m.Why(),
+			}
+		}),
+	}
+}
+
 func absenceOf(a *volume.Absence) api.Absence {
 	answer := api.Absence{
 		Node: a.Node, Safe: a.Safe, Reasons: textsOf(a.Reasons),

@@ -49,6 +49,37 @@ func (n *node) Explain(_ context.Context, name string) (volume.Account, error) {
 	}, n.err
 }
 
+func (n *node) Rebalance(_ context.Context, spread int, dryRun bool) (volume.Balance, error) {
+	n.dryRun = dryRun
+	b := volume.Balance{
+		Spread: spread, Fullest: 80, Emptiest: 20, Bytes: 5, Stuck: []string{"disk d stays at 70 %"},
+		Moves: []volume.CopyMove{{Name: "db", FromNode: "a", ToNode: "b", Bytes: 5, FromShare: 80, ToShare: 20}},
+	}
+	if !dryRun {
+		b.Started = "rebalance"
+	}
+	return b, n.err
+}
+
+func TestRebalanceAsClientsSeeIt(t *testing.T) {
+	n := &node{}
+	c := serve(t, n)
+	for _, dryRun := range []bool{true, false} {
+		got, err := c.Rebalance(t.Context(), 7, dryRun)
+		if err != nil || n.dryRun != dryRun || (got.Operation == "rebalance") == dryRun || got.Spread != 7 || got.Fullest != 80 ||
+			got.Emptiest != 20 || got.Bytes != 5 || len(got.Stuck) != 1 || len(got.Moves) != 1 {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		if m := got.Moves[0]; m.Volume != "db" || m.FromNode != "a" || m.ToNode != "b" || m.Why != "its disk promises 80 % of what it has, the other one 20 %" {
+			t.Errorf("%+v", m)
+		}
+	}
+	n.err = &volume.Error{Kind: volume.ErrInvalidOption, What: "a spread of 0"}
+	if _, err := c.Rebalance(t.Context(), 0, false); !errors.Is(err, volume.ErrInvalidOption) {
+		t.Error(err)
+	}
+}
+
 func TestServiceOfNodesAsClientsSeeIt(t *testing.T) {
 	n := &node{}
 	c := serve(t, n)

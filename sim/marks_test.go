@@ -163,6 +163,8 @@ var unwantedMarks = map[step.Mark]string{
 	"disk: no room for another replica":                              "short-lived volumes fit, and others are not made while a plan runs: no test reaches it",
 	"disk: opening waits for operations of the former life":          "a process of the simulation ends with its operations: the tests of core/node",
 	"orchestrator: command given up":                                 rare,
+	"orchestrator: copy is moved to balance disks":                   balance,
+	"orchestrator: disks are balanced":                               balance,
 	"orchestrator: command refused because too many are under way":   crowds,
 	"orchestrator: write of reconciliation put off":                  crowds,
 	"orchestrator: snapshot that failed asked for again":             upkeep,
@@ -188,6 +190,7 @@ const (
 	fullCopies = "what is not stable is dropped before a copy is brought up to date, so none in sync has records of an era that ended"
 	crowds     = "no plan has hundreds of commands at once: the tests of core/orchestrator have"
 	layers     = "one run of thousands: the random traces of sim/storetest"
+	balance    = "no plan has disks balanced: the tests of core/orchestrator have"
 	upkeep     = "no plan has an operator who asks for snapshots: the tests of core/orchestrator have"
 	rare       = "one run of hundreds, or none: the tests of its package"
 )

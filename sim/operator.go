@@ -217,7 +217,7 @@ func commandText(c *volume.Command) string {
 	case volume.RemoveNode:
 		return "remove node"
 	case volume.MarkFormatted, volume.FindVolume, volume.SetVolume, volume.CreateSnapshot, volume.DeleteSnapshot, volume.RestoreSnapshot,
-		volume.CordonDisk, volume.RemoveDisk, volume.ChangeNode:
+		volume.CordonDisk, volume.RemoveDisk, volume.ChangeNode, volume.BalanceDisks:
 	case volume.AddReplica:
 		return "add a copy of"
 	case volume.MoveReplica:

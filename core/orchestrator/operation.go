@@ -76,7 +76,7 @@ func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 	op.command.Spec = c.Spec.Clone()
 	switch c.Kind {
 	case volume.CreateVolume, volume.DeleteVolume, volume.RemoveNode, volume.ChangeNode, volume.CordonDisk, volume.RemoveDisk,
-		volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas:
+		volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas, volume.BalanceDisks:
 	case volume.SetVolume:
 		if c.Spec.Replicas == 0 && c.Spec.Size == 0 {
 			op.lane = c.Name
@@ -109,7 +109,7 @@ func (o *Orchestrator) onCommand(c *volume.Command, out *step.Effects) {
 // checkNames refuses what nothing can be called.
 func checkNames(c *volume.Command) error {
 	switch c.Kind {
-	case volume.RemoveNode, volume.ChangeNode, volume.CordonDisk, volume.RemoveDisk:
+	case volume.RemoveNode, volume.ChangeNode, volume.CordonDisk, volume.RemoveDisk, volume.BalanceDisks:
 		return nil // it is not about a volume
 	case volume.CreateVolume:
 		return volume.CheckName(c.Spec.Name)
@@ -220,6 +220,8 @@ func (o *Orchestrator) decide(op *operation, out *step.Effects) decision {
 		return o.keepReplicas(op)
 	case volume.RecoverVolume:
 		return o.recoverVolume(op)
+	case volume.BalanceDisks:
+		return o.balanceDisks(op)
 	}
 	invariant.That(false, "every kind of command is carried out")
 	return decision{}
@@ -327,6 +329,8 @@ func (o *Orchestrator) applied(op *operation) bool {
 		return o.changed(op) == o.nodeSpec(op.command.Node)
 	case volume.RemoveDisk:
 		return o.view.Disk(op.command.Disk).Revision == 0
+	case volume.BalanceDisks:
+		return o.balances(op)
 	case volume.CordonDisk:
 		d := o.view.Disk(op.command.Disk).Value
 		return d != nil && d.Cordoned != op.command.Force
@@ -367,7 +371,7 @@ func (o *Orchestrator) applied(op *operation) bool {
 	case volume.DeleteSnapshot:
 		s := v.Snapshots.Value
 		return op.layer != 0 && (s == nil || s.Find(op.layer) == nil)
-	case volume.FindVolume, volume.RemoveNode, volume.ChangeNode, volume.CordonDisk, volume.RemoveDisk: // it writes nothing, it is not about a volume
+	case volume.FindVolume, volume.RemoveNode, volume.ChangeNode, volume.CordonDisk, volume.RemoveDisk, volume.BalanceDisks: // it writes nothing, it is not about a volume
 	}
 	return false
 }

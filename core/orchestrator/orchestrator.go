@@ -161,6 +161,7 @@ func (o *Orchestrator) onTimer(tag step.Tag, out *step.Effects) {
 		o.dirty[id] = true
 	}
 	o.heal(out)
+	o.rebalance(out)
 }
 
 func (o *Orchestrator) onWatch(u *metadata.Update, out *step.Effects) {

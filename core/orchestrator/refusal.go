@@ -222,6 +222,8 @@ func subjectOf(op *operation) string {
 		return "node " + op.command.Name
 	case volume.CordonDisk, volume.RemoveDisk:
 		return "disk " + op.command.Name
+	case volume.BalanceDisks:
+		return "disks"
 	case volume.CreateSnapshot, volume.DeleteSnapshot:
 		return fmt.Sprintf("snapshot %q of volume %q", op.command.Snapshot, op.command.Name)
 	default:
@@ -244,7 +246,8 @@ func intentOf(op *operation) string {
 		return "delete a snapshot"
 	case volume.CreateVolume, volume.AttachVolume, volume.DetachVolume, volume.DeleteVolume, volume.MarkFormatted,
 		volume.FindVolume, volume.SetVolume, volume.RestoreSnapshot, volume.RemoveNode, volume.ChangeNode, volume.CordonDisk, volume.RemoveDisk,
-		volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas, volume.RecoverVolume:
+		volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas, volume.RecoverVolume,
+		volume.BalanceDisks:
 	}
 	return verbOf(op) + " the volume"
 }
@@ -292,6 +295,8 @@ func verbOf(op *operation) string {
 		return "keep the copies of"
 	case volume.RecoverVolume:
 		return "recover"
+	case volume.BalanceDisks:
+		return "balance"
 	}
 	return "use"
 }
@@ -324,6 +329,8 @@ func participleOf(op *operation) string {
 		return "restored"
 	case volume.RecoverVolume:
 		return "recovered"
+	case volume.BalanceDisks:
+		return "balanced"
 	}
 	return "used"
 }

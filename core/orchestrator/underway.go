@@ -51,6 +51,7 @@ func (o *Orchestrator) UnderWayInRecords() (all []volume.Operation) {
 		}
 	})
 	all = append(all, drains.operations(o)...)
+	all = o.rebalancing(all)
 	slices.SortFunc(all, func(a, b volume.Operation) int {
 		return cmp.Or(strings.Compare(a.Volume, b.Volume), strings.Compare(a.ID, b.ID))
 	})

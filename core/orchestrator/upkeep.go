@@ -117,7 +117,7 @@ func (o *Orchestrator) keeps(v *view.Volume, l *local) bool {
 			return true
 		case volume.CreateVolume, volume.AttachVolume, volume.DetachVolume, volume.DeleteVolume, volume.MarkFormatted,
 			volume.FindVolume, volume.SetVolume, volume.RemoveNode, volume.ChangeNode, volume.CordonDisk, volume.RemoveDisk,
-			volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas, volume.RecoverVolume:
+			volume.AddReplica, volume.MoveReplica, volume.RemoveReplica, volume.KeepReplicas, volume.RecoverVolume, volume.BalanceDisks:
 			if v.Snapshots.Value.Restoring() != nil {
 				return true
 			}

@@ -11,7 +11,7 @@ import (
 
 // Record is what is kept under a key of its own.
 type Record interface {
-	Config | Spec | Attachment | Snapshots | Placement | Node | NodeSpec | Disk | Removed
+	Config | Spec | Attachment | Snapshots | Placement | Node | NodeSpec | Disk | Removed | Rebalance
 	format() int
 }
 
@@ -24,6 +24,7 @@ func (r Node) format() int       { return r.Format }
 func (r NodeSpec) format() int   { return r.Format }
 func (r Disk) format() int       { return r.Format }
 func (r Removed) format() int    { return r.Format }
+func (r Rebalance) format() int  { return r.Format }
 
 // Encode writes a record as JSON: equal records give equal bytes.
 func Encode[R Record](r R) []byte {

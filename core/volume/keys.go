@@ -22,6 +22,10 @@ const (
 	RemovedPrefix = Prefix + "removed/"
 )
 
+// RebalanceKey is where it is kept that copies are moved from full disks to empty
+// ones, while they are.
+const RebalanceKey = Prefix + "rebalance"
+
 // ConfigKey is where a volume's Config is kept.
 func ConfigKey(id block.VolumeID) string { return Prefix + "volumes/" + id.String() + "/config" }
 

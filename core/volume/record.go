@@ -155,6 +155,7 @@ const (
 	KeepReplicas                       // Name: the change of its copies that is under way is broken off
 	RemoveDisk                         // Disk, a cordoned one of this node, and Name for people: it has no copies
 	ChangeNode                         // Node, and Name for people; Change: what is asked of it from now on
+	BalanceDisks                       // Spread: copies are moved until disks differ by no more, in points; 0: no more are
 )
 
 // Command is one thing a user wants done, through the node that got it.
@@ -169,6 +170,7 @@ type Command struct {
 	Force  bool
 	DryRun bool
 	Change NodeChange
+	Spread int
 
 	Snapshot  string
 	As        string

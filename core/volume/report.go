@@ -73,6 +73,7 @@ const (
 	GrowthOperation           OperationKind = "growth"            // a volume gets larger
 	DrainOperation            OperationKind = "drain"             // the copies of a node are moved elsewhere
 	DecommissionOperation     OperationKind = "decommission"      // and it leaves the cluster then
+	RebalanceOperation        OperationKind = "rebalance"         // copies are moved from full disks to empty ones
 )
 
 // Operation is something that takes a while, whoever asked for it. What is done

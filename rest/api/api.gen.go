@@ -160,6 +160,30 @@ type Attachment struct {
 	Users []User `json:"users,omitempty"`
 }
 
+// Balance How evenly disks are filled, and what is to be moved for them to be.
+type Balance struct {
+	// Bytes The sizes of their volumes.
+	Bytes int64 `json:"bytes"`
+
+	// Emptiest That of the emptiest disk that copies may come to, in percent; 100, if there is none.
+	Emptiest int `json:"emptiest"`
+
+	// Fullest What the fullest disk that copies may leave promises of what it has, in percent.
+	Fullest int `json:"fullest"`
+
+	// Moves Copies to be moved, in this order.
+	Moves []CopyMove `json:"moves"`
+
+	// Operation The identity of the operation that carries it out, if one was begun.
+	Operation string `json:"operation,omitempty"`
+
+	// Spread By how many points disks may differ.
+	Spread int `json:"spread"`
+
+	// Stuck A line for every disk that stays too full, and why.
+	Stuck []string `json:"stuck"`
+}
+
 // CopyAccount Why a copy is where it is, and as it is.
 type CopyAccount struct {
 	// Replica One copy of a volume.
@@ -176,6 +200,30 @@ type CopyContent struct {
 
 	// Node The name of the node that has the copy.
 	Node string `json:"node"`
+}
+
+// CopyMove A copy that is to be moved.
+type CopyMove struct {
+	// Bytes The size of the volume.
+	Bytes int64 `json:"bytes"`
+
+	// FromDisk The identity of the disk that it is on.
+	FromDisk string `json:"from_disk"`
+
+	// FromNode The name of the node that has it.
+	FromNode string `json:"from_node"`
+
+	// ToDisk The identity of the disk that it is to be on.
+	ToDisk string `json:"to_disk"`
+
+	// ToNode The name of the node that is to have it.
+	ToNode string `json:"to_node"`
+
+	// Volume The name of its volume.
+	Volume string `json:"volume"`
+
+	// Why What speaks for it, in words.
+	Why string `json:"why"`
 }
 
 // Difference A place at which the copies of a volume are not the same.
@@ -527,8 +575,9 @@ type Operation struct {
 
 	// Kind snapshot: one is being taken; snapshot-deletion; restoration: a volume goes back to a snapshot;
 	// volume-deletion: space is being freed; resync: a copy is being filled; scrub: all that is on a disk is being
-	// read; check: the copies of a volume are compared; replica-change: copies come or go; growth: a volume gets larger; drain: the copies of a node are moved
-	// elsewhere; decommission: and it leaves the cluster then.
+	// read; check: the copies of a volume are compared; replica-change: copies come or go; growth: a volume gets larger;
+	// drain: the copies of a node are moved elsewhere; decommission: and it leaves the cluster then; rebalance: copies
+	// are moved from full disks to empty ones.
 	Kind string `json:"kind"`
 
 	// Node The name of the node that does it, if one does.
@@ -584,6 +633,12 @@ type Problem struct {
 	//
 	// Examples: /problems/attached-elsewhere
 	Type string `json:"type"`
+}
+
+// Rebalance How even disks are to be.
+type Rebalance struct {
+	// Spread By how many points of a hundred the shares of disks that are promised to volumes may differ; 1 to 99.
+	Spread int `json:"spread"`
 }
 
 // Recovery Which copy is left of a volume.
@@ -937,6 +992,12 @@ type ListEventsParams struct {
 	LastEventID *uint64 `json:"Last-Event-ID,omitempty"`
 }
 
+// RebalanceParams defines parameters for Rebalance.
+type RebalanceParams struct {
+	// DryRun Only say what would be moved.
+	DryRun bool `form:"dry_run,omitempty" json:"dry_run,omitempty"`
+}
+
 // DeleteVolumeParams defines parameters for DeleteVolume.
 type DeleteVolumeParams struct {
 	// Snapshots Delete its snapshots, too. What was cloned from them stays.
@@ -996,6 +1057,9 @@ type JoinJSONRequestBody = Join
 
 // ChangeNodeJSONRequestBody defines body for ChangeNode for application/json ContentType.
 type ChangeNodeJSONRequestBody = NodeChange
+
+// RebalanceJSONRequestBody defines body for Rebalance for application/json ContentType.
+type RebalanceJSONRequestBody = Rebalance
 
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = NewToken
@@ -1336,7 +1400,8 @@ type ClientInterface interface {
 	// CancelOperation Break off an operation
 	//
 	// A snapshot that is being taken is given up, one that failed is forgotten, a scrub or check ends. Of a change of copies that
-	// was asked for, what was before is wanted again. Everything else goes on to its end.
+	// was asked for, what was before is wanted again. Of a rebalance no other copy is begun, and those on their way arrive.
+	// Everything else goes on to its end.
 	//
 	// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`, `last-copy`.
 	//
@@ -1352,6 +1417,36 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /v1/operations/{id} (the `GetOperation` operationId).
 	GetOperation(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RebalanceWithBody Have copies moved from the fullest disks to the emptiest ones
+	//
+	// Until what the disks promise of what they have differs by at most so many points, four volumes at a time. A copy
+	// is filled where it goes before the old one leaves. It goes on whichever node dies, and is planned anew after each
+	// copy. While it goes on, another spread is taken over. Disks and nodes that are cordoned, drained, not well, not
+	// heard from or nearly full get none; a volume's copies stay on as many nodes and zones as they are, and where the
+	// volume may be. With `dry_run` nothing is moved.
+	//
+	// Problems: `invalid-option`, `busy`.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /v1/rebalance (the `Rebalance` operationId).
+	RebalanceWithBody(ctx context.Context, params *RebalanceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// Rebalance Have copies moved from the fullest disks to the emptiest ones
+	//
+	// Until what the disks promise of what they have differs by at most so many points, four volumes at a time. A copy
+	// is filled where it goes before the old one leaves. It goes on whichever node dies, and is planned anew after each
+	// copy. While it goes on, another spread is taken over. Disks and nodes that are cordoned, drained, not well, not
+	// heard from or nearly full get none; a volume's copies stay on as many nodes and zones as they are, and where the
+	// volume may be. With `dry_run` nothing is moved.
+	//
+	// Problems: `invalid-option`, `busy`.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /v1/rebalance (the `Rebalance` operationId).
+	Rebalance(ctx context.Context, params *RebalanceParams, body RebalanceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetStatus The cluster on one screen
 	//
@@ -2232,7 +2327,8 @@ func (c *Client) ListOperations(ctx context.Context, reqEditors ...RequestEditor
 // CancelOperation Break off an operation
 //
 // A snapshot that is being taken is given up, one that failed is forgotten, a scrub or check ends. Of a change of copies that
-// was asked for, what was before is wanted again. Everything else goes on to its end.
+// was asked for, what was before is wanted again. Of a rebalance no other copy is begun, and those on their way arrive.
+// Everything else goes on to its end.
 //
 // Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`, `last-copy`.
 //
@@ -2259,6 +2355,56 @@ func (c *Client) CancelOperation(ctx context.Context, id string, reqEditors ...R
 // Corresponds with GET /v1/operations/{id} (the `GetOperation` operationId).
 func (c *Client) GetOperation(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetOperationRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RebalanceWithBody Have copies moved from the fullest disks to the emptiest ones
+//
+// Until what the disks promise of what they have differs by at most so many points, four volumes at a time. A copy
+// is filled where it goes before the old one leaves. It goes on whichever node dies, and is planned anew after each
+// copy. While it goes on, another spread is taken over. Disks and nodes that are cordoned, drained, not well, not
+// heard from or nearly full get none; a volume's copies stay on as many nodes and zones as they are, and where the
+// volume may be. With `dry_run` nothing is moved.
+//
+// Problems: `invalid-option`, `busy`.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /v1/rebalance (the `Rebalance` operationId).
+func (c *Client) RebalanceWithBody(ctx context.Context, params *RebalanceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRebalanceRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Rebalance Have copies moved from the fullest disks to the emptiest ones
+//
+// Until what the disks promise of what they have differs by at most so many points, four volumes at a time. A copy
+// is filled where it goes before the old one leaves. It goes on whichever node dies, and is planned anew after each
+// copy. While it goes on, another spread is taken over. Disks and nodes that are cordoned, drained, not well, not
+// heard from or nearly full get none; a volume's copies stay on as many nodes and zones as they are, and where the
+// volume may be. With `dry_run` nothing is moved.
+//
+// Problems: `invalid-option`, `busy`.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /v1/rebalance (the `Rebalance` operationId).
+func (c *Client) Rebalance(ctx context.Context, params *RebalanceParams, body RebalanceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRebalanceRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3782,6 +3928,69 @@ func NewGetOperationRequest(server string, id string) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+
+	return req, nil
+}
+
+// NewRebalanceRequest calls the generic Rebalance builder with application/json body
+func NewRebalanceRequest(server string, params *RebalanceParams, body RebalanceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRebalanceRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewRebalanceRequestWithBody constructs an http.Request for the Rebalance method, with any body, and a specified content type
+func NewRebalanceRequestWithBody(server string, params *RebalanceParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/rebalance")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "dry_run", params.DryRun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	return req, nil
 }
@@ -5328,7 +5537,8 @@ type ClientWithResponsesInterface interface {
 	// CancelOperationWithResponse Break off an operation
 	//
 	// A snapshot that is being taken is given up, one that failed is forgotten, a scrub or check ends. Of a change of copies that
-	// was asked for, what was before is wanted again. Everything else goes on to its end.
+	// was asked for, what was before is wanted again. Of a rebalance no other copy is begun, and those on their way arrive.
+	// Everything else goes on to its end.
 	//
 	// Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`, `last-copy`.
 	//
@@ -5348,6 +5558,36 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /v1/operations/{id} (the `GetOperation` operationId).
 	GetOperationWithResponse(ctx context.Context, id string, reqEditors ...RequestEditorFn) (*GetOperationResponse, error)
+
+	// RebalanceWithBodyWithResponse Have copies moved from the fullest disks to the emptiest ones
+	//
+	// Until what the disks promise of what they have differs by at most so many points, four volumes at a time. A copy
+	// is filled where it goes before the old one leaves. It goes on whichever node dies, and is planned anew after each
+	// copy. While it goes on, another spread is taken over. Disks and nodes that are cordoned, drained, not well, not
+	// heard from or nearly full get none; a volume's copies stay on as many nodes and zones as they are, and where the
+	// volume may be. With `dry_run` nothing is moved.
+	//
+	// Problems: `invalid-option`, `busy`.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rebalance (the `Rebalance` operationId).
+	RebalanceWithBodyWithResponse(ctx context.Context, params *RebalanceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RebalanceResponse, error)
+
+	// RebalanceWithResponse Have copies moved from the fullest disks to the emptiest ones
+	//
+	// Until what the disks promise of what they have differs by at most so many points, four volumes at a time. A copy
+	// is filled where it goes before the old one leaves. It goes on whichever node dies, and is planned anew after each
+	// copy. While it goes on, another spread is taken over. Disks and nodes that are cordoned, drained, not well, not
+	// heard from or nearly full get none; a volume's copies stay on as many nodes and zones as they are, and where the
+	// volume may be. With `dry_run` nothing is moved.
+	//
+	// Problems: `invalid-option`, `busy`.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /v1/rebalance (the `Rebalance` operationId).
+	RebalanceWithResponse(ctx context.Context, params *RebalanceParams, body RebalanceJSONRequestBody, reqEditors ...RequestEditorFn) (*RebalanceResponse, error)
 
 	// GetStatusWithResponse The cluster on one screen
 	//
@@ -6299,6 +6539,33 @@ func (r GetOperationResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r GetOperationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type RebalanceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Balance
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Balance
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r RebalanceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RebalanceResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -7378,7 +7645,8 @@ func (c *ClientWithResponses) ListOperationsWithResponse(ctx context.Context, re
 // CancelOperationWithResponse Break off an operation
 //
 // A snapshot that is being taken is given up, one that failed is forgotten, a scrub or check ends. Of a change of copies that
-// was asked for, what was before is wanted again. Everything else goes on to its end.
+// was asked for, what was before is wanted again. Of a rebalance no other copy is begun, and those on their way arrive.
+// Everything else goes on to its end.
 //
 // Problems: `operation-not-found`, `not-cancellable`, `snapshot-pending`, `last-copy`.
 //
@@ -7409,6 +7677,48 @@ func (c *ClientWithResponses) GetOperationWithResponse(ctx context.Context, id s
 		return nil, err
 	}
 	return ParseGetOperationResponse(rsp)
+}
+
+// RebalanceWithBodyWithResponse Have copies moved from the fullest disks to the emptiest ones
+//
+// Until what the disks promise of what they have differs by at most so many points, four volumes at a time. A copy
+// is filled where it goes before the old one leaves. It goes on whichever node dies, and is planned anew after each
+// copy. While it goes on, another spread is taken over. Disks and nodes that are cordoned, drained, not well, not
+// heard from or nearly full get none; a volume's copies stay on as many nodes and zones as they are, and where the
+// volume may be. With `dry_run` nothing is moved.
+//
+// Problems: `invalid-option`, `busy`.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rebalance (the `Rebalance` operationId).
+func (c *ClientWithResponses) RebalanceWithBodyWithResponse(ctx context.Context, params *RebalanceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RebalanceResponse, error) {
+	rsp, err := c.RebalanceWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRebalanceResponse(rsp)
+}
+
+// RebalanceWithResponse Have copies moved from the fullest disks to the emptiest ones
+//
+// Until what the disks promise of what they have differs by at most so many points, four volumes at a time. A copy
+// is filled where it goes before the old one leaves. It goes on whichever node dies, and is planned anew after each
+// copy. While it goes on, another spread is taken over. Disks and nodes that are cordoned, drained, not well, not
+// heard from or nearly full get none; a volume's copies stay on as many nodes and zones as they are, and where the
+// volume may be. With `dry_run` nothing is moved.
+//
+// Problems: `invalid-option`, `busy`.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /v1/rebalance (the `Rebalance` operationId).
+func (c *ClientWithResponses) RebalanceWithResponse(ctx context.Context, params *RebalanceParams, body RebalanceJSONRequestBody, reqEditors ...RequestEditorFn) (*RebalanceResponse, error) {
+	rsp, err := c.Rebalance(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRebalanceResponse(rsp)
 }
 
 // GetStatusWithResponse The cluster on one screen
@@ -8727,6 +9037,46 @@ func ParseGetOperationResponse(rsp *http.Response) (*GetOperationResponse, error
 	return response, nil
 }
 
+// ParseRebalanceResponse parses an HTTP response from a RebalanceWithResponse call
+func ParseRebalanceResponse(rsp *http.Response) (*RebalanceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RebalanceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Balance
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Balance
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseGetStatusResponse parses an HTTP response from a GetStatusWithResponse call
 func ParseGetStatusResponse(rsp *http.Response) (*GetStatusResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -9670,6 +10020,9 @@ type ServerInterface interface {
 	// GetOperation One operation
 	// (GET /v1/operations/{id})
 	GetOperation(c *gin.Context, id string)
+	// Rebalance Have copies moved from the fullest disks to the emptiest ones
+	// (POST /v1/rebalance)
+	Rebalance(c *gin.Context, params RebalanceParams)
 	// GetStatus The cluster on one screen
 	// (GET /v1/status)
 	GetStatus(c *gin.Context)
@@ -10204,6 +10557,33 @@ func (siw *ServerInterfaceWrapper) GetOperation(c *gin.Context) {
 	}
 
 	siw.Handler.GetOperation(c, id)
+}
+
+// Rebalance operation middleware
+func (siw *ServerInterfaceWrapper) Rebalance(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RebalanceParams
+
+	// ------------- Optional query parameter "dry_run" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "dry_run", c.Request.URL.Query(), &params.DryRun, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter dry_run: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.Rebalance(c, params)
 }
 
 // GetStatus operation middleware
@@ -11023,6 +11403,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/v1/nodes/:id", wrapper.GetNode)
 	router.PATCH(options.BaseURL+"/v1/nodes/:id", wrapper.ChangeNode)
 	router.GET(options.BaseURL+"/v1/nodes/:id/absence", wrapper.GetAbsence)
+	router.POST(options.BaseURL+"/v1/rebalance", wrapper.Rebalance)
 	router.GET(options.BaseURL+"/v1/disks", wrapper.ListDisks)
 	router.POST(options.BaseURL+"/v1/disks", wrapper.AddDisk)
 	router.DELETE(options.BaseURL+"/v1/disks/:id", wrapper.DeleteDisk)
@@ -11862,6 +12243,60 @@ type GetOperationdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetOperationdefaultApplicationProblemPlusJSONResponse) VisitGetOperationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RebalanceRequestObject struct {
+	Params RebalanceParams
+	Body   *RebalanceJSONRequestBody
+}
+
+type RebalanceResponseObject interface {
+	VisitRebalanceResponse(w http.ResponseWriter) error
+}
+
+type Rebalance200JSONResponse Balance
+
+func (response Rebalance200JSONResponse) VisitRebalanceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type Rebalance202JSONResponse Balance
+
+func (response Rebalance202JSONResponse) VisitRebalanceResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RebalancedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RebalancedefaultApplicationProblemPlusJSONResponse) VisitRebalanceResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -13012,6 +13447,9 @@ type StrictServerInterface interface {
 	// GetOperation One operation
 	// (GET /v1/operations/{id})
 	GetOperation(ctx context.Context, request GetOperationRequestObject) (GetOperationResponseObject, error)
+	// Rebalance Have copies moved from the fullest disks to the emptiest ones
+	// (POST /v1/rebalance)
+	Rebalance(ctx context.Context, request RebalanceRequestObject) (RebalanceResponseObject, error)
 	// GetStatus The cluster on one screen
 	// (GET /v1/status)
 	GetStatus(ctx context.Context, request GetStatusRequestObject) (GetStatusResponseObject, error)
@@ -13743,6 +14181,50 @@ func (sh *strictHandler) GetOperation(ctx *gin.Context, id string) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(GetOperationResponseObject); ok {
 		if err := validResponse.VisitGetOperationResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// Rebalance operation middleware
+func (sh *strictHandler) Rebalance(ctx *gin.Context, params RebalanceParams) {
+	var request RebalanceRequestObject
+
+	request.Params = params
+
+	var body RebalanceJSONRequestBody
+	var err error
+	// A request validator built on kin-openapi's openapi3filter with
+	// KeepValidatedValue leaves the value it validated on the body. Bind
+	// that value, matching member names exactly, so the handler receives
+	// what was validated instead of a second, case-insensitive decode.
+	if vb, ok := ctx.Request.Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+		err = ctx.ShouldBindJSON(&body)
+	} else if binding.Validator != nil {
+		// ShouldBindJSON runs the struct validator after decoding; keep that.
+		err = binding.Validator.ValidateStruct(&body)
+	}
+	if err != nil {
+		sh.options.RequestErrorHandlerFunc(ctx, err)
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.Rebalance(ctx, request.(RebalanceRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "Rebalance")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(RebalanceResponseObject); ok {
+		if err := validResponse.VisitRebalanceResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

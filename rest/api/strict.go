@@ -90,6 +90,12 @@ func (m *ReplicaMove) UnmarshalJSON(data []byte) error {
 }
 
 // UnmarshalJSON implements json.Unmarshaler: unknown fields are refused.
+func (r *Rebalance) UnmarshalJSON(data []byte) error {
+	type fields Rebalance
+	return strictly(data, (*fields)(r))
+}
+
+// UnmarshalJSON implements json.Unmarshaler: unknown fields are refused.
 func (d *DiskChange) UnmarshalJSON(data []byte) error {
 	type fields DiskChange
 	return strictly(data, (*fields)(d))

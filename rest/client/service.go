@@ -33,3 +33,15 @@ func (c *Client) Explain(ctx context.Context, name string) (api.Account, error) 
 	r, err := c.api.GetAccountWithResponse(ctx, name)
 	return answer(r, err, func(r *api.GetAccountResponse) *api.Account { return r.JSON200 })
 }
+
+// Rebalance has copies moved until disks differ by at most spread points, or only says
+// which.
+func (c *Client) Rebalance(ctx context.Context, spread int, dryRun bool) (api.Balance, error) {
+	r, err := c.api.RebalanceWithResponse(ctx, &api.RebalanceParams{DryRun: dryRun}, api.Rebalance{Spread: spread})
+	return answer(r, err, func(r *api.RebalanceResponse) *api.Balance {
+		if r.JSON202 != nil {
+			return r.JSON202
+		}
+		return r.JSON200
+	})
+}

@@ -65,8 +65,8 @@ func (n *Node) Operation(ctx context.Context, id string) (volume.Operation, erro
 
 // Cancel breaks an operation off: a snapshot that is being taken is given up, one
 // that failed is forgotten, copies that were to come or go do not, those of a node that
-// is drained stay, and a scrub or check ends where it is. What came of a check that is
-// over is forgotten.
+// is drained stay, no other one is moved to balance disks, and a scrub or check ends
+// where it is. What came of a check that is over is forgotten.
 func (n *Node) Cancel(ctx context.Context, id string) error {
 	ctx, cancel := change(ctx)
 	defer cancel()
@@ -95,6 +95,10 @@ func (n *Node) Cancel(ctx context.Context, id string) error {
 	}
 	if o.Kind == volume.DrainOperation || o.Kind == volume.DecommissionOperation {
 		return n.cancelDrain(ctx, id)
+	}
+	if o.Kind == volume.RebalanceOperation {
+		_, err := n.p.Host.Command(ctx, volume.Command{Kind: volume.BalanceDisks})
+		return err
 	}
 	if o.Kind == volume.ReplicasOperation {
 		_, err := n.rearrange(ctx, volume.Command{Kind: volume.KeepReplicas, Name: o.Volume})

@@ -260,7 +260,7 @@ func explain(s *volume.Spec, candidates []candidate) []string {
 }
 
 // compareID orders identities of one kind.
-func compareID[T block.NodeID | block.DiskID](a, b T) int {
+func compareID[T block.NodeID | block.DiskID | block.VolumeID](a, b T) int {
 	x, y := block.ID(a), block.ID(b)
 	return slices.Compare(x[:], y[:])
 }

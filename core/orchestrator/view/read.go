@@ -120,6 +120,9 @@ func (v *View) keys() []string {
 	for _, name := range slices.Sorted(maps.Keys(v.names)) {
 		keys = append(keys, volume.NameKey(name))
 	}
+	if v.balance.Revision != 0 {
+		keys = append(keys, volume.RebalanceKey)
+	}
 	for _, id := range sortedIDs(v.volumes) {
 		held := v.volumes[id]
 		for _, k := range []struct {
@@ -140,6 +143,9 @@ func (v *View) keys() []string {
 	slices.SortFunc(keys, strings.Compare)
 	return keys
 }
+
+// Rebalance returns the record of copies being moved from full disks to empty ones.
+func (v *View) Rebalance() Item[volume.Rebalance] { return v.balance }
 
 // machineKeys returns the known keys of nodes and disks.
 func (v *View) machineKeys() []string {

@@ -65,6 +65,7 @@ type View struct {
 	nodes   map[block.NodeID]*Node
 	disks   map[block.DiskID]*Item[volume.Disk]
 	removed map[block.NodeID]*Item[volume.Removed]
+	balance Item[volume.Rebalance]
 	onDisk  map[block.DiskID]map[block.VolumeID]bool // members on the node's own disks
 	ahead   map[string]metadata.Revision             // keys read at a revision that the watch has not reached
 	changed map[block.VolumeID]bool
@@ -203,6 +204,10 @@ func (v *View) apply(now step.Time, c *metadata.Change) {
 	}
 	if text, ok := strings.CutPrefix(c.Key, volume.RemovedPrefix); ok {
 		v.applyRemoved(text, c)
+		return
+	}
+	if c.Key == volume.RebalanceKey {
+		update(&v.balance, c, volume.Parse[volume.Rebalance])
 		return
 	}
 	v.applyMachine(now, c)
