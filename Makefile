@@ -79,7 +79,7 @@ layers:
 
 .PHONY: race
 race:
-	CGO_ENABLED=1 $(GO) test -race -short -tags=$(TAGS) ./...
+	CGO_ENABLED=1 $(GO) test -race -short -timeout=20m -tags=$(TAGS) ./...
 
 .PHONY: sim-fixed
 sim-fixed:
