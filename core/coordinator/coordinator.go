@@ -207,6 +207,7 @@ func (c *Coordinator) onTimer(tag step.Tag, out *step.Effects) {
 		c.superviseResync(out)
 		c.seekLost(out)
 		c.superviseReturns(out)
+		c.trimWindow(out) // nobody writes, and whom it was kept for stays away
 		c.tellDamage(out)
 		c.reconfigure(out)
 		c.driveGrowth(out)
