@@ -63,9 +63,10 @@ func TestChaos(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var working sync.WaitGroup
 	x.history.work(ctx, &working)
-	var files error
-	working.Go(func() { files = x.verifyFiles(ctx) })
-	for began := time.Now(); time.Since(began) < *chaosFor && files == nil; {
+	var files error // settled once broken is closed
+	broken := make(chan struct{})
+	working.Go(func() { defer close(broken); files = x.verifyFiles(ctx) })
+	for began := time.Now(); time.Since(began) < *chaosFor && !over(broken); {
 		x.strike()
 	}
 	x.calm()
@@ -75,6 +76,15 @@ func TestChaos(t *testing.T) {
 		t.Errorf("the file system: %v", files)
 	}
 	x.judge()
+}
+
+func over(broken <-chan struct{}) bool {
+	select {
+	case <-broken:
+		return true
+	default:
+		return false
+	}
 }
 
 // begin makes the volumes and attaches them.
