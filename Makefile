@@ -94,9 +94,10 @@ hashes: ## compare the hashes of seeds with and without the race detector
 	CGO_ENABLED=1 $(GO) test -race ./sim -count=1 -run '^TestHashes$$' -hashes="$$dir/race"; \
 	diff "$$dir/plain" "$$dir/race"
 
+# These tests wait, for what is dead to be missed, much more than they compute.
 .PHONY: e2e
 e2e:
-	$(if $(call has,cmd/lagan),$(GO) test -count=1 -timeout=30m -tags=$(TAGS) -run E2E ./cmd/...,@echo 'cmd: no package yet')
+	$(if $(call has,cmd/lagan),$(GO) test -count=1 -timeout=30m -parallel=4 -tags=$(TAGS) -run E2E ./cmd/...,@echo 'cmd: no package yet')
 
 .PHONY: test-chaos
 test-chaos: ## kill and stop real processes for CHAOS=10m, and judge what their users saw

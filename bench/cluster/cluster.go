@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -67,7 +68,7 @@ type Cluster struct {
 	nodes map[string]*Node
 }
 
-// New plans a cluster: its directories and ports. No node runs yet.
+// New plans a cluster: its directories and addresses. No node runs yet.
 func New(ctx context.Context, p Params) (*Cluster, error) {
 	c := &Cluster{p: p, nodes: map[string]*Node{}}
 	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
@@ -93,14 +94,16 @@ func New(ctx context.Context, p Params) (*Cluster, error) {
 }
 
 // freePorts returns addresses on loopback that nobody listens on right now, and
-// that the kernel gives to no connection while a node is down. Clusters begin to
-// look at different ports: one must not take what is another's when it restarts.
+// that the kernel gives to no connection while a node is down. Each cluster has a
+// host of its own out of the 2²⁴ there are: one must not take what is another's
+// while it restarts.
 func freePorts(ctx context.Context, dir string, n int) (addresses []string, err error) {
 	sum := sha256.Sum256([]byte(dir))
+	host := netip.AddrFrom4([4]byte{127, sum[4], sum[5], sum[6]}).String()
 	first := int(binary.LittleEndian.Uint32(sum[:]))
 	config := net.ListenConfig{}
 	for tries := 0; len(addresses) < n; tries++ {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(portMin+(first+tries)%(portMax-portMin)))
+		address := net.JoinHostPort(host, strconv.Itoa(portMin+(first+tries)%(portMax-portMin)))
 		l, listenErr := config.Listen(ctx, "tcp", address)
 		switch {
 		case listenErr == nil:

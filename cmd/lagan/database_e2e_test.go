@@ -190,6 +190,7 @@ func (d *database) judge(what string, acked int) (last int) {
 }
 
 func TestE2EDatabaseIsSnapshottedClonedAndSurvives(t *testing.T) {
+	t.Parallel()
 	require.FUSE(t)
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
 	postgres(t, "postgres")
@@ -273,6 +274,7 @@ func TestE2EDatabaseIsSnapshottedClonedAndSurvives(t *testing.T) {
 }
 
 func TestE2EFileSystemIsCleanInASnapshot(t *testing.T) {
+	t.Parallel()
 	require.FUSE(t)
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
 	require.Program(t, "fsfreeze", "util-linux")

@@ -51,6 +51,7 @@ func disksOf(all []api.Disk, node string) (paths []string) {
 // TestE2EAddedDisksAreOpenedAgain gives a node a file and removes it, and gives it
 // another; later starts know both.
 func TestE2EAddedDisksAreOpenedAgain(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a")
 	start(t, c, "a")
 	a := c.Node("a")
@@ -103,6 +104,7 @@ func TestE2EAddedDisksAreOpenedAgain(t *testing.T) {
 // TestE2EBlockDevicesAreDisks uses loop devices: blank ones are taken, those with
 // a file system are not unless they are wiped, and never those that are mounted.
 func TestE2EBlockDevicesAreDisks(t *testing.T) {
+	t.Parallel()
 	blank, used := loopDevice(t, 128*mebi), loopDevice(t, 128*mebi)
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
 	if out, err := exec.CommandContext(t.Context(), "mkfs.ext4", "-q", used).CombinedOutput(); err != nil {

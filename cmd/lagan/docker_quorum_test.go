@@ -11,6 +11,7 @@ import (
 
 // The container engine waits 15 s for every volume whose plugin is silent.
 func TestE2EDockerPluginAnswersBeforeThereIsAMajority(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b", "c")
 	n := c.Node("a")
 	socket := filepath.Join(n.Dir(), "plugin.sock")

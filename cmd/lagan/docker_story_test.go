@@ -13,6 +13,7 @@ import (
 )
 
 func TestE2EContainersSurviveTheirNode(t *testing.T) {
+	t.Parallel()
 	require.FUSE(t)
 	require.Docker(t)
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
@@ -23,6 +24,7 @@ func TestE2EContainersSurviveTheirNode(t *testing.T) {
 // named after one thing that engines were seen to do. What needs time that is
 // handed in is tested in package docker.
 func TestE2EDocker(t *testing.T) {
+	t.Parallel()
 	e := newEngines(t, "100ms")
 	for _, c := range []struct {
 		name string

@@ -12,6 +12,7 @@ import (
 // engine does that by itself: the node asks its engine for volumes once both are
 // up. Then a service takes its data along to wherever it is placed.
 func TestE2EDockerSwarmWarmup(t *testing.T) {
+	t.Parallel()
 	b := newBeginner(t)
 	manager := b.machines[0]
 	b.follow(manager, "lagan up --disk /var/lib/lagan-pool:100GiB")

@@ -53,6 +53,7 @@ func (e *engines) lingering(says, name string) {
 // What the cluster says of who uses a volume is true after containers moved and
 // nodes died.
 func TestE2EDockerUsers(t *testing.T) {
+	t.Parallel()
 	e := newEngines(t, "1h")
 	t.Run("volumeThatLingersIsHandedOver", func(t *testing.T) { e.in(t).volumeThatLingersIsHandedOver() })
 	t.Run("volumeThatLingeredOnADeadNodeIsTaken", func(t *testing.T) { e.in(t).volumeThatLingeredOnADeadNodeIsTaken() })
@@ -149,6 +150,7 @@ func (e *engines) usersAreThoseOfTheNewNode() {
 
 // Swarm has the engines of all nodes create a volume at the same time.
 func TestE2EDockerVolumeIsCreatedFromManyNodesAtOnce(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b", "c")
 	sockets := map[string]string{}
 	for _, node := range []string{"a", "b", "c"} {
@@ -193,6 +195,7 @@ func TestE2EDockerVolumeIsCreatedFromManyNodesAtOnce(t *testing.T) {
 }
 
 func TestE2EMountByHandIsAUseThatOtherNodesAreToldOf(t *testing.T) {
+	t.Parallel()
 	require.FUSE(t)
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
 	c := newCluster(t, "128MiB", "a", "b", "c")
@@ -221,6 +224,7 @@ func TestE2EMountByHandIsAUseThatOtherNodesAreToldOf(t *testing.T) {
 // What the engine asks of a node that has the volume already is answered there;
 // the cluster hears of it later.
 func TestE2EDockerSecondMountNeedsNoMajority(t *testing.T) {
+	t.Parallel()
 	require.FUSE(t)
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
 	c := newCluster(t, "128MiB", "a", "b", "c")

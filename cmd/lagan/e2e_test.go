@@ -156,14 +156,19 @@ func demonstrate(t *testing.T, kind demo.Kind) {
 }
 
 func TestE2EFilesSurviveTheirNode(t *testing.T) {
+	t.Parallel()
 	require.FUSE(t)
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
 	demonstrate(t, demo.Files)
 }
 
-func TestE2EBlocksSurviveTheirNode(t *testing.T) { demonstrate(t, demo.Blocks) }
+func TestE2EBlocksSurviveTheirNode(t *testing.T) {
+	t.Parallel()
+	demonstrate(t, demo.Blocks)
+}
 
 func TestE2ESecondDaemonOnADataDirectoryIsRefused(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a")
 	up(t, c)
 	n := c.Node("a")
@@ -185,6 +190,7 @@ func TestE2ESecondDaemonOnADataDirectoryIsRefused(t *testing.T) {
 }
 
 func TestE2ECorruptSuperblockIsNamedWhileTheOtherDiskServes(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a")
 	n := c.Node("a")
 	good, bad := filepath.Join(n.Dir(), "good"), filepath.Join(n.Dir(), "bad")
@@ -260,6 +266,7 @@ func scribble(t *testing.T, path string, length int) {
 }
 
 func TestE2EFullDiskTellsTheWriterAndReadsGoOn(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a")
 	up(t, c)
 	n := c.Node("a")
@@ -288,6 +295,7 @@ func TestE2EFullDiskTellsTheWriterAndReadsGoOn(t *testing.T) {
 }
 
 func TestE2EFrozenMemberIsWaitedForUntilItIsEvicted(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "256MiB", "a", "b", "c")
 	up(t, c)
 	v := create(t, c.Node("a"), "db", map[string]string{"size": "64MiB", "fs": "none", "replicas": "2"})
@@ -336,6 +344,7 @@ func memberState(ctx context.Context, daemon *client.Client, node string, want v
 }
 
 func TestE2EForcedAttachTearsDownTheDeviceOfTheFormerNode(t *testing.T) {
+	t.Parallel()
 	require.FUSE(t)
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
 	c := newCluster(t, "256MiB", "a", "b", "c")
@@ -389,6 +398,7 @@ func writeDurably(path, text string) error {
 }
 
 func TestE2EStopUnmountsAndDetaches(t *testing.T) {
+	t.Parallel()
 	require.FUSE(t)
 	require.Program(t, "mkfs.xfs", "xfsprogs")
 	c := newCluster(t, "512MiB", "a")
@@ -429,6 +439,7 @@ func TestE2EStopUnmountsAndDetaches(t *testing.T) {
 // A whole cluster is told to stop at once: the last copy's node may be gone
 // before a file system could be written out.
 func TestE2EStopEndsWhenTheCopiesAreGone(t *testing.T) {
+	t.Parallel()
 	require.FUSE(t)
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
 	c := newCluster(t, "256MiB", "a", "b", "c")

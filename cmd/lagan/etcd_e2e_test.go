@@ -167,6 +167,7 @@ func refusedUp(t *testing.T, n *cluster.Node, arguments ...string) string {
 }
 
 func TestE2EClusterOnAnEtcdThatOthersRun(t *testing.T) {
+	t.Parallel()
 	for name, secure := range map[string]bool{"tls": true, "plain": false} {
 		t.Run(name, func(t *testing.T) {
 			s, settings := newStore(t, secure) // it ends after the nodes, which stop in order
@@ -229,6 +230,7 @@ func TestE2EClusterOnAnEtcdThatOthersRun(t *testing.T) {
 }
 
 func TestE2EEtcdThatLetsNobodyInIsNamed(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a")
 	s, settings := newStore(t, true)
 	s.start()

@@ -115,6 +115,7 @@ func thaw(t *testing.T, nodes ...*cluster.Node) {
 // The kernel thaws nothing when a process dies that froze a file system. A daemon
 // that is killed in that very moment leaves nobody waiting, and its node works on.
 func TestE2EDaemonKilledWhileAFileSystemIsFrozenLeavesItThawed(t *testing.T) {
+	t.Parallel()
 	require.FUSE(t)
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
 	require.Program(t, "fsfreeze", "util-linux")

@@ -106,6 +106,7 @@ func becomesLarger(t *testing.T, c *cluster.Cluster, n *cluster.Node, target str
 }
 
 func TestE2EVolumeGrowsUnderItsWriter(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []string{"ext4", "xfs"} {
 		t.Run(kind, func(t *testing.T) {
 			require.FUSE(t)

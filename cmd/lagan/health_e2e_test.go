@@ -39,6 +39,7 @@ func probe(t *testing.T, n *cluster.Node, path string) (status int, body string)
 }
 
 func TestE2EHealthIsTheProcessAndReadinessTheMajority(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b", "c")
 	up(t, c)
 	a := c.Node("a")
@@ -64,6 +65,7 @@ func TestE2EHealthIsTheProcessAndReadinessTheMajority(t *testing.T) {
 }
 
 func TestE2EVersionIsThatOfTheNodeToo(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a")
 	c.Node("a").SetDisks() // one without disks is ready all the same
 	start(t, c, "a")

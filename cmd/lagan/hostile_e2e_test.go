@@ -72,6 +72,7 @@ func state(t *testing.T, n *cluster.Node) string {
 }
 
 func TestE2EHostileRequestsAreRefusedAndChangeNothing(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a")
 	up(t, c)
 	n := c.Node("a")
@@ -140,6 +141,7 @@ func TestE2EHostileRequestsAreRefusedAndChangeNothing(t *testing.T) {
 
 // What a writer sends before it dies may be written, but is never said to be all.
 func TestE2EBlocksThatBreakOffAreNotStored(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a")
 	up(t, c)
 	n := c.Node("a")

@@ -163,6 +163,7 @@ func rotated(nodes []*cluster.Node, i int) []*cluster.Node {
 // has one result, none leaves anything behind, and given again each ends in what
 // was wished.
 func TestE2ELeaderDiesUnderEveryCommand(t *testing.T) {
+	t.Parallel()
 	l := &leaderDies{t, nil, []string{"a", "b", "c"}}
 	l.c = newCluster(t, "256MiB", l.names...)
 	up(t, l.c)

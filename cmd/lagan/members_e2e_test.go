@@ -59,6 +59,7 @@ func alertCodes(t *testing.T, n *cluster.Node) (codes []string) {
 }
 
 func TestE2EDeletionWithANodeDownIsDoneWhenItReturns(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b", "c")
 	up(t, c)
 	a, b := c.Node("a"), c.Node("b")
@@ -105,6 +106,7 @@ func TestE2EDeletionWithANodeDownIsDoneWhenItReturns(t *testing.T) {
 }
 
 func TestE2ERemovedNodeIsReplacedAndTold(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b", "c", "d")
 	up(t, c)
 	a, b, dead, d := c.Node("a"), c.Node("b"), c.Node("c"), c.Node("d")
@@ -206,6 +208,7 @@ func wantTold(t *testing.T, c *cluster.Cluster, n *cluster.Node) {
 }
 
 func TestE2EOneOfTwoNodesThatAreLeftMayFail(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b", "c")
 	up(t, c)
 	a := c.Node("a")
@@ -250,6 +253,7 @@ func TestE2EOneOfTwoNodesThatAreLeftMayFail(t *testing.T) {
 
 // A machine that was admitted and never started has a name, and nothing else.
 func TestE2ENodeThatNeverStartedMayBeRemoved(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a")
 	start(t, c, "a")
 	a := c.Node("a")

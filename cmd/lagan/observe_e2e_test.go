@@ -44,6 +44,7 @@ func sample(ctx context.Context, n *cluster.Node, name string) (float64, error) 
 }
 
 func TestE2EEventsAndMetricsTellOfADeadNode(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b", "c")
 	up(t, c)
 	v := create(t, c.Node("a"), "db", map[string]string{"size": "16MiB", "fs": "none", "replicas": "2"})

@@ -169,6 +169,7 @@ func (b *beginner) soon(what string, holds func() (bool, error)) {
 }
 
 func TestE2EQuickStartOfTheREADMEHoldsWhatItSays(t *testing.T) {
+	t.Parallel()
 	all := quickStart(t)
 	if len(all) == 0 {
 		t.Fatal("the README has no quick start that begins with lagan up")

@@ -87,6 +87,7 @@ func untilCopies(t *testing.T, c *cluster.Cluster, by *cluster.Node, name string
 }
 
 func TestE2ECopiesMoveUnderWritesAndTheirNumberChanges(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b", "c", "d")
 	up(t, c)
 	a, b := c.Node("a"), c.Node("b")
@@ -177,6 +178,7 @@ func wantPromisedAt(t *testing.T, c *cluster.Cluster, n *cluster.Node, name stri
 }
 
 func TestE2EVolumeHealsWhenANodeDies(t *testing.T) {
+	t.Parallel()
 	c := newClusterWith(t, []string{"LAGAN_HEAL_AFTER=5s"}, "128MiB", "a", "b", "c", "d")
 	up(t, c)
 	a := c.Node("a")
@@ -214,6 +216,7 @@ func TestE2EVolumeHealsWhenANodeDies(t *testing.T) {
 }
 
 func TestE2ELossOfTheNewestCopyIsAcceptedByAPerson(t *testing.T) {
+	t.Parallel()
 	c := newClusterWith(t, nil, "128MiB", "a", "b", "c")
 	up(t, c)
 	create(t, c.Node("a"), "db", map[string]string{"size": "16MiB", "fs": "none", "replicas": "2"})

@@ -52,7 +52,7 @@ func settled(text string) string {
 		{`\b[0-9a-f]{16}\b`, "0011223344556677"}, // of a snapshot
 		{`\b[0-9a-f]{32}\b`, "00112233445566778899aabbccddeeff"},
 		{`\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?`, "2006-01-02T15:04:05Z"},
-		{`127\.0\.0\.1:\d{5}\b`, "127.0.0.1:77777"},
+		{`127(\.\d+){3}:\d{5}\b`, "127.0.0.1:77777"},
 		{`\bgo1\.[0-9.]+`, "go1"},
 		{`lagan \S+, commit .*?, go`, "lagan (devel), commit -, go"},
 		{`\b(linux|darwin)/\w+`, "linux/amd64"},
@@ -84,6 +84,7 @@ func TestUsageScripts(t *testing.T) {
 // in a script has a line for each node of the cluster that it speaks to: its
 // name, and arguments more than those that every node has.
 func TestE2EScripts(t *testing.T) {
+	t.Parallel()
 	program := program(t)
 	testscript.Run(t, testscript.Params{
 		Dir: filepath.Join("testdata", "script"), UpdateScripts: *update, RequireExplicitExec: true,

@@ -61,6 +61,7 @@ func rot(t *testing.T, path string, places []int64, content []byte) {
 // What rots on a disk, of a volume or of a snapshot, is found by a scrub that any
 // node asks for, and is on the disk again as it was.
 func TestE2EWhatRotsIsRepairedByAScrub(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b")
 	up(t, c)
 	a, b := c.Node("a"), c.Node("b")
@@ -97,6 +98,7 @@ func TestE2EWhatRotsIsRepairedByAScrub(t *testing.T) {
 
 // A scrub is listed by its node, and broken off by any.
 func TestE2EScrubIsAnOperation(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b")
 	c.Node("b").SetArguments("--scrub-rate", "64KiB")
 	up(t, c)

@@ -13,6 +13,7 @@ import (
 )
 
 func TestE2EServiceManagerHearsOfStartAndStop(t *testing.T) {
+	t.Parallel()
 	manager, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(workDir(t), "notify"), Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
@@ -53,6 +54,7 @@ func TestE2EServiceManagerHearsOfStartAndStop(t *testing.T) {
 
 // As a service manager starts it: the same command every time, and a file.
 func TestE2ENodeJoinsByItsFileOnce(t *testing.T) {
+	t.Parallel()
 	first, second := newCluster(t, "128MiB", "a"), newCluster(t, "128MiB", "b")
 	start(t, first, "a")
 	a, b := first.Node("a"), second.Node("b")

@@ -54,6 +54,7 @@ func snapshotNames(t *testing.T, n *cluster.Node, name, state string) (names []s
 }
 
 func TestE2ESnapshotsAreTakenGoneBackToAndDeleted(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b", "c")
 	up(t, c)
 	a, b, other := c.Node("a"), c.Node("b"), c.Node("c")
@@ -106,6 +107,7 @@ func TestE2ESnapshotsAreTakenGoneBackToAndDeleted(t *testing.T) {
 }
 
 func TestE2ESnapshotsAreTakenBySchedule(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b")
 	up(t, c)
 	a, b := c.Node("a"), c.Node("b")
@@ -133,6 +135,7 @@ func TestE2ESnapshotsAreTakenBySchedule(t *testing.T) {
 }
 
 func TestE2EClonesAreWhatTheirSnapshotsAre(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b", "c")
 	up(t, c)
 	a, b, other := c.Node("a"), c.Node("b"), c.Node("c")
@@ -180,6 +183,7 @@ func TestE2EClonesAreWhatTheirSnapshotsAre(t *testing.T) {
 // What a volume and its snapshots take is exact on every node that has a copy, and
 // what a deletion frees is what was said before.
 func TestE2ESpaceOfSnapshotsIsShown(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b")
 	up(t, c)
 	a := c.Node("a")
@@ -225,6 +229,7 @@ func TestE2ESpaceOfSnapshotsIsShown(t *testing.T) {
 
 // A clone outlives what it was made from: what both had becomes its own.
 func TestE2EOriginIsDeletedUnderItsClone(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b")
 	up(t, c)
 	a, b := c.Node("a"), c.Node("b")

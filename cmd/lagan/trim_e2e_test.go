@@ -68,6 +68,7 @@ func call(t *testing.T, program string, arguments ...string) {
 // What a file system trims is free on every copy, by whichever way it says so; and
 // zeroes never take space.
 func TestE2ETrimmedSpaceComesBackOnEveryCopy(t *testing.T) {
+	t.Parallel()
 	require.FUSE(t)
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
 	require.Program(t, "fstrim", "util-linux")

@@ -30,6 +30,7 @@ type attempt struct {
 // TestE2ENamesGivenTwiceAtOnceAreOneVolume creates each volume by way of three nodes
 // at once: as the same, or one of them as another size.
 func TestE2ENamesGivenTwiceAtOnceAreOneVolume(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "256MiB", "a", "b", "c")
 	up(t, c)
 	const names = 12
@@ -70,6 +71,7 @@ func TestE2ENamesGivenTwiceAtOnceAreOneVolume(t *testing.T) {
 
 // TestE2ENodesOfOneNameAreOneNode has two machines join under one name at once.
 func TestE2ENodesOfOneNameAreOneNode(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b", "c")
 	start(t, c, "a")
 	a := c.Node("a")
@@ -114,6 +116,7 @@ func TestE2ENodesOfOneNameAreOneNode(t *testing.T) {
 
 // TestE2EExpiredTokenAdmitsNobody has a machine join with a token whose time is over.
 func TestE2EExpiredTokenAdmitsNobody(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b")
 	start(t, c, "a")
 	a, b := c.Node("a"), c.Node("b")
@@ -139,6 +142,7 @@ func TestE2EExpiredTokenAdmitsNobody(t *testing.T) {
 // TestE2ECertificatesOfAnotherClusterAreRefused goes to all ports of a node with
 // what a node of another cluster has.
 func TestE2ECertificatesOfAnotherClusterAreRefused(t *testing.T) {
+	t.Parallel()
 	here, there := newCluster(t, "128MiB", "a"), newCluster(t, "128MiB", "a")
 	start(t, here, "a")
 	start(t, there, "a")

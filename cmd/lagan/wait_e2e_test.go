@@ -7,6 +7,7 @@ import (
 )
 
 func TestE2ERemovalWaitsForTheSpaceOfANodeThatSleeps(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "128MiB", "a", "b")
 	up(t, c)
 	a, b := c.Node("a"), c.Node("b")
