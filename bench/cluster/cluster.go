@@ -45,6 +45,8 @@ const (
 	portTriesMax = 1000
 	// votersMax is how many nodes vote in a cluster that has them.
 	votersMax = 3
+	// networkPrefix is that of the addresses of nodes that are apart.
+	networkPrefix = "10.77.0"
 	// Image is the image that the engine of every machine has: busybox.
 	Image = "busybox"
 )
@@ -58,14 +60,17 @@ type Params struct {
 	Env    []string // more of the program's environment
 	// Machines gives every node a machine and a container engine.
 	Machines bool
+	// Apart gives every node a host of its own on a network whose links can be cut.
+	Apart bool
 	// Pause waits for d or the end of ctx.
 	Pause func(ctx context.Context, d time.Duration) error
 }
 
 // Cluster is a set of nodes.
 type Cluster struct {
-	p     Params
-	nodes map[string]*Node
+	p       Params
+	nodes   map[string]*Node
+	network *machine.Network // nil unless its nodes are apart
 }
 
 // New plans a cluster: its directories and addresses. No node runs yet.
@@ -74,13 +79,13 @@ func New(ctx context.Context, p Params) (*Cluster, error) {
 	if err := os.MkdirAll(p.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the cluster's directory: %w", err)
 	}
-	ports, err := freePorts(ctx, p.Dir, portsPerNode*len(p.Nodes))
+	addresses, err := c.addresses(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for i, name := range p.Nodes {
 		dir := filepath.Join(p.Dir, name)
-		own := ports[portsPerNode*i:]
+		own := addresses[portsPerNode*i:]
 		n := &Node{
 			Name: name, cluster: c, dir: dir, Socket: filepath.Join(dir, "run", "lagan.sock"),
 			data: own[0], peer: own[1], client: own[2], api: own[3], disks: []string{filepath.Join(p.Dir, name+".disk") + ":" + p.Disk},
@@ -90,7 +95,38 @@ func New(ctx context.Context, p Params) (*Cluster, error) {
 		}
 		c.nodes[name] = n
 	}
+	if p.Apart {
+		if err := c.separate(ctx); err != nil {
+			return nil, errors.Join(err, c.Close(ctx))
+		}
+	}
 	return c, nil
+}
+
+// addresses returns those of all nodes, one node after the other.
+func (c *Cluster) addresses(ctx context.Context) (list []string, err error) {
+	if !c.p.Apart {
+		return freePorts(ctx, c.p.Dir, portsPerNode*len(c.p.Nodes))
+	}
+	for i := range c.p.Nodes {
+		for port := range portsPerNode {
+			list = append(list, net.JoinHostPort(fmt.Sprintf("%s.%d", networkPrefix, i+1), strconv.Itoa(portMin+port)))
+		}
+	}
+	return list, nil
+}
+
+// separate gives every node a host of its own.
+func (c *Cluster) separate(ctx context.Context) (err error) {
+	if c.network, err = machine.NewNetwork(ctx, networkPrefix); err != nil {
+		return err
+	}
+	for i, name := range c.p.Nodes {
+		if c.nodes[name].host, err = c.network.NewHost(ctx, i+1); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // freePorts returns addresses on loopback that nobody listens on right now, and
@@ -237,9 +273,15 @@ func (c *Cluster) Close(ctx context.Context) error {
 		if m := c.nodes[name].machine; m != nil {
 			errs = append(errs, m.Close(ctx))
 		}
+		if h := c.nodes[name].host; h != nil {
+			h.Close()
+		}
 		if _, err := fuse.Cleanup(ctx, c.nodes[name].devices()); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if c.network != nil {
+		c.network.Close()
 	}
 	return errors.Join(append(errs, os.RemoveAll(c.p.Dir))...)
 }

@@ -33,6 +33,7 @@ type Node struct {
 	api     string // host:port
 	disks   []string
 	machine *machine.Machine // nil: it runs on this computer as it is
+	host    *machine.Host    // nil unless the cluster's nodes are apart
 	extra   []string         // more arguments
 
 	mu      sync.Mutex // guards what follows
@@ -47,6 +48,14 @@ func (n *Node) Dir() string { return n.dir }
 
 // Machine returns the machine that the node runs on, nil if it has none of its own.
 func (n *Node) Machine() *machine.Machine { return n.machine }
+
+// Link returns the node's link to the others, nil unless they are apart.
+func (n *Node) Link() *machine.Link {
+	if n.host == nil {
+		return nil
+	}
+	return n.host.Link
+}
 
 // daemonName is how a machine finds the node's process.
 const daemonName = "lagan"
@@ -134,8 +143,11 @@ func (n *Node) Start(ctx context.Context) error {
 	// Not bound to ctx: how the process ends is what this is about.
 	ctx = context.WithoutCancel(ctx)
 	command := exec.CommandContext(ctx, n.cluster.p.Binary, arguments...)
-	if n.machine != nil {
+	switch {
+	case n.machine != nil:
 		command = n.machine.Daemon(ctx, daemonName, n.cluster.p.Binary, arguments...)
+	case n.host != nil:
+		command = n.host.Command(ctx, n.cluster.p.Binary, arguments...)
 	}
 	command.Stdout, command.Stderr = log, log
 	command.Env = append(command.Environ(), n.cluster.p.Env...)

@@ -28,8 +28,8 @@ var (
 // calmWithin is how long everything may take to work again after the last fault.
 const calmWithin = 3 * time.Minute
 
-// chaos is a cluster of which nodes are killed, stopped in their tracks and taken the
-// majority of. Two volumes are in use meanwhile: one under a file system, on a node that
+// chaos is a cluster of which nodes are killed, stopped in their tracks, cut off and
+// taken the majority of. Two volumes are in use meanwhile: one under a file system, on a node that
 // is spared, and one by clients that record what they asked and were told, on nodes that
 // are not.
 type chaos struct {
@@ -51,12 +51,14 @@ func TestChaos(t *testing.T) {
 	require.FUSE(t)
 	require.Program(t, "fio", "fio")
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
+	require.Program(t, "ip", "iproute2")
+	require.Program(t, "nsenter", "util-linux")
 	seed := *chaosSeed
 	if seed == 0 {
 		seed = rand.Uint64()
 	}
 	t.Logf("seed %d", seed)
-	x := &chaos{t: t, c: newCluster(t, "1GiB", "a", "b", "c", "spared"), random: rand.New(rand.NewPCG(seed, 0))}
+	x := &chaos{t: t, c: chaosCluster(t, "a", "b", "c", "spared"), random: rand.New(rand.NewPCG(seed, 0))}
 	x.c.Node("spared").SetDisks()
 	up(t, x.c)
 	x.begin()
@@ -76,6 +78,22 @@ func TestChaos(t *testing.T) {
 		t.Errorf("the file system: %v", files)
 	}
 	x.judge()
+}
+
+// chaosCluster is a cluster whose links can be cut.
+func chaosCluster(t *testing.T, nodes ...string) *cluster.Cluster {
+	c, err := cluster.New(t.Context(), cluster.Params{
+		Binary: program(t), Dir: workDir(t), Nodes: nodes, Disk: "1GiB", Pause: pause, Env: []string{asLagan + "=1"}, Apart: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
 }
 
 func over(broken <-chan struct{}) bool {
@@ -116,7 +134,7 @@ func (x *chaos) strike() {
 	victim := []string{"a", "b", "c"}[x.random.IntN(3)]
 	span := time.Duration(300+x.random.IntN(6000)) * time.Millisecond
 	what := ""
-	switch x.random.IntN(5) {
+	switch x.random.IntN(7) {
 	case 0, 1:
 		what = "kill of node " + victim
 		x.down(span, victim)
@@ -131,6 +149,12 @@ func (x *chaos) strike() {
 	case 4:
 		what = "forced move"
 		x.move()
+	case 5:
+		what = "node " + victim + " is cut off"
+		x.cut(span, victim)
+	case 6:
+		what = "all nodes are cut off from each other"
+		x.cut(span, "a", "b", "c", "spared")
 	}
 	x.faults++
 	x.history.fault(from, what)
@@ -155,6 +179,17 @@ func (x *chaos) down(span time.Duration, names ...string) {
 		if name == x.history.holder() {
 			x.move()
 		}
+	}
+}
+
+// cut takes nodes off the network for a while. What they do meanwhile, they do alone.
+func (x *chaos) cut(span time.Duration, names ...string) {
+	for _, name := range names {
+		x.must(x.c.Node(name).Link().Cut(x.t.Context()))
+	}
+	x.wait(span)
+	for _, name := range names {
+		x.must(x.c.Node(name).Link().Mend(x.t.Context()))
 	}
 }
 
