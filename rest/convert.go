@@ -54,7 +54,11 @@ func replicasOf(r *volume.Report) []api.Replica {
 }
 
 func replicaOf(c *volume.Copy) api.Replica {
-	return api.Replica{ID: c.Replica.String(), Node: c.Node, Disk: c.Disk.String(), State: string(c.State), Leaving: c.Leaving}
+	r := api.Replica{ID: c.Replica.String(), Node: c.Node, Disk: c.Disk.String(), State: string(c.State), Leaving: c.Leaving}
+	if f := c.Fill; f != nil {
+		r.Fill = &api.Fill{Done: f.Done, Total: f.Total, Rate: f.Rate, SecondsLeft: int64(f.Left / time.Second)}
+	}
+	return r
 }
 
 func snapshotOf(r *volume.SnapshotReport) api.Snapshot {
@@ -89,7 +93,7 @@ func operationOf(r *volume.Operation) api.Operation {
 	}
 	return api.Operation{
 		ID: r.ID, Kind: string(r.Kind), Volume: r.Volume, Disk: r.Disk, Snapshot: r.Snapshot, Node: r.Node, State: state, Reason: r.Reason,
-		Since: r.Since, Done: r.Done, Total: r.Total, Cancellable: r.Cancellable, Differences: differences,
+		Since: r.Since, Done: r.Done, Total: r.Total, Rate: r.Rate, SecondsLeft: int64(r.Left / time.Second), Cancellable: r.Cancellable, Differences: differences,
 	}
 }
 

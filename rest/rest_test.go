@@ -90,7 +90,7 @@ func (n *node) RemoveReplica(_ context.Context, name, node string) (volume.Repor
 
 func rearranged(name string) volume.Report {
 	return volume.Report{Spec: volume.Spec{Name: name}, Copies: []volume.Copy{
-		{Node: "a", State: volume.InSync, Leaving: true}, {Node: "b", State: volume.Out},
+		{Node: "a", State: volume.InSync, Leaving: true}, {Node: "b", State: volume.Out, Fill: &volume.Fill{Done: 1, Total: 9, Rate: 2, Left: 4 * time.Second}},
 	}}
 }
 
@@ -123,7 +123,7 @@ func (n *node) Restore(_ context.Context, name, snapshot string, discard bool) (
 }
 
 func (n *node) Operations(context.Context) ([]volume.Operation, error) {
-	return []volume.Operation{{ID: "snapshot-1f", Kind: volume.SnapshotOperation, Volume: "db", Done: 4096, Cancellable: true}}, n.err
+	return []volume.Operation{{ID: "snapshot-1f", Kind: volume.SnapshotOperation, Volume: "db", Done: 4096, Rate: 512, Left: 8 * time.Second, Cancellable: true}}, n.err
 }
 
 func (n *node) Operation(_ context.Context, id string) (volume.Operation, error) {
@@ -389,7 +389,8 @@ func TestReplicasAreChangedAsAskedFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		all := v.Status.Replicas
-		if n.name != "db" || n.target != test.want || len(all) != 2 || !all[0].Leaving || all[1].Leaving || all[1].State != "out" {
+		if n.name != "db" || n.target != test.want || len(all) != 2 || !all[0].Leaving || all[1].Leaving || all[1].State != "out" ||
+			all[0].Fill != nil || all[1].Fill == nil || *all[1].Fill != (api.Fill{Done: 1, Total: 9, Rate: 2, SecondsLeft: 4}) {
 			t.Errorf("asked of %s: %q, want %q; answered %+v", n.name, n.target, test.want, all)
 		}
 	}
@@ -505,7 +506,8 @@ func TestClientAsksForSnapshotsAndOperations(t *testing.T) {
 	if err := c.DeleteSnapshot(ctx, "db", "a b"); err != nil || n.target != "a b" {
 		t.Errorf("delete: %v; asked for %q", err, n.target)
 	}
-	if all, err := c.Operations(ctx); err != nil || len(all) != 1 || all[0].State != "running" || all[0].Done != 4096 || !all[0].Cancellable {
+	if all, err := c.Operations(ctx); err != nil || len(all) != 1 || all[0].State != "running" || all[0].Done != 4096 ||
+		all[0].Rate != 512 || all[0].SecondsLeft != 8 || !all[0].Cancellable {
 		t.Errorf("operations: %+v, %v", all, err)
 	}
 	if err := c.Cancel(ctx, "snapshot-1f"); err != nil || n.name != "snapshot-1f" {

@@ -125,8 +125,8 @@ func (c *Coordinator) Session() block.Session { return c.session }
 func (c *Coordinator) Config() *volume.Config { return c.config }
 
 // Resynced returns how many bytes were sent to members that were being filled
-// since the session began, and whether one is being filled now.
-func (c *Coordinator) Resynced() (bytes uint64, filling bool) { return c.resynced, c.resync != nil }
+// since the session began.
+func (c *Coordinator) Resynced() uint64 { return c.resynced }
 
 // Unstable returns the first operation that can still be given to a member that has
 // lost it.

@@ -60,6 +60,7 @@ type resync struct {
 	ending   bool      // everything is copied
 	hidden   block.Seq // of ending: up to here the stream may have kept blocks from being copied
 	ended    bool      // the target was told
+	progress progress
 }
 
 // copying is one chunk to be copied.
@@ -136,6 +137,7 @@ func (c *Coordinator) beginResync(target *member, out *step.Effects) {
 		}
 	}
 	c.resync = &resync{id: c.random.next() &^ 0xff, target: target, source: source, moved: c.now, since: c.shared(target)}
+	c.resync.progress.begin(c.now)
 	if p := &target.promise; trustTail && p.Complete && p.LastAccepted.Seq > p.Stable {
 		out.Marks.Hit("mutant: trust tail")
 	}
@@ -212,6 +214,7 @@ func (c *Coordinator) startPass(out *step.Effects) {
 	r.passes++
 	r.started, r.cursor, r.answered = c.now, 0, false
 	r.layer = r.nextLayer(0)
+	r.progress.beginPass(r.layer)
 	c.list(out)
 }
 
@@ -233,6 +236,7 @@ func (c *Coordinator) onChanged(m *member, msg *message.Message, out *step.Effec
 		return // superviseResync asks again
 	}
 	r.moved = c.now
+	r.progress.page(msg)
 	if !r.answered {
 		r.answered, r.stable = true, msg.Stable
 	}
@@ -288,7 +292,9 @@ func (r *resync) landed(k *copying, again bool) {
 	r.inFlight--
 	if again {
 		r.listed = append(r.listed, copying{layer: k.layer, chunk: k.chunk})
+		return
 	}
+	r.progress.copied++
 }
 
 func (c *Coordinator) onPulled(m *member, msg *message.Message, out *step.Effects) {
@@ -428,6 +434,7 @@ func (c *Coordinator) superviseResync(out *step.Effects) {
 	if r == nil {
 		return
 	}
+	r.progress.keepPace(c.now)
 	settling := c.proposed != nil && r.target.joining
 	if r.target.condemned != "" || !wrongSource && !c.valid(r.source) || c.late(r.target) || c.now.Sub(r.moved) >= resyncStall && !settling {
 		c.abortResync(out)

@@ -60,6 +60,9 @@ type fakeMember struct {
 	resyncs     int              // how often that was
 	given       []message.Record // beside the stream, by resyncs
 	noEnd       bool             // does not answer the end of a resync
+	changed     []block.Chunk    // what it lists, once
+	page        int              // how many of them at a time
+	pulls       []step.Send      // that it was sent, and has not answered
 }
 
 const blockSize = 64
@@ -146,6 +149,9 @@ func (w *world) deliver(s step.Send) {
 	if m == nil || m.mute {
 		return
 	}
+	if s.Message.Kind == message.Pull {
+		m.pulls = append(m.pulls, s)
+	}
 	reply, ok := m.answer(&s.Message)
 	if ok {
 		w.event(step.Event{Kind: step.EventMessage, Conn: s.Conn, Message: reply})
@@ -186,7 +192,12 @@ func (m *fakeMember) answer(msg *message.Message) (message.Message, bool) {
 		m.given = append(m.given, msg.Record)
 		return message.Message{Kind: message.Done, Request: msg.Request}, true
 	case message.ListChanged:
-		return message.Message{Kind: message.Changed, Request: msg.Request, Stable: max(msg.Seq, m.durable)}, true
+		return m.list(msg), true
+	case message.Pull:
+		return message.Message{}, false
+	case message.ResyncLive:
+		m.last, m.durable = msg.Position, msg.Position.Seq
+		return message.Message{Kind: message.Done, Request: msg.Request}, true
 	case message.Repair:
 		return message.Message{Kind: message.Done, Request: msg.Request}, !m.noMend
 	case message.ResyncEnd:
@@ -209,6 +220,19 @@ func (m *fakeMember) answer(msg *message.Message) (message.Message, bool) {
 		return message.Message{}, false
 	}
 	return message.Message{Kind: message.Ack, Accepted: m.last.Seq, Durable: m.durable}, true
+}
+
+// list answers a LIST CHANGED; its cursor is how many were listed.
+func (m *fakeMember) list(msg *message.Message) message.Message {
+	answer := message.Message{Kind: message.Changed, Request: msg.Request, Stable: max(msg.Seq, m.durable)}
+	for len(m.changed) > 0 && len(answer.Changes) < m.page {
+		answer.Changes = append(answer.Changes, message.Change{Chunk: m.changed[0]})
+		m.changed = m.changed[1:]
+	}
+	if len(m.changed) > 0 {
+		answer.Cursor = msg.Cursor + uint64(m.page)
+	}
+	return answer
 }
 
 func (w *world) transact(t step.Transaction) {

@@ -16,11 +16,11 @@ type VolumeFigures struct {
 	Name     string
 	Serving  bool
 	Epoch    block.Epoch
-	InSync   int    // copies
-	Resynced uint64 // bytes sent to copies that were being filled
-	Filling  bool   // one is being filled
-	Repaired uint64 // blocks that a copy did not give as written, and that were written anew from another
-	Lost     int    // blocks that have no good copy
+	InSync   int          // copies
+	Resynced uint64       // bytes sent to copies that were being filled
+	Fill     *volume.Fill // of the one that is being filled, nil if none is
+	Repaired uint64       // blocks that a copy did not give as written, and that were written anew from another
+	Lost     int          // blocks that have no good copy
 	Traffic  *Traffic
 }
 
@@ -47,11 +47,26 @@ func (v *Volume) figures() VolumeFigures {
 	v.shard.mu.Lock()
 	machine := v.shard.machine.(*coordinator.Coordinator)
 	config := machine.Config()
-	f.Resynced, f.Filling = machine.Resynced()
+	f.Resynced, f.Fill = machine.Resynced(), fillOf(machine)
 	f.Repaired, f.Lost = machine.Damage()
 	v.shard.mu.Unlock()
 	f.Epoch, f.InSync = config.Epoch, config.Count(volume.InSync)
 	return f
+}
+
+// Fill returns how far the copy is that is being filled, nil if none is.
+func (v *Volume) Fill() *volume.Fill {
+	v.shard.mu.Lock()
+	defer v.shard.mu.Unlock()
+	return fillOf(v.shard.machine.(*coordinator.Coordinator))
+}
+
+func fillOf(c *coordinator.Coordinator) *volume.Fill {
+	fill, filling := c.Fill()
+	if !filling {
+		return nil
+	}
+	return &fill
 }
 
 // DiskFigures is how a disk of this node is doing.

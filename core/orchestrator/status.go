@@ -163,6 +163,9 @@ func (o *Orchestrator) Node(id block.NodeID) (volume.Node, bool) {
 	return *record, true
 }
 
+// HeardFrom reports whether a node is alive, as far as is known here.
+func (o *Orchestrator) HeardFrom(id block.NodeID) bool { return o.view.Node(id).Alive.Revision != 0 }
+
 // NodeName is what people call a node, or called it until it was removed.
 func (o *Orchestrator) NodeName(id block.NodeID) string { return o.nodeName(id) }
 

@@ -11,6 +11,9 @@ import (
 	"github.com/lagan-storage/lagan/core/volume"
 )
 
+// ResyncPrefix begins the identity of the operation that fills a copy, which ends it.
+const ResyncPrefix = "resync-"
+
 // UnderWayInRecords returns what takes a while and is recorded, by volume.
 func (o *Orchestrator) UnderWayInRecords() (all []volume.Operation) {
 	drains := o.drains()
@@ -34,7 +37,7 @@ func (o *Orchestrator) UnderWayInRecords() (all []volume.Operation) {
 		for i := range c.Members {
 			if m := &c.Members[i]; m.State == volume.Syncing {
 				all = append(all, volume.Operation{
-					ID: "resync-" + m.Replica.String(), Kind: volume.ResyncOperation, Volume: name, Node: o.nodeName(m.Node),
+					ID: ResyncPrefix + m.Replica.String(), Kind: volume.ResyncOperation, Volume: name, Node: o.nodeName(m.Node),
 				})
 			}
 		}

@@ -86,10 +86,12 @@ type Operation struct {
 	Snapshot    string // name, if it is about one
 	Node        string // name of the one that does it, "" if none does
 	Failed      bool
-	Over        bool   // it came to its end, and did not fail
-	Reason      string // what it waits for, why it failed, or what came of it
-	Since       string // RFC 3339, "" if that is not known
-	Done, Total int64  // bytes; 0: not counted, or not known here
+	Over        bool          // it came to its end, and did not fail
+	Reason      string        // what it waits for, why it failed, or what came of it
+	Since       string        // RFC 3339, "" if that is not known
+	Done, Total int64         // bytes; 0: not counted, or not known here
+	Rate        int64         // bytes a second of late, likewise
+	Left        time.Duration // how long it takes at that rate, likewise
 	Cancellable bool
 	Differences []Differing // that a check has found, DifferencesMax at most
 }
@@ -112,6 +114,17 @@ type Copy struct {
 	Disk    block.DiskID
 	State   State // Out for one to come
 	Leaving bool  // it goes when all that are wanted are in sync
+	Fill    *Fill // how far it is, if it is being filled and that is known here
+}
+
+// Fill is how far a copy is that is being filled. Total has what is done, and what is
+// left as far as the source has listed it; the rest is an estimate. Writes that go on
+// meanwhile add to it.
+type Fill struct {
+	Replica     block.ReplicaID
+	Done, Total int64         // bytes of the chunks that were and are to be copied; Total is 0 until the first are listed
+	Rate        int64         // bytes a second of late
+	Left        time.Duration // how long it takes at that rate; 0: not known
 }
 
 // NodeReport is what is known of a node.

@@ -375,6 +375,22 @@ type EventList struct {
 // be used.
 type Fate string
 
+// Fill How far a copy is that is being filled.
+type Fill struct {
+	// Done Bytes of the chunks that were copied.
+	Done int64 `json:"done"`
+
+	// Rate Bytes a second of late.
+	Rate int64 `json:"rate"`
+
+	// SecondsLeft How long it takes at that rate; 0 if that is not known.
+	SecondsLeft int64 `json:"seconds_left"`
+
+	// Total Bytes of all chunks that are to be copied, as far as is known by now: the rest of a long list is estimated, and
+	// writes meanwhile add to it. 0 if it is not known.
+	Total int64 `json:"total"`
+}
+
 // Join Who wants to become a node, and with which token.
 type Join struct {
 	// API Where its API will be, host:port.
@@ -583,8 +599,14 @@ type Operation struct {
 	// Node The name of the node that does it, if one does.
 	Node string `json:"node,omitempty"`
 
+	// Rate Bytes a second of late, if it is counted and known here.
+	Rate int64 `json:"rate,omitempty"`
+
 	// Reason What it waits for, why it failed, or what came of it.
 	Reason string `json:"reason,omitempty"`
+
+	// SecondsLeft How long it takes at that rate, if it is known.
+	SecondsLeft int64 `json:"seconds_left,omitempty"`
 
 	// Since When it began, RFC 3339, if that is known.
 	Since string `json:"since,omitempty"`
@@ -595,7 +617,7 @@ type Operation struct {
 	// State Whether it goes on, has failed, or, of a check alone, has found that copies are equal.
 	State string `json:"state"`
 
-	// Total Bytes that there are to be done, if that is known.
+	// Total Bytes that there are to be done, if that is known; of a resync an estimate, and writes meanwhile add to it.
 	Total int64 `json:"total,omitempty"`
 
 	// Volume The name of the volume, or its identity once it has no name any more; nothing, if it is about a disk.
@@ -651,6 +673,9 @@ type Recovery struct {
 type Replica struct {
 	// Disk The identity of the disk that it is on.
 	Disk string `json:"disk"`
+
+	// Fill How far it is, if it is being filled and the node that fills it, which the volume is attached to, could be asked.
+	Fill *Fill `json:"fill,omitempty"`
 
 	// ID Its identity.
 	ID string `json:"id"`

@@ -141,9 +141,31 @@ func volumeDetails(w io.Writer, v *api.Volume) error {
 		{"Epoch", fmt.Sprint(v.Status.Epoch)},
 	}
 	for _, r := range v.Status.Replicas {
-		pairs = append(pairs, [2]string{"Copy", fmt.Sprintf("%s on node %s, disk %s", r.State, r.Node, r.Disk)})
+		text := fmt.Sprintf("%s on node %s, disk %s", r.State, r.Node, r.Disk)
+		if r.Fill != nil {
+			text += ": " + fillDetails(r.Fill)
+		}
+		pairs = append(pairs, [2]string{"Copy", text})
 	}
 	return details(w, append(pairs, attachmentDetails(v.Status.Attachment)...))
+}
+
+// fillDetails says how far a copy is that is being filled.
+func fillDetails(f *api.Fill) string { return howFar(f.Done, f.Total, f.Rate, f.SecondsLeft) }
+
+// howFar says how far something is, and how fast it goes on if that is known.
+func howFar(done, total, rate, left int64) string {
+	text := volume.RoundSize(done)
+	if total > 0 {
+		text += " of " + volume.RoundSize(total)
+	}
+	if rate > 0 {
+		text += fmt.Sprintf(", %s/s", volume.RoundSize(rate))
+	}
+	if left > 0 {
+		text += fmt.Sprintf(", %v left", time.Duration(left)*time.Second)
+	}
+	return text
 }
 
 // sizeDetails is what was asked for and, while it grows, what a volume has.

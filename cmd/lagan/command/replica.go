@@ -38,8 +38,11 @@ func (s *session) replicaTable(w io.Writer, all []api.Replica) error {
 	for i := range all {
 		one := &all[i]
 		note := ""
-		if one.Leaving {
+		switch {
+		case one.Leaving:
 			note = "goes when the others are in sync"
+		case one.Fill != nil:
+			note = fillDetails(one.Fill)
 		}
 		row := []string{one.Node, one.Disk, one.State}
 		if s.wide() {

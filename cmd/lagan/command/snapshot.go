@@ -232,11 +232,8 @@ func operationTable(w io.Writer, all []api.Operation) error {
 	for i := range all {
 		o := &all[i]
 		progress := ""
-		if o.Done > 0 {
-			progress = volume.RoundSize(o.Done)
-		}
-		if o.Total > 0 {
-			progress += " of " + volume.RoundSize(o.Total)
+		if o.Done > 0 || o.Total > 0 {
+			progress = howFar(o.Done, o.Total, o.Rate, o.SecondsLeft)
 		}
 		rows = append(rows, []string{o.ID, o.Kind, dash(o.Volume), dash(o.Snapshot), dash(o.Node), o.State, dash(progress), dash(o.Since), o.Reason})
 	}

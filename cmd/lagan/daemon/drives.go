@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/host"
@@ -103,7 +104,8 @@ func operationOf(o *api.Operation) volume.Operation {
 	r := volume.Operation{
 		ID: o.ID, Kind: volume.OperationKind(o.Kind), Volume: o.Volume, Disk: o.Disk, Snapshot: o.Snapshot, Node: o.Node,
 		Failed: o.State == "failed", Over: o.State == "done",
-		Reason: o.Reason, Since: o.Since, Done: o.Done, Total: o.Total, Cancellable: o.Cancellable,
+		Reason: o.Reason, Since: o.Since, Done: o.Done, Total: o.Total, Rate: o.Rate,
+		Left: time.Duration(o.SecondsLeft) * time.Second, Cancellable: o.Cancellable,
 	}
 	for _, d := range o.Differences {
 		one := volume.Differing{Snapshot: d.Snapshot, Offset: d.Offset, Length: d.Length}

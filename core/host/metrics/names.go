@@ -36,6 +36,8 @@ const (
 	inSync
 	resyncing
 	resyncBytes
+	resyncDone
+	resyncTotal
 	repairedBlocks
 	lostBlocks
 	count
@@ -100,6 +102,8 @@ var catalogue = [count]metric{ // constant table: the metrics by number
 	inSync:          {"lagan_volume_in_sync_copies", "gauge", ofVolume, "Copies of the volume that have all that was acknowledged."},
 	resyncing:       {"lagan_volume_resyncing", "gauge", ofVolume, "1 if a copy of the volume is being filled."},
 	resyncBytes:     {"lagan_volume_resync_bytes_total", "counter", ofVolume, "Bytes sent to copies that were being filled, since the volume was attached."},
+	resyncDone:      {"lagan_volume_resync_done_bytes", "gauge", ofVolume, "Bytes of the chunks that were copied to the copy being filled now, 0 if none is."},
+	resyncTotal:     {"lagan_volume_resync_total_bytes", "gauge", ofVolume, "Bytes of the chunks that it takes in all, as far as is known by now: the rest of a long list is estimated."},
 	repairedBlocks:  {"lagan_volume_repaired_blocks_total", "counter", ofVolume, "Blocks that a copy did not give as written and that were written anew from another, since the volume was attached."},
 	lostBlocks:      {"lagan_volume_lost_blocks", "gauge", ofVolume, "Blocks that no copy in sync has as written, as far as was noticed: reading them fails until they are overwritten."},
 }

@@ -148,7 +148,13 @@ func collectVolume(c *collection, v *host.VolumeFigures) {
 	c.setIf(serving, v.Serving, v.Name)
 	c.set(epoch, float64(v.Epoch), v.Name)
 	c.set(inSync, float64(v.InSync), v.Name)
-	c.setIf(resyncing, v.Filling, v.Name)
+	c.setIf(resyncing, v.Fill != nil, v.Name)
+	fill := volume.Fill{}
+	if v.Fill != nil {
+		fill = *v.Fill
+	}
+	c.set(resyncDone, float64(fill.Done), v.Name)
+	c.set(resyncTotal, float64(fill.Total), v.Name)
 	c.set(resyncBytes, float64(v.Resynced), v.Name)
 	c.set(repairedBlocks, float64(v.Repaired), v.Name)
 	c.set(lostBlocks, float64(v.Lost), v.Name)

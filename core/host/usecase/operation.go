@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/lagan-storage/lagan/core/host"
 	"github.com/lagan-storage/lagan/core/orchestrator"
 	"github.com/lagan-storage/lagan/core/volume"
 )
@@ -20,23 +19,12 @@ func (n *Node) Operations(context.Context) ([]volume.Operation, error) {
 	if !known {
 		return nil, n.notReady()
 	}
-	var figures []host.VolumeFigures
 	for i := range all {
 		if all[i].Kind == volume.DecommissionOperation {
 			n.tellVoters(&all[i])
 		}
-		if all[i].Kind != volume.ResyncOperation {
-			continue
-		}
-		if figures == nil {
-			figures = n.p.Host.VolumeFigures()
-		}
-		for _, f := range figures {
-			if f.Name == all[i].Volume && f.Filling {
-				all[i].Done = int64(f.Resynced)
-			}
-		}
 	}
+	n.fills(all)
 	return slices.Concat(n.scrubs(), n.checksToList(), all), nil
 }
 

@@ -105,7 +105,9 @@ func (n *Node) Volume(ctx context.Context, name string) (volume.Report, error) {
 			names[at.Node] = o.NodeName(at.Node)
 		}
 	})
-	return n.report(&status, names), nil
+	report := n.report(&status, names)
+	n.addFill(ctx, &status, &report)
+	return report, nil
 }
 
 func nodeNames(o *orchestrator.Orchestrator) map[block.NodeID]string {
