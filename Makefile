@@ -93,7 +93,7 @@ race:
 
 .PHONY: sim-fixed
 sim-fixed:
-	$(if $(call has,sim),$(GO) test ./sim/...,@echo 'sim: no package yet')
+	$(if $(call has,sim),$(GO) test -timeout=30m ./sim/...,@echo 'sim: no package yet')
 
 # A seed is one run, whatever the compiler, the collector and the scheduler do: the
 # tests vary those two.

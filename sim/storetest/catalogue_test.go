@@ -60,6 +60,7 @@ var ruleTests = []struct {
 // every rule has tests that are there, and every test that says which rule it is
 // about is in its row.
 func TestEveryRuleHasItsTests(t *testing.T) {
+	t.Parallel()
 	text, err := os.ReadFile("../../docs/storage-format.md")
 	if err != nil {
 		t.Fatal(err)

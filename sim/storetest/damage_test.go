@@ -65,6 +65,7 @@ func (m *Machine) infoOf(t *testing.T, slot int) store.ReplicaInfo {
 }
 
 func TestRule10CorruptionBelowADurableBatchIsNotATornTail(t *testing.T) {
+	t.Parallel()
 	m := play(t, small(5), Line{Create, 0, 0, 32}, Line{Create, 1, 0, 32}, Line{Sync, 0, 0, 0}, Line{Drain, 0, 0, 0})
 	start := len(m.operations)
 	for i := range uint64(4) { // every write a batch of its own, every one made durable and vouched for by the next
@@ -93,6 +94,7 @@ func TestRule10CorruptionBelowADurableBatchIsNotATornTail(t *testing.T) {
 }
 
 func TestRule10TornTailIsCutSilently(t *testing.T) {
+	t.Parallel()
 	m := play(t, small(6), lines([]Line{{Create, 0, 0, 32}}, durableWrite(0, 0, 2), []Line{{Write, 0, 1, 3}, {Drain, 0, 0, 0}})...)
 	list := m.batches(0)
 	last := list[len(list)-1]
@@ -103,6 +105,7 @@ func TestRule10TornTailIsCutSilently(t *testing.T) {
 }
 
 func TestRule12TwoGoodSuperblocksAreEnough(t *testing.T) {
+	t.Parallel()
 	m := play(t, small(7), lines([]Line{{Create, 0, 0, 32}}, durableWrite(0, 0, 16), []Line{{Idle, 0, 0, 31}})...)
 	for a := range int64(4) {
 		for b := range a {
@@ -125,6 +128,7 @@ func TestRule12TwoGoodSuperblocksAreEnough(t *testing.T) {
 }
 
 func TestRule12WithoutTwoGoodSuperblocksTheDiskIsRefusedByName(t *testing.T) {
+	t.Parallel()
 	m := play(t, small(7), lines([]Line{{Create, 0, 0, 32}}, durableWrite(0, 0, 16))...)
 	f := damagedBy(t, m, func(f *Machine) {
 		for i := range int64(3) {
@@ -137,6 +141,7 @@ func TestRule12WithoutTwoGoodSuperblocksTheDiskIsRefusedByName(t *testing.T) {
 }
 
 func TestRule12SuperblockFromTheFutureIsRefused(t *testing.T) {
+	t.Parallel()
 	m := play(t, small(8), lines([]Line{{Create, 0, 0, 32}}, durableWrite(0, 0, 16))...)
 	newer := m.fork(3)
 	newer.Play(lines([]Line{{Verb: Kill}}, durableWrite(0, 0, 16), []Line{{Idle, 0, 0, 31}}, durableWrite(0, 0, 16), []Line{{Idle, 0, 0, 31}}))
@@ -150,6 +155,7 @@ func TestRule12SuperblockFromTheFutureIsRefused(t *testing.T) {
 }
 
 func TestRule13ZeroedBlocksAreListedAsChanged(t *testing.T) {
+	t.Parallel()
 	m := play(t, small(9), lines([]Line{{Create, 0, 0, 64}},
 		durableWrite(0, 0, 16), durableWrite(0, 16, 2), []Line{{Idle, 0, 0, 31}},
 		[]Line{{Zero, 0, 0, 64}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0}, {Stable, 0, 0, 0}, {Idle, 0, 0, 31}, {Verb: PowerCut}})...)
@@ -166,6 +172,7 @@ func TestRule13ZeroedBlocksAreListedAsChanged(t *testing.T) {
 }
 
 func TestRule18FullDiskRefusesWhatHasNoRoomAndServesTheRest(t *testing.T) {
+	t.Parallel()
 	c := small(10)
 	c.BlockSize, c.Capacity, c.Journal = 4096, 16<<20, 2<<20 // pages are small beside chunks, as in earnest
 	c.Limits = store.Limits{BatchRecords: 8, BatchBytes: 128 << 10, IndexEntries: 64, CacheBytes: 1 << 20}
@@ -207,6 +214,7 @@ func TestRule18FullDiskRefusesWhatHasNoRoomAndServesTheRest(t *testing.T) {
 }
 
 func TestRule19CreateAndDeleteAreRecords(t *testing.T) {
+	t.Parallel()
 	everywhere(t, lines(
 		[]Line{{Create, 0, 0, 32}, {Run, 0, 0, 2}, {Create, 1, 0, 16}, {Write, 1, 0, 16}, {Drain, 0, 0, 0}},
 		durableWrite(0, 0, 16), durableWrite(1, 0, 3),
@@ -229,6 +237,7 @@ func TestRule19CreateAndDeleteAreRecords(t *testing.T) {
 }
 
 func TestRule20BadBlocksAreKnownAndDoNotPinTheJournal(t *testing.T) {
+	t.Parallel()
 	m := play(t, small(11), lines([]Line{{Create, 0, 0, 64}}, durableWrite(0, 0, 4), []Line{{Write, 0, 8, 2}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0}},
 		durableWrite(0, 12, 1), durableWrite(0, 40, 1))...)
 	var data operation // the batch that holds blocks 8 and 9
@@ -264,6 +273,7 @@ func TestRule20BadBlocksAreKnownAndDoNotPinTheJournal(t *testing.T) {
 }
 
 func TestRule20HomeThatRotsIsRefusedBlockByBlock(t *testing.T) {
+	t.Parallel()
 	m := play(t, small(12), lines([]Line{{Create, 0, 0, 32}}, durableWrite(0, 0, 16), []Line{{Idle, 0, 0, 31}, {Verb: PowerCut}})...)
 	place := int64(-1)
 	page := make([]byte, 1024)
@@ -297,6 +307,7 @@ func TestRule20HomeThatRotsIsRefusedBlockByBlock(t *testing.T) {
 }
 
 func TestRule10LostPromiseDamagesTheReplicaThoughNoSeqIsMissing(t *testing.T) {
+	t.Parallel()
 	m := play(t, small(13), lines([]Line{{Create, 0, 0, 32}, {Create, 1, 0, 32}, {Drain, 0, 0, 0}}, durableWrite(0, 0, 1), durableWrite(1, 0, 1))...)
 	start := len(m.operations)
 	m.Play(lines([]Line{{Meta, 0, 0, 0}, {Drain, 0, 0, 0}}, durableWrite(1, 1, 1), durableWrite(0, 1, 1), durableWrite(1, 2, 1), durableWrite(0, 2, 1)))

@@ -7,6 +7,7 @@ func toyConfig(seed uint64, m mutation) Config {
 }
 
 func TestHarnessFindsNothingWrongWithAFaithfulStore(t *testing.T) {
+	t.Parallel()
 	var all Report
 	for seed := range uint64(3) {
 		report, err := Explore(toyConfig(seed, faithful), DrawFlat(seed, 60, 2, 32), Exploration{Seeds: 1, Deeper: 20})
@@ -23,6 +24,7 @@ func TestHarnessFindsNothingWrongWithAFaithfulStore(t *testing.T) {
 }
 
 func TestHarnessNoticesEveryBrokenPromise(t *testing.T) {
+	t.Parallel()
 	for m := faithful + 1; m < mutationCount; m++ {
 		seed := uint64(0)
 		for ; seed < 40; seed++ {

@@ -41,6 +41,7 @@ func seeAll(slot int) (script []Line) {
 }
 
 func TestRule8SnapshotsStayInTheOverlayUntilStable(t *testing.T) {
+	t.Parallel()
 	exploreWith(t, Exploration{Seeds: 1, Every: 2, Deeper: 50}, lines(
 		[]Line{{Create, 0, 0, 48}}, durableWrite(0, 0, 16),
 		[]Line{
@@ -70,6 +71,7 @@ func TestRule8SnapshotsStayInTheOverlayUntilStable(t *testing.T) {
 }
 
 func TestRule8DeletionStaysInTheOverlayUntilStable(t *testing.T) {
+	t.Parallel()
 	exploreWith(t, Exploration{Seeds: 1, Every: 2, Deeper: 50}, lines(layered(0), []Line{
 		{Idle, 0, 0, 31},
 		{DelSnap, 0, 0, 1},
@@ -82,6 +84,7 @@ func TestRule8DeletionStaysInTheOverlayUntilStable(t *testing.T) {
 }
 
 func TestRule8MergeWaitsForTheRecordsOfItsLayer(t *testing.T) {
+	t.Parallel()
 	exploreWith(t, Exploration{Seeds: 1, Every: 2, Deeper: 50}, lines(
 		layered(0), []Line{{DelSnap, 0, 0, 1}, {DelSnap, 0, 0, 1}, {Sync, 0, 0, 0}, {Run, 0, 0, 3}, {StableAhead, 0, 0, 0}},
 		seeAll(0), // its records are in the ring, and what is stable may go home
@@ -89,6 +92,7 @@ func TestRule8MergeWaitsForTheRecordsOfItsLayer(t *testing.T) {
 }
 
 func TestRule14LayersAreListedPulledAndPushedOneByOne(t *testing.T) {
+	t.Parallel()
 	exploreWith(t, Exploration{Seeds: 1, Every: 3, Deeper: 50}, lines(layered(0), []Line{
 		{Write, 0, 7, 1}, // not stable: neither listed nor pulled
 		{List, 0, 0, 0},
@@ -138,6 +142,7 @@ func TestRule14LayersAreListedPulledAndPushedOneByOne(t *testing.T) {
 // The target keeps what it has: a resync of what changed replaces single chunks, of
 // snapshots too, and what went home before is not taken for newer.
 func TestRule14TargetThatKeepsItsContentTakesWhatChanged(t *testing.T) {
+	t.Parallel()
 	exploreWith(t, Exploration{Seeds: 1, Every: 2, Deeper: 50}, lines(layered(0), []Line{
 		{Idle, 0, 0, 31},
 		{Write, 0, 5, 2},
@@ -177,6 +182,7 @@ func TestRule14TargetThatKeepsItsContentTakesWhatChanged(t *testing.T) {
 // A stream that was continued goes on from there, though the journal has older
 // records of it.
 func TestRule14RewoundTargetGoesOnWhereItWasContinued(t *testing.T) {
+	t.Parallel()
 	exploreWith(t, Exploration{Seeds: 1, Every: 2, Deeper: 50}, lines([]Line{{Create, 0, 0, 32}}, durableWrite(0, 0, 16), []Line{
 		{Target, 0, 0, 0},
 		{Drain, 0, 0, 0},
@@ -196,6 +202,7 @@ func TestRule14RewoundTargetGoesOnWhereItWasContinued(t *testing.T) {
 // Trimmed blocks cover those of the snapshot below, at home and in the journal,
 // whole chunks and parts, and still do when the layers are merged.
 func TestRule13TrimUnderASnapshotNeverUncoversIt(t *testing.T) {
+	t.Parallel()
 	everywhere(t, lines([]Line{{Create, 0, 0, 48}, {Write, 0, 0, 16}, {Write, 0, 16, 16}, {Write, 0, 32, 3}, {Snap, 0, 0, 0}, {Write, 0, 1, 2}}, solid(0), []Line{
 		{Idle, 0, 0, 31},
 		{Zero, 0, 2, 30}, // a part of the first chunk, the whole second
@@ -213,6 +220,7 @@ func TestRule13TrimUnderASnapshotNeverUncoversIt(t *testing.T) {
 }
 
 func TestRule16MergeDestageAndWritesTakeTurnsOnAChunk(t *testing.T) {
+	t.Parallel()
 	script := layered(0)
 	for i := range uint64(5) {
 		script = append(script,
@@ -245,6 +253,7 @@ func (m *Machine) listed(r *replica, since block.Seq) map[block.Chunk]block.Seq 
 }
 
 func TestRule16MergedChunkKeepsTheNewestSeqOfBoth(t *testing.T) {
+	t.Parallel()
 	below := []Line{{Create, 0, 0, 64}, {Write, 0, 0, 3}, {Write, 0, 16, 16}, {Zero, 0, 32, 3}} // seq 1 to 3
 	above := []Line{{Snap, 0, 0, 0}, {Write, 0, 5, 2}, {Write, 0, 48, 16}}                      // 4 to 6
 	for name, script := range map[string][]Line{                                                // any order: each is played alone
@@ -269,6 +278,7 @@ func TestRule16MergedChunkKeepsTheNewestSeqOfBoth(t *testing.T) {
 }
 
 func TestRule19ClonesKeepTheLayersOfADeletedVolume(t *testing.T) {
+	t.Parallel()
 	exploreWith(t, Exploration{Seeds: 1, Every: 3, Deeper: 60}, lines(layered(0), []Line{
 		{Idle, 0, 0, 31},
 		{Clone, 0, 1, 1},
@@ -302,6 +312,7 @@ func TestRule19ClonesKeepTheLayersOfADeletedVolume(t *testing.T) {
 }
 
 func TestEveryCrashInTheLifeOfASnapshotLeavesEveryImageWhole(t *testing.T) {
+	t.Parallel()
 	script := lines(
 		[]Line{{Create, 0, 0, 32}, {Write, 0, 0, 16}, {Snap, 0, 0, 0}, {Write, 0, 3, 2}}, solid(0),
 		[]Line{
@@ -323,6 +334,7 @@ func TestEveryCrashInTheLifeOfASnapshotLeavesEveryImageWhole(t *testing.T) {
 }
 
 func TestEveryCrashInTheLifeOfATargetsLayerLeavesEveryImageWhole(t *testing.T) {
+	t.Parallel()
 	everywhere(t,
 		Line{Create, 0, 0, 32}, Line{Write, 0, 0, 16}, Line{Drain, 0, 0, 0}, Line{Reset, 0, 0, 0},
 		Line{Push, 0, 0, 0}, Line{OpenLayer, 0, 0, 0}, Line{Push, 0, 0, 7}, Line{Run, 0, 0, 2}, Line{OpenLayer, 0, 0, 0}, Line{Push, 0, 1, 3}, Line{Drain, 0, 0, 0},
@@ -330,6 +342,7 @@ func TestEveryCrashInTheLifeOfATargetsLayerLeavesEveryImageWhole(t *testing.T) {
 }
 
 func TestSnapshotIsTakenOnceWhateverIsSentTwice(t *testing.T) {
+	t.Parallel()
 	m := play(t, small(1), layered(0)...)
 	now := m.replicas[0].after(len(m.replicas[0].log))
 	ids := now.strata.ids()
@@ -347,6 +360,7 @@ func TestSnapshotIsTakenOnceWhateverIsSentTwice(t *testing.T) {
 // TestRottenBlockStaysBadThroughAMerge: what cannot be read cannot be merged,
 // and is never wrong data.
 func TestRottenBlockStaysBadThroughAMerge(t *testing.T) {
+	t.Parallel()
 	script := lines([]Line{{Create, 0, 0, 16}, {Write, 0, 0, 8}, {Snap, 0, 0, 0}, {Write, 0, 4, 2}}, solid(0), []Line{{Idle, 0, 0, 62}})
 	m := play(t, small(2), script...)
 	rot := damagedBy(t, m, func(f *Machine) {

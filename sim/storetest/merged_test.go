@@ -31,6 +31,7 @@ func traffic(slot int) (script []Line) {
 // What takes away a replica, or what it has, is accepted before it is durable. Until then
 // a loss of power brings back the layers that it needs: they are not merged.
 func TestRule19WhatADeletionFreesStaysAsItIsUntilThatIsSealed(t *testing.T) {
+	t.Parallel()
 	second := lines(snapshotAtHome(), []Line{{Write, 0, 3, 4}, {Snap, 0, 0, 0}}, solid(0), sealed(0)) // it is not at home yet
 	for name, script := range map[string][]Line{                                                      // any order: each is played alone
 		"a replica is deleted": lines(second, []Line{{Verb: Delete}}, traffic(1)),
@@ -47,6 +48,7 @@ func TestRule19WhatADeletionFreesStaysAsItIsUntilThatIsSealed(t *testing.T) {
 
 // A clone waits in its own line for the journal, and what empties its origin in another.
 func TestRule19CloneIsRecordedBeforeWhatEmptiesItsOrigin(t *testing.T) {
+	t.Parallel()
 	for _, end := range []Verb{Reset, Delete} {
 		everywhere(t, lines(snapshotAtHome(), []Line{
 			{Write, 0, 3, 1}, {Write, 0, 4, 1}, {Clone, 0, 2, 1}, {end, 0, 0, 0}, {Write, 2, 5, 1}, {Drain, 0, 0, 0}, {Read, 2, 0, 16},
@@ -56,6 +58,7 @@ func TestRule19CloneIsRecordedBeforeWhatEmptiesItsOrigin(t *testing.T) {
 
 // The journal says which blocks of the root may have new content, and fsck compares all others.
 func TestFsckComparesAllThatTheJournalDoesNotReplace(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct { // any order: each is played alone
 		script []Line
 		spared string // blocks of layers whose damage is not found
@@ -104,6 +107,7 @@ func TestFsckComparesAllThatTheJournalDoesNotReplace(t *testing.T) {
 // A store that dies while it merges brings the same blocks home to another slot after
 // its restart: what it wrote below them before is read by nobody, and no damage.
 func TestFsckSparesWhatNobodyReadsOfALayerThatIsMerged(t *testing.T) {
+	t.Parallel()
 	fill := lines([]Line{{Write, 1, 0, 1}, {Drain, 1, 0, 0}}, []Line{{Write, 1, 0, 1}, {Drain, 1, 0, 0}}, []Line{{Write, 1, 0, 1}, {Drain, 1, 0, 0}})
 	everywhere(t, lines(snapshotAtHome(), fill, []Line{{DelSnap, 0, 0, 1}}, durableWrite(0, 3, 4), sealed(0), traffic(1))...)
 }

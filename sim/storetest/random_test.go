@@ -23,6 +23,7 @@ func drawn(seed uint64) Config {
 }
 
 func TestSmallRandomScriptsSurviveEveryCrash(t *testing.T) {
+	t.Parallel()
 	seeds := uint64(10)
 	if testing.Short() {
 		seeds = 4
@@ -57,6 +58,7 @@ func withCrashes(seed uint64, script []Line) (longer []Line) {
 }
 
 func TestLongRandomTracesSurviveTheirCrashes(t *testing.T) {
+	t.Parallel()
 	seeds := uint64(20)
 	if testing.Short() {
 		seeds = 5
@@ -85,6 +87,7 @@ func TestLongRandomTracesSurviveTheirCrashes(t *testing.T) {
 }
 
 func TestSpaceComesBackWhenEverythingIsDeleted(t *testing.T) {
+	t.Parallel()
 	for seed := uint64(2000); seed < 2012; seed++ {
 		m := New(drawn(seed))
 		m.Play(lines([]Line{{Create, 0, 0, 16}}, durableWrite(0, 0, 16), []Line{{Idle, 0, 0, 40}, {Delete, 0, 0, 0}, {Idle, 0, 0, 62}, {Verb: Kill}, {Idle, 0, 0, 31}}))
@@ -105,6 +108,7 @@ func TestSpaceComesBackWhenEverythingIsDeleted(t *testing.T) {
 }
 
 func TestSyncAndWriteErrorsLoseNothingDurable(t *testing.T) {
+	t.Parallel()
 	for seed := uint64(3000); seed < 3030; seed++ {
 		c := drawn(seed)
 		for _, k := range []disk.Kind{disk.WriteError, disk.SyncFails, disk.SyncSwallows, disk.SyncDrops} {
@@ -125,6 +129,7 @@ func TestSyncAndWriteErrorsLoseNothingDurable(t *testing.T) {
 }
 
 func TestDamagedContentIsNeverReturnedAsGood(t *testing.T) {
+	t.Parallel()
 	refused, stopped := 0, 0
 	var count [disk.KindCount]uint64
 	for seed := uint64(4000); seed < 4040; seed++ {
@@ -155,6 +160,7 @@ func TestDamagedContentIsNeverReturnedAsGood(t *testing.T) {
 }
 
 func TestFullDiskNeverStopsWhatIsThere(t *testing.T) {
+	t.Parallel()
 	refusals := 0
 	for seed := uint64(5000); seed < 5020; seed++ {
 		c := small(seed)

@@ -81,6 +81,7 @@ func (m *Machine) gives(t *testing.T, id block.LayerID, b block.Block) {
 // A repair takes no record. Wherever it is cut off, the block is lost or good, the
 // disk is in order, and the next repair is the last.
 func TestRepairOfASnapshotMayBeCutOffAnywhere(t *testing.T) {
+	t.Parallel()
 	m := inOrder(t)
 	id := m.snapshot()
 	const lost, covered = 3, 9 // the head has the first as well
@@ -121,6 +122,7 @@ func TestRepairOfASnapshotMayBeCutOffAnywhere(t *testing.T) {
 }
 
 func TestRepairLeavesWhatIsGoodAlone(t *testing.T) {
+	t.Parallel()
 	m := inOrder(t)
 	id := m.snapshot()
 	before := len(m.operations)
@@ -135,6 +137,7 @@ func TestRepairLeavesWhatIsGoodAlone(t *testing.T) {
 
 // Data with another checksum than the block had is not what it held.
 func TestRepairWithOtherDataIsRefused(t *testing.T) {
+	t.Parallel()
 	m := inOrder(t)
 	id := m.snapshot()
 	at := placeOf(t, m, id, 3)

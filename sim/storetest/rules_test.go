@@ -86,6 +86,7 @@ func durableWrite(slot int, first, count uint64) []Line {
 }
 
 func TestRule1UnstableRecordsNeverChangeHomeBlocks(t *testing.T) {
+	t.Parallel()
 	everywhere(t, lines(
 		[]Line{{Create, 0, 0, 32}},
 		durableWrite(0, 0, 16), durableWrite(0, 3, 2),
@@ -106,6 +107,7 @@ func TestRule1UnstableRecordsNeverChangeHomeBlocks(t *testing.T) {
 }
 
 func TestRule1TruncateBelowWhatIsStableIsRefused(t *testing.T) {
+	t.Parallel()
 	m := play(t, small(1), lines([]Line{{Create, 0, 0, 32}}, durableWrite(0, 0, 2), durableWrite(0, 1, 2), []Line{{Idle, 0, 0, 31}})...)
 	r := m.replicas[0]
 	token := m.token(func(*store.Result) { t.Error("a refused truncation has a result") })
@@ -121,6 +123,7 @@ func TestRule1TruncateBelowWhatIsStableIsRefused(t *testing.T) {
 }
 
 func TestRule2HomeIsNotOverwrittenBeforeJournalIsDurable(t *testing.T) {
+	t.Parallel()
 	everywhere(t, lines(
 		[]Line{{Create, 0, 0, 32}},
 		durableWrite(0, 0, 16), durableWrite(0, 2, 3),
@@ -138,6 +141,7 @@ func TestRule2HomeIsNotOverwrittenBeforeJournalIsDurable(t *testing.T) {
 }
 
 func TestRule3HomeIsWrittenOnlyForSealedBatches(t *testing.T) {
+	t.Parallel()
 	everywhere(t, lines(
 		[]Line{{Create, 0, 0, 32}, {Write, 0, 16, 16}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0}, {Stable, 0, 0, 0}}, // a chunk placed by the last durable batch
 		durableWrite(0, 18, 2), // then overwritten in place
@@ -147,6 +151,7 @@ func TestRule3HomeIsWrittenOnlyForSealedBatches(t *testing.T) {
 }
 
 func TestRule4UnstableRecordsDoNotHoldTheJournalsTail(t *testing.T) {
+	t.Parallel()
 	unstable := []Line{
 		{Create, 0, 0, 32},
 		{Create, 1, 0, 32},
@@ -177,6 +182,7 @@ func TestRule4UnstableRecordsDoNotHoldTheJournalsTail(t *testing.T) {
 }
 
 func TestRule5TruncationIsARecordThatReplayObeys(t *testing.T) {
+	t.Parallel()
 	everywhere(t, lines(
 		[]Line{{Create, 0, 0, 32}}, durableWrite(0, 0, 4),
 		[]Line{
@@ -200,6 +206,7 @@ func TestRule5TruncationIsARecordThatReplayObeys(t *testing.T) {
 }
 
 func TestRule6TruncationUncoversOlderVersions(t *testing.T) {
+	t.Parallel()
 	everywhere(t, lines(
 		[]Line{{Create, 0, 0, 32}}, durableWrite(0, 0, 8),
 		[]Line{
@@ -226,6 +233,7 @@ func TestRule6TruncationUncoversOlderVersions(t *testing.T) {
 }
 
 func TestRule7CheckpointHoldsExactlyTheStableRecordsBelowItsCut(t *testing.T) {
+	t.Parallel()
 	busy := []Line{}
 	for i := range uint64(14) {
 		busy = append(busy,
@@ -236,6 +244,7 @@ func TestRule7CheckpointHoldsExactlyTheStableRecordsBelowItsCut(t *testing.T) {
 }
 
 func TestRule8MapAndZeroStayInTheOverlayUntilStable(t *testing.T) {
+	t.Parallel()
 	everywhere(t, lines(
 		[]Line{{Create, 0, 0, 48}}, durableWrite(0, 0, 16), durableWrite(0, 16, 16),
 		[]Line{
@@ -260,6 +269,7 @@ func TestRule8MapAndZeroStayInTheOverlayUntilStable(t *testing.T) {
 }
 
 func TestRule9BatchesOfAnEarlierOpenAreNotTakenForNewOnes(t *testing.T) {
+	t.Parallel()
 	lose := uint64(disk.LoseSectors - disk.LoseAll)
 	again := []Line{{Write, 0, 1, 1}, {Nop, 0, 0, 0}, {Nop, 0, 0, 0}, {Run, 0, 0, 2}, {Nop, 0, 0, 0}, {Drain, 0, 0, 0}}
 	script := []Line{{Create, 0, 0, 16}, {Sync, 0, 0, 0}, {Drain, 0, 0, 0}}
@@ -271,6 +281,7 @@ func TestRule9BatchesOfAnEarlierOpenAreNotTakenForNewOnes(t *testing.T) {
 }
 
 func TestRule11FailedSyncIsNeverTakenBack(t *testing.T) {
+	t.Parallel()
 	script := lines([]Line{{Create, 0, 0, 32}, {Drain, 0, 0, 0}}, durableWrite(0, 0, 3),
 		[]Line{
 			{Write, 0, 1, 3},
@@ -318,6 +329,7 @@ func TestRule11FailedSyncIsNeverTakenBack(t *testing.T) {
 }
 
 func TestRule15AcceptedAdvancesInOrderAndOnlyOverWrittenData(t *testing.T) {
+	t.Parallel()
 	everywhere(t,
 		Line{Create, 0, 0, 48},
 		Line{Write, 0, 0, 16}, Line{Write, 0, 16, 1}, Line{Write, 0, 16, 16}, Line{Run, 0, 0, 3}, Line{Write, 0, 0, 1}, Line{Zero, 0, 4, 30},
@@ -326,6 +338,7 @@ func TestRule15AcceptedAdvancesInOrderAndOnlyOverWrittenData(t *testing.T) {
 }
 
 func TestRule15WhatIsBehindAMapWithoutDataIsCutForGood(t *testing.T) {
+	t.Parallel()
 	lose := uint64(disk.LoseSectors - disk.LoseAll)
 	again := []Line{{Write, 0, 0, 16}, {Write, 1, 3, 1}, {Write, 0, 16, 16}, {Run, 0, 0, 3}, {Write, 1, 0, 16}, {Write, 0, 2, 2}, {Write, 1, 5, 2}, {Run, 0, 0, 4}}
 	script := lines([]Line{{Create, 0, 0, 32}, {Create, 1, 0, 32}}, durableWrite(0, 0, 16), durableWrite(1, 0, 2), []Line{{Idle, 0, 0, 31}}, again,
@@ -334,6 +347,7 @@ func TestRule15WhatIsBehindAMapWithoutDataIsCutForGood(t *testing.T) {
 }
 
 func TestRule17ReadsInFlightKeepWhatTheyRead(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(12) {
 		c := small(seed)
 		c.Faults.Rates[disk.SlowOp] = 4

@@ -33,6 +33,7 @@ func scrubbed(t *testing.T, m *Machine) *Machine {
 const anew = "store: metadata that has rotted written anew"
 
 func TestScrubOfAWholeDiskFindsNothing(t *testing.T) {
+	t.Parallel()
 	m := scrubbed(t, inOrder(t))
 	healthy(t, m)
 	if m.config.Marks[anew] != 0 {
@@ -41,6 +42,7 @@ func TestScrubOfAWholeDiskFindsNothing(t *testing.T) {
 }
 
 func TestScrubFindsEveryLostBlockAndNoOther(t *testing.T) {
+	t.Parallel()
 	m := inOrder(t)
 	found := 0
 	data := make([]byte, blockSize)
@@ -70,6 +72,7 @@ func TestScrubFindsEveryLostBlockAndNoOther(t *testing.T) {
 // Clones outlive their origin: what two of them stand on is nobody else's then, and what is
 // lost of it is theirs to have repaired.
 func TestScrubTellsClonesWhatTheirDeletedOriginHasLost(t *testing.T) {
+	t.Parallel()
 	c := small(22)
 	c.Marks = map[step.Mark]int{}
 	m := play(t, c, lines([]Line{{Create, 0, 0, 16}}, durableWrite(0, 0, 8), []Line{{Snap, 0, 0, 0}}, solid(0), []Line{{Idle, 0, 0, 62}},
@@ -98,6 +101,7 @@ func TestScrubTellsClonesWhatTheirDeletedOriginHasLost(t *testing.T) {
 // scrub and the checkpoint that it asks for: the disk is opened as if nothing had
 // happened.
 func TestScrubHasRottenMetadataWrittenAnew(t *testing.T) {
+	t.Parallel()
 	m := inOrder(t)
 	rotten := map[string][]int64{"superblock": {0, superblockStride, 2 * superblockStride, 3 * superblockStride}, "page": fsck.Pages(m.disk)}
 	for _, b := range fsck.Batches(m.disk) {
