@@ -67,7 +67,7 @@ func TestChaos(t *testing.T) {
 	x.history.work(ctx, &working)
 	var files error // settled once broken is closed
 	broken := make(chan struct{})
-	working.Go(func() { defer close(broken); files = x.verifyFiles(ctx) })
+	working.Go(func() { defer close(broken); files = verifyFiles(ctx, filepath.Join(x.c.Node("spared").Dir(), "mnt")) })
 	for began := time.Now(); time.Since(began) < *chaosFor && !over(broken); {
 		x.strike()
 	}
@@ -117,9 +117,9 @@ func (x *chaos) begin() {
 
 // verifyFiles has fio write and read back what it wrote until ctx ends: nothing of what
 // is done to the cluster may show but as time.
-func (x *chaos) verifyFiles(ctx context.Context) error {
+func verifyFiles(ctx context.Context, dir string) error {
 	for ctx.Err() == nil {
-		fio := exec.CommandContext(context.WithoutCancel(ctx), "fio", "--name=files", "--directory="+filepath.Join(x.c.Node("spared").Dir(), "mnt"),
+		fio := exec.CommandContext(context.WithoutCancel(ctx), "fio", "--name=files", "--directory="+dir,
 			"--size=16MiB", "--rw=randwrite", "--bs=4k", "--direct=1", "--fsync=8", "--verify=crc32c", "--verify_fatal=1", "--verify_backlog=64")
 		if out, err := fio.CombinedOutput(); err != nil {
 			return fmt.Errorf("fio: %w\n%s", err, out)
@@ -219,9 +219,23 @@ func (x *chaos) calm() {
 	ctx, cancel := context.WithTimeout(x.t.Context(), calmWithin)
 	defer cancel()
 	x.must(x.c.AwaitWhole(ctx))
-	x.must(x.c.Until(ctx, "every copy is in sync", func() (bool, error) {
-		for _, name := range []string{"files", "blocks"} {
-			v, err := x.c.Node("spared").Client().Volume(ctx, name)
+	x.must(awaitInSync(ctx, x.c, x.c.Node("spared"), "files", "blocks"))
+	before := x.history.answered()
+	x.must(x.c.Until(ctx, "every client is answered", func() (bool, error) {
+		for i, n := range x.history.answered() {
+			if n == before[i] {
+				return false, fmt.Errorf("client %d is not", i)
+			}
+		}
+		return true, nil
+	}))
+}
+
+// awaitInSync returns when a node says that every copy of these volumes is in sync.
+func awaitInSync(ctx context.Context, c *cluster.Cluster, says *cluster.Node, volumes ...string) error {
+	return c.Until(ctx, "every copy is in sync", func() (bool, error) {
+		for _, name := range volumes {
+			v, err := says.Client().Volume(ctx, name)
 			if err != nil {
 				return false, err
 			}
@@ -232,16 +246,7 @@ func (x *chaos) calm() {
 			}
 		}
 		return true, nil
-	}))
-	before := x.history.answered()
-	x.must(x.c.Until(ctx, "every client is answered", func() (bool, error) {
-		for i, n := range x.history.answered() {
-			if n == before[i] {
-				return false, fmt.Errorf("client %d is not", i)
-			}
-		}
-		return true, nil
-	}))
+	})
 }
 
 // judge holds the history against what a volume promises, with the program too.
