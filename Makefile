@@ -30,7 +30,7 @@ has = $(wildcard $(1)/*.go)
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: check
 check: lint layers generated ## format, lint, layers and unit tests of what changed: about a minute
@@ -155,6 +155,11 @@ bench: build ## measure, next to the raw disk in the same run; rows go to bench/
 bench-store: ## measure one store on a file next to the bare file; rows go to bench/out
 	.ci/install fio:fio
 	$(GO) run -tags=$(TAGS) ./cmd/bench -only 'store-*' $(if $(BENCH_SHORT),-short)
+
+# Four minutes, as root; BENCH_SHORT=1 as above.
+.PHONY: bench-resync
+bench-resync: build ## measure copies that fail, come back and are filled, and moves; rows go to bench/out
+	$(GO) run -tags=$(TAGS) ./cmd/bench -only 'resync-*' $(if $(BENCH_SHORT),-short)
 
 # It needs no other machine and no disk: CPU time is what it measures.
 .PHONY: bench-sim

@@ -50,7 +50,7 @@ func (r *results) add(bench, against string, f load.Figures) {
 func metrics() []load.Metric {
 	return []load.Metric{
 		load.P50, load.P99, load.P999, load.IOPS, load.MBps, load.CPU, load.Allocs,
-		load.Time, load.RSS,
+		load.Time, load.RSS, load.Moved,
 		load.Events, load.Seeds, load.SeedsByClock, load.Checked, load.Share, load.Faults, load.Operations,
 	}
 }

@@ -110,7 +110,7 @@ func Run(ctx context.Context, p Params) (held bool, err error) {
 func (s *suite) measure(ctx context.Context) error {
 	s.printMachine()
 	for _, part := range []func(context.Context) error{
-		s.measureWithReferences, s.measureStore, s.measureDaemons, s.measureManagement, s.measurePlan, s.measureSimulation,
+		s.measureWithReferences, s.measureStore, s.measureDaemons, s.measureManagement, s.measureResyncs, s.measurePlan, s.measureSimulation,
 	} {
 		if err := part(ctx); err != nil {
 			return err

@@ -156,6 +156,7 @@ const (
 	Allocs Metric = "allocs" // per operation
 	Time   Metric = "time"
 	RSS    Metric = "rss"
+	Moved  Metric = "moved" // by the network, beyond writes
 
 	// Of the simulation: by CPU time, but for what is by the clock.
 	Events       Metric = "events"
@@ -184,7 +185,7 @@ func (m Metric) Unit() string {
 		return "1"
 	case Time:
 		return "s"
-	case RSS:
+	case RSS, Moved:
 		return "MiB"
 	default:
 		return "µs"

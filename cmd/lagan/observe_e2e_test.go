@@ -2,46 +2,14 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/lagan-storage/lagan/bench/cluster"
 	"github.com/lagan-storage/lagan/core/volume"
 	"github.com/lagan-storage/lagan/rest/api"
 )
-
-// sample returns the value of one metric of a node, -1 if it does not show it.
-func sample(ctx context.Context, n *cluster.Node, name string) (float64, error) {
-	over := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", n.Socket)
-	}}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://lagan/metrics", nil)
-	if err != nil {
-		return 0, err
-	}
-	response, err := over.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	text, err := io.ReadAll(response.Body)
-	_ = response.Body.Close() // all of it was read
-	if err != nil || response.StatusCode != http.StatusOK {
-		return 0, fmt.Errorf("scrape of node %s: %s: %w", n.Name, response.Status, err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if value, found := strings.CutPrefix(line, name+" "); found {
-			return strconv.ParseFloat(strings.TrimSpace(value), 64)
-		}
-	}
-	return -1, nil
-}
 
 func TestE2EEventsAndMetricsTellOfADeadNode(t *testing.T) {
 	t.Parallel()
@@ -57,7 +25,7 @@ func TestE2EEventsAndMetricsTellOfADeadNode(t *testing.T) {
 	shows := func(name string, want float64) {
 		t.Helper()
 		until(t, c, fmt.Sprintf("node %s shows %s %v", n.Name, name, want), func() (bool, error) {
-			got, err := sample(t.Context(), n, name)
+			got, err := n.Sample(t.Context(), name)
 			return got == want, err
 		})
 	}
