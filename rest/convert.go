@@ -107,7 +107,7 @@ func nodeOf(r *volume.NodeReport) api.Node {
 func diskOf(r *volume.DiskReport) api.Disk {
 	d := api.Disk{
 		ID: r.ID.String(), Node: r.NodeName, Path: r.Path,
-		Capacity: r.Capacity, Free: r.Free, Promised: r.Promised, Problem: r.Unusable, Ailing: r.Ailing, Cordoned: r.Cordoned,
+		Capacity: r.Capacity, Free: r.Free, Promised: r.Promised, PromiseMax: r.PromiseMax, Problem: r.Unusable, Ailing: r.Ailing, Cordoned: r.Cordoned,
 	}
 	if w := r.Work; w != nil {
 		d.Work = &api.DiskWork{

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/metadata"
+	"github.com/lagan-storage/lagan/core/orchestrator/placement"
 	"github.com/lagan-storage/lagan/core/orchestrator/view"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/volume"
@@ -57,8 +58,11 @@ func (o *Orchestrator) makeRoom(op *operation, held []volume.Place, more int64) 
 	op.warnings = nil
 	for _, at := range held {
 		d := o.view.Disk(at.Disk).Value
+		node := o.recorded(at.Node)
 		switch {
 		case d == nil || d.Capacity-d.Promised >= more:
+		case min(d.Capacity, d.Free) >= more && d.Promised+more > node.MayPromise(d):
+			full = append(full, fmt.Sprintf("node %s: %s", o.nodeName(at.Node), placement.TooMuchPromised(&node, d, more)))
 		case min(d.Capacity, d.Free) >= more:
 			op.warnings = append(op.warnings, fmt.Sprintf("disk %v of node %s has %s, and %s are promised to volumes with this one: add a disk, or delete volumes, before they are full",
 				d.ID, o.nodeName(at.Node), volume.RoundSize(d.Capacity), volume.RoundSize(d.Promised+more)))
@@ -68,6 +72,12 @@ func (o *Orchestrator) makeRoom(op *operation, held []volume.Place, more int64) 
 	}
 	slices.Sort(full)
 	return full
+}
+
+// recorded returns the record of a node, or one that says nothing.
+func (o *Orchestrator) recorded(id block.NodeID) volume.Node {
+	record, _ := o.Node(id)
+	return record
 }
 
 // blocksAsked is how many blocks a volume's specification asks for.

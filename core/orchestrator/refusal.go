@@ -124,7 +124,7 @@ func noPlacement(s *volume.Spec, plan *placement.Plan) error {
 		What: fmt.Sprintf("cannot create volume %q: %s asked, %s can take it", s.Name,
 			count(plan.Replicas, "replica"), count(plan.Fitting, "node")),
 		Causes: slices.DeleteFunc(slices.Clone(plan.Reasons), func(r string) bool { return strings.HasSuffix(r, ", not needed") }),
-		Fix:    "try a smaller size, or add a disk",
+		Fix:    "try a smaller size, delete volumes, or add a disk:  lagan disk add PATH",
 	}
 	if plan.Fitting > 0 {
 		e.Fix = fmt.Sprintf("try a smaller size, or:  lagan volume create %s --replicas %d", s.Name, plan.Fitting)

@@ -1,6 +1,7 @@
 package volume
 
 import (
+	"cmp"
 	"maps"
 	"strings"
 
@@ -84,12 +85,28 @@ type Node struct {
 	Labels  map[string]string `json:"labels,omitempty"`
 	BootID  block.BootID      `json:"boot"`
 	Version string            `json:"version"`
+	// PromiseMax is how many percent of what its disks have they may promise to
+	// volumes; 0: PromiseMaxDefault.
+	PromiseMax int `json:"promiseMax,omitempty"`
+}
+
+// What disks may promise to volumes, in percent of what they have. Volumes are thin
+// and mostly far from full, and copies on a disk that is full fall behind.
+const (
+	PromiseMaxDefault = 200
+	PromiseMaxLeast   = 100
+	PromiseMaxMost    = 1000 // and no product with what a disk has overflows
+)
+
+// MayPromise returns how many bytes a disk of the node may promise to volumes.
+func (n *Node) MayPromise(d *Disk) int64 {
+	return d.Capacity * int64(cmp.Or(n.PromiseMax, PromiseMaxDefault)) / 100
 }
 
 // Equal reports whether both say the same.
 func (n *Node) Equal(o *Node) bool {
 	return n.Format == o.Format && n.ID == o.ID && n.Name == o.Name && n.Address == o.Address && n.API == o.API &&
-		n.Zone == o.Zone && maps.Equal(n.Labels, o.Labels) && n.BootID == o.BootID && n.Version == o.Version
+		n.Zone == o.Zone && maps.Equal(n.Labels, o.Labels) && n.BootID == o.BootID && n.Version == o.Version && n.PromiseMax == o.PromiseMax
 }
 
 // Disk is what a node says of one of its disks.

@@ -144,6 +144,8 @@ type DiskReport struct {
 	Path     string    // on its node; known to that node alone
 	Work     *DiskWork // what it has done since the node started; likewise
 	Scrub    *DiskScrub
+	// PromiseMax is how many bytes it may promise to volumes.
+	PromiseMax int64
 }
 
 // DiskScrub is what is known of the reading of all that is on a disk of this node.

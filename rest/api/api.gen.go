@@ -267,6 +267,9 @@ type Disk struct {
 	// Problem Why it does not serve; nothing, if it does.
 	Problem string `json:"problem,omitempty"`
 
+	// PromiseMax Bytes that it may promise to volumes, as its node is set; beyond, no copy comes and none grows. Nothing, if that is not known.
+	PromiseMax int64 `json:"promise_max,omitempty"`
+
 	// Promised Bytes that the volumes placed on it may grow to.
 	Promised int64 `json:"promised"`
 

@@ -212,6 +212,15 @@ func scrubDetails(s *api.DiskScrub) [][2]string {
 	return pairs
 }
 
+// promisedDetails is what a disk has promised to volumes, and what it may.
+func promisedDetails(d *api.Disk) string {
+	text := volume.RoundSize(d.Promised) + " to volumes"
+	if d.PromiseMax > 0 {
+		text += ", of " + volume.RoundSize(d.PromiseMax) + " that it may promise"
+	}
+	return text
+}
+
 // diskDetails writes what a disk is, has and does.
 func diskDetails(w io.Writer, d *api.Disk, volumes []api.Volume) error {
 	pairs := [][2]string{
@@ -221,7 +230,7 @@ func diskDetails(w io.Writer, d *api.Disk, volumes []api.Volume) error {
 		{"State", diskState(d)},
 		{"Capacity", volume.RoundSize(d.Capacity)},
 		{"Free", volume.RoundSize(d.Free)},
-		{"Promised", volume.RoundSize(d.Promised)},
+		{"Promised", promisedDetails(d)},
 	}
 	if work := d.Work; work != nil {
 		pairs = append(pairs, [2]string{"Direct", yes(work.Direct)})

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net"
 	"net/url"
 	"path/filepath"
@@ -103,6 +104,15 @@ func zone(c *Config, text string) error {
 		return errWant("a word, as in rack-7")
 	}
 	c.Node.Zone = text
+	return nil
+}
+
+func promiseMax(c *Config, text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < volume.PromiseMaxLeast || n > volume.PromiseMaxMost {
+		return errWant(fmt.Sprintf("a number of percent from %d to %d, as in %d", volume.PromiseMaxLeast, volume.PromiseMaxMost, volume.PromiseMaxDefault))
+	}
+	c.Node.PromiseMax = n
 	return nil
 }
 

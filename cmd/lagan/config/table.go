@@ -19,6 +19,7 @@ var table = []Setting{ // constant table: never written
 	{Name: "scrub-every", Usage: "`DURATION` after which all that is on a disk is read again, to find what has rotted; 0: only when asked for", kept: given, Default: "168h", read: duration(func(c *Config) *time.Duration { return &c.Node.ScrubEvery })},
 	{Name: "scrub-rate", Usage: "`SIZE` that this may read of each disk a second", kept: given, Default: "32MiB", read: size(func(c *Config) *int64 { return &c.Node.ScrubRate })},
 	{Name: "heal-after", Usage: "`DURATION` for which a node or disk is gone before its copies are made anew elsewhere; 0: never", kept: given, Default: "10m", read: duration(func(c *Config) *time.Duration { return &c.Node.HealAfter })},
+	{Name: "promise-max", Usage: "`PERCENT` of what each disk has that may be promised to volumes, which are thin; 100: no more than there is", kept: given, Default: "200", read: promiseMax},
 	{Name: "zone", Usage: "`ZONE`: copies of a volume go to different ones", kept: given, read: zone},
 	{Name: "label", Usage: "`KEY=VALUE` that volumes can ask of the nodes of their copies (repeatable)", List: true, kept: given, read: label},
 	{Name: "listen", Usage: "`HOST:PORT` for data of other nodes; the other ports are on the same host", kept: always, Default: "address of the default route:7300", read: address(func(c *Config) *string { return &c.Node.Listen })},

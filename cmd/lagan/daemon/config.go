@@ -35,6 +35,7 @@ type Config struct {
 	ScrubEvery time.Duration // between two scrubs of a disk; 0: only when asked for
 	ScrubRate  int64         // bytes a second that one may read
 	HealAfter  time.Duration // for which a copy's node or disk is gone before it is made anew; 0: it never is
+	PromiseMax int           // percent of what its disks have that they may promise to volumes
 
 	Cluster    string // name of the cluster, the same on all nodes
 	EtcdPeer   string // host:port where this node's member of the metadata store serves others

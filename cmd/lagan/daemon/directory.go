@@ -73,6 +73,6 @@ func describeNode(_ context.Context, c Config, d *datadir.Dir) (volume.Node, err
 	boot, err := datadir.ReadBootID()
 	return volume.Node{
 		Format: volume.Format, ID: d.Node(), Name: c.Name, Address: c.advertised(), API: c.Addresses().API,
-		Zone: c.Zone, Labels: c.Labels, BootID: boot, Version: c.Version,
+		Zone: c.Zone, Labels: c.Labels, BootID: boot, Version: c.Version, PromiseMax: c.PromiseMax,
 	}, err
 }

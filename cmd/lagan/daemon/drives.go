@@ -65,6 +65,7 @@ func (p peers) AddDisk(ctx context.Context, node volume.Node, d volume.NewDisk) 
 	if err != nil {
 		return report, err
 	}
+	report.PromiseMax = added.PromiseMax
 	report.Node, report.Capacity, report.Free, report.Promised, report.Unusable = node.ID, added.Capacity, added.Free, added.Promised, added.Problem
 	return report, report.ID.UnmarshalText([]byte(added.ID))
 }

@@ -17,6 +17,7 @@ const (
 	diskCapacity
 	diskFree
 	diskPromised
+	diskMayPromise
 	diskUnusable
 	diskJournal
 	diskScrubbed
@@ -81,6 +82,7 @@ var catalogue = [count]metric{ // constant table: the metrics by number
 	diskCapacity:    {"lagan_disk_capacity_bytes", "gauge", ofDisk, "Bytes for data on a disk of this node, used ones included."},
 	diskFree:        {"lagan_disk_free_bytes", "gauge", ofDisk, "Free bytes of the disk, as last recorded: within a sixty-fourth of its capacity."},
 	diskPromised:    {"lagan_disk_promised_bytes", "gauge", ofDisk, "Bytes of the volumes with a copy on the disk, whether written or not."},
+	diskMayPromise:  {"lagan_disk_promise_max_bytes", "gauge", ofDisk, "Bytes that the disk may promise to volumes: beyond, no copy comes and none grows."},
 	diskUnusable:    {"lagan_disk_unusable", "gauge", ofDisk, "1 if the disk cannot be used."},
 	diskJournal:     {"lagan_disk_journal_fill_ratio", "gauge", ofDisk, "How full the disk's journal is with what cannot leave it yet, from 0 to 1."},
 	diskScrubbed:    {"lagan_disk_scrub_progress_ratio", "gauge", ofDisk, "How much of the disk's data the scrub under way has read, from 0 to 1; 1 if none is."},

@@ -113,6 +113,7 @@ func (s *source) collectDisks(c *collection) {
 		c.set(diskCapacity, float64(d.Capacity), id, d.Path)
 		c.set(diskFree, float64(d.Free), id, d.Path)
 		c.set(diskPromised, float64(d.Promised), id, d.Path)
+		c.set(diskMayPromise, float64(s.p.Node.MayPromise(&d.Disk)), id, d.Path)
 		c.setIf(diskUnusable, d.Unusable != "", id, d.Path)
 		c.setIf(diskAiling, d.Ailing != "", id, d.Path)
 		c.set(diskWaiting, d.Work.Waiting.Seconds(), id, d.Path)

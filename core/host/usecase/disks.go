@@ -38,7 +38,15 @@ func (n *Node) Disks(context.Context) ([]volume.DiskReport, error) {
 	known := false
 	var all []volume.Disk
 	var names map[block.NodeID]string
-	n.p.Host.View(func(o *orchestrator.Orchestrator) { known, all, names = o.Known(), o.Disks(), nodeNames(o) })
+	may := map[block.DiskID]int64{}
+	n.p.Host.View(func(o *orchestrator.Orchestrator) {
+		known, all, names = o.Known(), o.Disks(), nodeNames(o)
+		for i := range all {
+			if node, there := o.Node(all[i].Node); there {
+				may[all[i].ID] = node.MayPromise(&all[i])
+			}
+		}
+	})
 	if !known {
 		return nil, n.notReady()
 	}
@@ -60,7 +68,7 @@ func (n *Node) Disks(context.Context) ([]volume.DiskReport, error) {
 		}
 	}
 	for _, d := range all {
-		reports = append(reports, volume.DiskReport{Disk: d, NodeName: names[d.Node], Path: paths[d.ID], Work: work[d.ID], Scrub: scrubs[d.ID]})
+		reports = append(reports, volume.DiskReport{Disk: d, NodeName: names[d.Node], Path: paths[d.ID], Work: work[d.ID], Scrub: scrubs[d.ID], PromiseMax: may[d.ID]})
 	}
 	slices.SortStableFunc(reports, func(a, b volume.DiskReport) int {
 		return cmp.Or(strings.Compare(a.NodeName, b.NodeName), strings.Compare(a.Path, b.Path))

@@ -13,7 +13,8 @@
 // fit its capacity, so that no volume can run out of space later, and while
 // that much is really free. Where no disk of a node has room in that sense, one on
 // which the volume's size is really free takes it all the same, after all others
-// and with a warning: it promises more than it has.
+// and with a warning: it promises more than it has. How much more is limited: each
+// node says up to how many times what its disks have.
 package placement
 
 import (
@@ -166,17 +167,31 @@ func (c *candidate) rank() int {
 	return 0
 }
 
-// overPromise takes the disk on which most is really free, if that is enough.
+// overPromise takes the disk on which most is really free, of those that may promise
+// more, if that is enough.
 func (c *candidate) overPromise(s *volume.Spec) {
-	for _, d := range c.node.Disks {
+	limited := ""
+	for _, d := range slices.SortedFunc(slices.Values(c.node.Disks), func(a, b volume.Disk) int { return compareID(a.ID, b.ID) }) {
 		free := min(d.Capacity, d.Free)
-		if d.Avoid() == "" && (free > c.room || free == c.room && compareID(d.ID, c.disk.ID) < 0) {
+		switch {
+		case d.Avoid() != "":
+		case free >= s.Size && d.Promised+s.Size > c.node.MayPromise(&d):
+			limited = cmp.Or(limited, TooMuchPromised(&c.node.Node, &d, s.Size))
+		case free > c.room || free == c.room && compareID(d.ID, c.disk.ID) < 0:
 			c.disk, c.room = d, free
 		}
 	}
 	if c.over = c.room >= s.Size; !c.over {
-		c.refuse = fmt.Sprintf("%s free, %s needed", volume.RoundSize(c.room), volume.RoundSize(s.Size))
+		c.refuse = cmp.Or(limited, fmt.Sprintf("%s free, %s needed", volume.RoundSize(c.room), volume.RoundSize(s.Size)))
 	}
+}
+
+// TooMuchPromised says that a disk of a node may not promise more bytes, although they
+// are free.
+func TooMuchPromised(n *volume.Node, d *volume.Disk, more int64) string {
+	may := n.MayPromise(d)
+	return fmt.Sprintf("disk %v promises %s to volumes and may promise %s, %d %% of what it has (--promise-max): %s needed",
+		d.ID, volume.RoundSize(d.Promised), volume.RoundSize(may), may*100/max(1, d.Capacity), volume.RoundSize(more))
 }
 
 // Room is how large a volume the disk could take: what is promised to no

@@ -73,6 +73,28 @@ func TestPlacement(t *testing.T) {
 			"a", "chosen, 90 GiB free on disk 6100",
 		},
 		{
+			"a disk promises twice what it has and no more", "size=30GiB,replicas=2",
+			[]placement.Node{node("a", "", -70), node("b", "", -71)},
+			"",
+			"node a: 100 GiB free, not needed|node b: disk 62000000000000000000000000000000 promises 171 GiB to volumes and may promise 200 GiB, 200 % of what it has (--promise-max): 30 GiB needed",
+		},
+		{"exactly what it may promise", "size=30GiB,replicas=1", []placement.Node{node("a", "", -70), node("b", "", -71)}, "a", "which promises more"},
+		{
+			"a node says that its disks promise what they have", "size=30GiB,replicas=1",
+			[]placement.Node{with(node("a", "", 29), func(n *placement.Node) { n.PromiseMax = 100 })},
+			"", "may promise 100 GiB, 100 % of what it has",
+		},
+		{
+			"a disk that may promise more is taken before one that has more free", "size=30GiB,replicas=1",
+			[]placement.Node{with(node("a", "", -80, -50), func(n *placement.Node) { n.Disks[1].Free = 40 * gib })},
+			"a", "chosen, 40 GiB free on disk 6101",
+		},
+		{
+			"a node says that its disks promise more", "size=30GiB,replicas=1",
+			[]placement.Node{with(node("a", "", -200), func(n *placement.Node) { n.PromiseMax = 330 })},
+			"a", "which promises more",
+		},
+		{
 			"what is not free counts although it is not promised", "size=30GiB,replicas=1",
 			[]placement.Node{with(node("a", "", 100), func(n *placement.Node) { n.Disks[0].Free = 3*gib + gib/2 })},
 			"", "node a: 3.5 GiB free, 30 GiB needed",
