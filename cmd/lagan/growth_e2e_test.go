@@ -22,6 +22,7 @@ import (
 type scribe struct {
 	folder string
 	sums   map[string][32]byte // of the files that are durable
+	wrote  atomic.Bool         // one is
 	ends   atomic.Bool
 	ended  chan struct{}
 }
@@ -37,6 +38,7 @@ func newScribe(folder string) *scribe {
 				return
 			}
 			s.sums[name] = sha256.Sum256(content)
+			s.wrote.Store(true)
 		}
 	}()
 	return s
@@ -133,6 +135,7 @@ func TestE2EVolumeGrowsUnderItsWriter(t *testing.T) {
 			writer.check(t, false)
 
 			writer = newScribe(target)
+			until(t, c, "a file is written", func() (bool, error) { return writer.wrote.Load(), nil })
 			resize(t, b, "db", "576MiB")
 			if err := a.Kill(t.Context()); err != nil { // in the middle of it, or just before
 				t.Fatal(err)
