@@ -75,7 +75,7 @@ func statuses() map[int][]error {
 		http.StatusConflict: {
 			volume.ErrNameTaken, volume.ErrCannotShrink, volume.ErrNoPlacement, volume.ErrAttached, volume.ErrAttachedElsewhere,
 			volume.ErrNotAttached, volume.ErrInUse, volume.ErrForeignData, volume.ErrNodeNameTaken, volume.ErrNoAuthority,
-			volume.ErrNodeAlive, volume.ErrNodeNeeded, volume.ErrLastCopy, volume.ErrReplicaExists, volume.ErrReplicasChanging, volume.ErrNotLost, volume.ErrSingleCopy, volume.ErrSnapshotNotReady, volume.ErrSnapshotLimit, volume.ErrHasSnapshots,
+			volume.ErrNodeAlive, volume.ErrNodeNeeded, volume.ErrLastCopy, volume.ErrReplicaExists, volume.ErrReplicasChanging, volume.ErrNotLost, volume.ErrConfigRegressed, volume.ErrSingleCopy, volume.ErrSnapshotNotReady, volume.ErrSnapshotLimit, volume.ErrHasSnapshots,
 			volume.ErrBeingCloned, volume.ErrNotCancellable, volume.ErrDiskNotBlank, volume.ErrDiskRefused, volume.ErrDiskHoldsCopies,
 		},
 		http.StatusInternalServerError: {volume.ErrNewerFormat, volume.ErrBrokenRecord, volume.ErrDamaged, volume.ErrInternal},

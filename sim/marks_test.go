@@ -151,6 +151,8 @@ var unwantedMarks = map[step.Mark]string{
 	"coordinator: member truncated in a takeover":                    fullCopies,
 	"replica: truncate below stable refused":                         fullCopies,
 	"store: record of a newer era replaces older ones":               fullCopies,
+	"coordinator: configuration that went back found out":            backups,
+	"coordinator: copy outside a restored configuration has more":    backups,
 	"coordinator: copies differ":                                     "that would be a bug: the scenario of copies that differ",
 	"coordinator: repair given up":                                   rare,
 	"coordinator: repair of a snapshot tried again":                  rare,
@@ -190,6 +192,7 @@ const (
 	fullCopies = "what is not stable is dropped before a copy is brought up to date, so none in sync has records of an era that ended"
 	crowds     = "no plan has hundreds of commands at once: the tests of core/orchestrator have"
 	layers     = "one run of thousands: the random traces of sim/storetest"
+	backups    = "no plan restores the metadata store: the scenarios of old backups do"
 	balance    = "no plan has disks balanced: the tests of core/orchestrator have"
 	upkeep     = "no plan has an operator who asks for snapshots: the tests of core/orchestrator have"
 	rare       = "one run of hundreds, or none: the tests of its package"

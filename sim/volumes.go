@@ -212,7 +212,8 @@ func (w *World) configured(v *volumeState, next *volume.Config) {
 	if w.watched() {
 		w.tracef(nil, "%s: configuration %s", v.name, configText(next))
 	}
-	if next.Epoch != before.Epoch+1 {
+	leaps := next.Restored != nil && next.Epoch > before.Epoch
+	if next.Epoch != before.Epoch+1 && !leaps {
 		w.fail("I7", "%s goes from epoch %d to %d", v.name, before.Epoch, next.Epoch)
 	}
 	w.countChange(v, before, next)

@@ -11,7 +11,7 @@ import (
 // its outcome is known, both the old and the new members are required.
 func (c *Coordinator) propose(next *volume.Config, out *step.Effects) {
 	invariant.That(c.proposed == nil, "one change of a configuration at a time")
-	next.Epoch = c.config.Epoch + 1
+	next.Epoch = max(next.Epoch, c.config.Epoch) + 1 // it leaps where the metadata store went back
 	next.Change = c.random.next()
 	if err := next.Check(); err != nil {
 		invariant.Thatf(false, "a proposed configuration is sound: %v", err)
@@ -143,6 +143,8 @@ func (c *Coordinator) adopt(seen *volume.Config, revision metadata.Revision, out
 	case !mine:
 		out.Marks.Hit("coordinator: replaced by another session")
 		c.end(step.VolumeFenced, "another coordinator took the volume over", out)
+	case seen.Epoch < c.config.Epoch:
+		c.end(step.VolumeFenced, "the metadata store went back to an older state", out)
 	case revision > c.revision:
 		c.config, c.revision = seen.Clone(), revision
 		c.proposed = nil
@@ -152,6 +154,7 @@ func (c *Coordinator) adopt(seen *volume.Config, revision metadata.Revision, out
 			return
 		}
 		c.afterConfig(out)
+	case c.refuted(out):
 	case c.phase < serving && c.phase != preparing && c.proposed == nil:
 		c.restart(out) // a proposal was refused although nothing changed: start over
 	}
@@ -161,6 +164,9 @@ func (c *Coordinator) adopt(seen *volume.Config, revision metadata.Revision, out
 func (c *Coordinator) settled(applied *volume.Config, revision metadata.Revision, out *step.Effects) {
 	c.config, c.revision, c.proposed = applied, revision, nil
 	c.alignMembers(out)
+	if c.stopRegressed(out) {
+		return
+	}
 	if c.restartWanted && c.phase < serving {
 		c.restart(out)
 		return

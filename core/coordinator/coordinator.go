@@ -84,6 +84,7 @@ type Coordinator struct {
 	proposalTag   uint32
 	restartWanted bool // a chosen member was lost while a change was under way
 	verifying     bool // a read of the configuration is under way
+	hearsay       hearsay
 
 	era        block.Epoch
 	since      step.Time // when this takeover's preparing began

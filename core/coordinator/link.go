@@ -144,11 +144,10 @@ func (c *Coordinator) onMessage(conn step.Conn, msg *message.Message, out *step.
 // this one, only the configuration says.
 func (c *Coordinator) onFenced(m *member, msg *message.Message, out *step.Effects) {
 	out.Marks.Hit("coordinator: fenced by a member")
+	c.heardRival(m, msg.Era, out)
 	c.hangUp(m, out)
 	m.dialAt = c.now.Add(dialEvery)
-	if msg.Era > c.era && c.proposed == nil {
-		c.verify(out)
-	}
+	c.heard(hearsay{node: m.Node, promised: msg.Era}, out)
 	if c.phase < serving && c.phase != preparing {
 		c.onChosenLost(m, out)
 		return
@@ -165,6 +164,7 @@ func (c *Coordinator) onPromise(m *member, msg *message.Message, out *step.Effec
 	m.accepted, m.sent = m.promise.LastAccepted.Seq, m.promise.LastAccepted.Seq
 	m.durable = min(m.promise.Durable, m.accepted)
 	m.condemned = ""
+	c.hearPromise(m, msg.Promise, out)
 	switch {
 	case c.phase == preparing:
 		c.decide(out)

@@ -35,7 +35,7 @@ func (c *Coordinator) claim(out *step.Effects) {
 
 // prepare asks every member for its promise.
 func (c *Coordinator) prepare(out *step.Effects) {
-	c.phase, c.era, c.since = preparing, c.config.Epoch, c.now
+	c.phase, c.era, c.since, c.hearsay = preparing, c.config.Epoch, c.now, hearsay{}
 	for _, m := range c.members {
 		m.heardAt, m.downSince, m.dialAt = c.now, c.now, c.now
 	}
@@ -90,7 +90,7 @@ func allTainted(members []*member) bool {
 // decide looks whether enough promises are there to say where the stream ends,
 // and if so proposes who stays. It is called whenever something changed.
 func (c *Coordinator) decide(out *step.Effects) {
-	if c.phase != preparing || c.proposed != nil {
+	if c.phase != preparing || c.proposed != nil || c.doubted() || !c.proven(out) {
 		return
 	}
 	var promised, recoverable, usable, silent []*member
@@ -164,7 +164,11 @@ func (c *Coordinator) decideOn(stay []*member, lossless bool, out *step.Effects)
 			c.takeover.last = m.promise.LastAccepted
 		}
 	}
+	if c.surpassed(out) {
+		return
+	}
 	next := c.config.Clone()
+	next.Restored = nil
 	for i := range next.Members {
 		m := &next.Members[i]
 		keep := slices.ContainsFunc(stay, func(s *member) bool { return s.Replica == m.Replica })

@@ -54,6 +54,8 @@ func (o *Orchestrator) attach(op *operation, out *step.Effects) decision {
 	l := o.volumes[id]
 	a := v.Attachment.Value
 	switch {
+	case v.Config.Value != nil && v.Config.Value.Regressed():
+		return refuse(o.regressed(op, v.Config.Value), volume.ConfigKey(id))
 	case op.volume == id && o.applied(op):
 		out.Marks.Hit("orchestrator: refused attachment turned out to be applied")
 		return succeed(id)

@@ -34,7 +34,7 @@ func (o *Orchestrator) recoverVolume(op *operation) decision {
 	op.change = o.random.next()
 	next := c.Clone()
 	next.Epoch, next.Change = c.Epoch+1, op.change
-	next.Coordinator, next.CleanAt, next.History = nil, nil, nil
+	next.Coordinator, next.CleanAt, next.History, next.Restored = nil, nil, nil, nil
 	next.HistoryFloor, next.LossyEra = next.Epoch, next.Epoch
 	for i := range next.Members {
 		m := &next.Members[i]
@@ -56,7 +56,8 @@ func (o *Orchestrator) recoverVolume(op *operation) decision {
 }
 
 // notLost says why a volume is not to be recovered from the copy that is named: it
-// is not there, or one that holds more is.
+// is not there, or one that holds more is. What is recorded after the metadata store
+// went back does not say which copy holds more: whoever asks knows it.
 func (o *Orchestrator) notLost(op *operation, c *volume.Config) error {
 	named := slices.IndexFunc(c.Members, func(m volume.Member) bool { return m.Node == op.command.Node })
 	if named < 0 {
@@ -70,13 +71,13 @@ func (o *Orchestrator) notLost(op *operation, c *volume.Config) error {
 		case i == named && !there:
 			return notRecoverable(op, fmt.Sprintf("its copy on node %s cannot be reached", o.nodeName(m.Node)),
 				"start that node, or name another one:  lagan replica ls "+op.command.Name)
-		case m.State == volume.InSync && i != named && there:
+		case m.State == volume.InSync && i != named && there && c.Restored == nil:
 			return notRecoverable(op, fmt.Sprintf("its copy on node %s is in sync and can be reached", o.nodeName(m.Node)),
 				"attach it:  lagan volume attach "+op.command.Name)
 		}
 		lost = lost || m.State == volume.InSync && !there
 	}
-	if !lost {
+	if !lost && c.Restored == nil {
 		return notRecoverable(op, "every copy that is in sync can be reached", "attach it:  lagan volume attach "+op.command.Name)
 	}
 	return nil
@@ -88,5 +89,15 @@ func notRecoverable(op *operation, why, fix string) error {
 		Kind: volume.ErrNotLost,
 		What: fmt.Sprintf("cannot %s: %s", actionOf(op), why),
 		Fix:  fix,
+	}
+}
+
+// regressed refuses a volume whose recorded configuration is known to be too old.
+func (o *Orchestrator) regressed(op *operation, c *volume.Config) error {
+	return &volume.Error{
+		Kind: volume.ErrConfigRegressed,
+		What: fmt.Sprintf("cannot %s: the metadata store went back to an older state: the copy on node %s knows of configuration %d of the volume, which is lost (recorded was %d)",
+			actionOf(op), o.nodeName(c.Restored.Node), c.Restored.Known, c.Restored.Epoch),
+		Fix: "restore a newer backup if there is one; otherwise say which copy is to be believed, what others have more is lost:  lagan volume recover " + op.command.Name + " --accept-loss NODE",
 	}
 }

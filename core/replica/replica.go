@@ -113,7 +113,13 @@ func (r *Replica) Whole() bool { return r.meta.Complete }
 // epochs is written to the disk with the next promise: only freeing the replica
 // depends on it. If it records this very incarnation, a coordinator that knew
 // what must be there has looked: a failure of the disk has cost nothing.
+//
+// A restored configuration teaches nothing: what the replica knows of newer ones,
+// which were lost, must not be forgotten over it.
 func (r *Replica) Learn(now step.Time, c *volume.Config, out *step.Effects) {
+	if c.Restored != nil {
+		return
+	}
 	r.meta.KnownEpoch = max(r.meta.KnownEpoch, c.Epoch)
 	m := c.Member(r.id)
 	if m == nil {
@@ -130,9 +136,10 @@ func (r *Replica) Learn(now step.Time, c *volume.Config, out *step.Effects) {
 func (r *Replica) overcome() { r.tainted, r.meta.Overcome = false, r.taint }
 
 // MayBeFreed reports whether c proves that no configuration will ever list this
-// replica again: a tombstone, or one newer than every configuration that listed it.
+// replica again: a tombstone, or one newer than every configuration that listed
+// it. One that came out of a backup proves nothing.
 func (r *Replica) MayBeFreed(c *volume.Config) bool {
-	return c.Tombstone || c.Member(r.id) == nil && c.Epoch > r.meta.MemberEpoch
+	return c.Tombstone || c.Restored == nil && c.Member(r.id) == nil && c.Epoch > r.meta.MemberEpoch
 }
 
 // Result takes one result of the store that carries this replica's handle.

@@ -7,6 +7,7 @@ import (
 	"github.com/lagan-storage/lagan/core/message"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store"
+	"github.com/lagan-storage/lagan/core/volume"
 )
 
 // link is one connection to a coordinator session.
@@ -163,6 +164,9 @@ func (r *Replica) onPrepare(now step.Time, l *link, m *message.Message, out *ste
 	if m.Era == r.meta.Promised && r.metaPending == 0 {
 		r.promise(now, l, out)
 		return
+	}
+	if promised := r.meta.Promised; promised > r.meta.KnownEpoch && !volume.Leaps(r.meta.KnownEpoch, promised) {
+		r.meta.KnownEpoch = promised // that configuration may be lost, and this promise outlasts it
 	}
 	r.meta.Promised, r.meta.Session = m.Era, l.session
 	for i := range r.links {

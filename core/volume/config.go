@@ -72,8 +72,9 @@ type Config struct {
 	LossyEra     block.Epoch     `json:"lossyEra,omitempty"` // newest era that began without a valid member
 	CleanAt      *block.Position `json:"cleanAt,omitempty"`  // set while detached: the last record
 	MinWritable  int             `json:"minWritable"`
-	Recovery     string          `json:"recovery"`         // "wait", or "flushed-after DURATION" (reserved)
-	Origin       *Origin         `json:"origin,omitempty"` // of a clone
+	Recovery     string          `json:"recovery"`           // "wait", or "flushed-after DURATION" (reserved)
+	Origin       *Origin         `json:"origin,omitempty"`   // of a clone
+	Restored     *Restored       `json:"restored,omitempty"` // the metadata store went back, and this may be too old
 	Tombstone    bool            `json:"tombstone,omitempty"`
 }
 
@@ -112,6 +113,10 @@ func (c *Config) Clone() *Config {
 		origin := *c.Origin
 		d.Origin = &origin
 	}
+	if c.Restored != nil {
+		restored := *c.Restored
+		d.Restored = &restored
+	}
 	return &d
 }
 
@@ -140,9 +145,10 @@ func (c *Config) Count(s State) int {
 func (c *Config) LeastBlocks() uint64 { return cmp.Or(c.FirstBlocks, c.Blocks) }
 
 // Virgin reports whether no record was ever written: a member that does not
-// exist yet may be made, empty and complete.
+// exist yet may be made, empty and complete. Of a restored configuration nobody
+// knows that: what was written since is not in it.
 func (c *Config) Virgin() bool {
-	return c.CleanAt != nil && *c.CleanAt == block.Position{} && len(c.History) == 0
+	return c.Restored == nil && c.CleanAt != nil && *c.CleanAt == block.Position{} && len(c.History) == 0
 }
 
 // AddEra records that era's records start at first. Entries that this makes

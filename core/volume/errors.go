@@ -54,6 +54,7 @@ var (
 	ErrReplicaNotFound   = errors.New("replica-not-found")
 	ErrReplicasChanging  = errors.New("replicas-changing")
 	ErrNotLost           = errors.New("not-lost")
+	ErrConfigRegressed   = errors.New("config-regressed")
 	ErrSingleCopy        = errors.New("single-copy")
 	ErrDiskNotFound      = errors.New("disk-not-found")
 	ErrDiskNotBlank      = errors.New("disk-not-blank")
@@ -122,6 +123,7 @@ func Catalogue() []Explanation {
 		{ErrReplicaNotFound, "the volume has no copy on that node", "look at: lagan replica ls VOLUME"},
 		{ErrReplicasChanging, "the copies of the volume are being changed already", "wait until that is done, or break it off: lagan operation ls"},
 		{ErrNotLost, "a copy that holds everything is there, or the one named is not: nothing has to be given up", "attach the volume, or name another copy: lagan replica ls VOLUME"},
+		{ErrConfigRegressed, "the metadata store went back to an older state, and a copy knows of a newer configuration of the volume, which is lost", "restore a newer backup if there is one; otherwise name the copy that is to be believed: lagan volume recover VOLUME --accept-loss NODE"},
 		{ErrSingleCopy, "the volume has one copy, and nothing to compare it with", "add a copy: lagan replica add VOLUME; or have the disk read that has it: lagan disk scrub ID"},
 		{ErrDiskNotFound, "no disk has that identity or path", "look at: lagan disk ls"},
 		{ErrDiskNotBlank, "a disk to be added carries data", "give another one, or have what is on it erased with --wipe"},

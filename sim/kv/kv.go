@@ -17,7 +17,7 @@
 //     comes late, never, or early;
 //   - a watch that lags: Next comes late; one that missed a compaction begins
 //     anew with the whole content;
-//   - a restored backup: the world goes on with an older Clone.
+//   - a restored backup: the world goes on with an older Clone: GoBack.
 //
 // A test runs the same random scripts against it and against a real etcd and
 // compares every answer (conformance_test.go). The simulated world (package sim)
@@ -192,4 +192,17 @@ func (s *Store) Compact(revision metadata.Revision) {
 		return cmp.Compare(c.Revision, r)
 	})
 	s.history = slices.Clone(s.history[first:])
+}
+
+// GoBack makes the store what a backup was, as another cluster: no watch goes on
+// where it was, and no lease is known any more. bump is how far revisions leap,
+// which a careful administrator has them do; without, they come again.
+func (s *Store) GoBack(backup *Store, bump metadata.Revision) {
+	cluster, lastLease := s.cluster+1, s.lastLease
+	*s = *backup.Clone()
+	for lease := range s.leases { // any order: all are ended
+		s.Revoke(lease)
+	}
+	s.cluster, s.lastLease, s.revision = cluster, lastLease, s.revision+bump
+	s.compacted, s.history = s.revision, nil
 }
