@@ -41,7 +41,7 @@ func (a content) VisitReadBlocksResponse(w http.ResponseWriter) error {
 // lateBody begins the answer with its first byte: until then an error can be told.
 type lateBody struct {
 	w      http.ResponseWriter
-	length int64
+	length int64 // below 0: nobody knows
 	begun  bool
 }
 
@@ -51,7 +51,9 @@ func (b *lateBody) begin() {
 	}
 	b.begun = true
 	b.w.Header().Set("Content-Type", "application/octet-stream")
-	b.w.Header().Set("Content-Length", strconv.FormatInt(b.length, 10))
+	if b.length >= 0 {
+		b.w.Header().Set("Content-Length", strconv.FormatInt(b.length, 10))
+	}
 	b.w.WriteHeader(http.StatusOK)
 }
 

@@ -86,7 +86,7 @@ func (p *places) busy() error {
 func (s *server) bounded(c *gin.Context) {
 	var p *places
 	switch method := c.Request.Method; {
-	case c.FullPath() == blocksPath:
+	case c.FullPath() == blocksPath || c.FullPath() == backupPath:
 		p = s.bounds.streams
 	case method == http.MethodPut && (c.FullPath() == volumePath || c.FullPath() == attachmentPath):
 		p = s.bounds.changes
@@ -107,7 +107,7 @@ func (s *server) bounded(c *gin.Context) {
 // unhurried takes the server's deadline from answers that are as long as those
 // who listen want. A server without one does not mind.
 func (s *server) unhurried(c *gin.Context) {
-	if path := c.FullPath(); path == eventsPath || path == blocksPath {
+	if path := c.FullPath(); path == eventsPath || path == blocksPath || path == backupPath {
 		_ = http.NewResponseController(c.Writer).SetWriteDeadline(time.Time{})
 	}
 }

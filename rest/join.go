@@ -86,11 +86,16 @@ func tokenOf(t *volume.TokenReport) api.Token {
 	return api.Token{ID: t.ID, Token: t.Text, API: t.API, Expires: t.Expires.UTC().Format(time.RFC3339)}
 }
 
+// onSocket reports whether a request came over the node's socket: only local root can.
+func onSocket(ctx context.Context) bool {
+	local, _ := requestOf(ctx).Context().Value(http.LocalAddrContextKey).(net.Addr)
+	return local != nil && local.Network() == "unix"
+}
+
 // Stop stops the node in order. Only local root can: another node may be told to
 // stop by nobody but its own machine.
 func (s *server) Stop(ctx context.Context, _ api.StopRequestObject) (api.StopResponseObject, error) {
-	local, _ := requestOf(ctx).Context().Value(http.LocalAddrContextKey).(net.Addr)
-	if local == nil || local.Network() != "unix" {
+	if !onSocket(ctx) {
 		return nil, refused(http.StatusForbidden, "a node is stopped on its own machine: run  lagan down  there")
 	}
 	return stopping{api.Stop202JSONResponse{Process: os.Getpid()}, s.Params.Stop}, nil

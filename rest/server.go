@@ -146,6 +146,8 @@ type Params struct {
 	Events Events
 	// Metrics answers with measurements; nil on a node that measures nothing.
 	Metrics http.Handler
+	// Backup copies the metadata store to w; see etcd.Store.
+	Backup func(ctx context.Context, w io.Writer) error
 	// Stop makes the node stop in order, and returns before it has.
 	Stop    func()
 	Node    string // this node's name
@@ -168,6 +170,8 @@ const (
 	blocksPath = "/v1/volumes/:name/blocks"
 	// joinPath is the one route that is open to those without a certificate.
 	joinPath = "/v1/join"
+	// backupPath is the one route whose answer has a length that nobody knows.
+	backupPath = "/v1/cluster/backup"
 )
 
 var _ api.StrictServerInterface = (*server)(nil)

@@ -1219,6 +1219,17 @@ type ClientInterface interface {
 	// Corresponds with GET /v1/alerts (the `ListAlerts` operationId).
 	ListAlerts(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// BackupCluster The content of the metadata store
+	//
+	// On the socket alone: what is in it lets whoever has it be any node, so all others are answered with 403. The
+	// content is that of one moment, which is not before the request; its last 32 bytes are the SHA-256 of all others. An
+	// answer whose last bytes are something else is not whole. An etcd that others run is backed up with its own tools.
+	//
+	// Problems: `unsupported-option`, `not-ready`.
+	//
+	// Corresponds with GET /v1/cluster/backup (the `BackupCluster` operationId).
+	BackupCluster(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListDisks All disks
 	//
 	// Corresponds with GET /v1/disks (the `ListDisks` operationId).
@@ -1946,6 +1957,27 @@ func (c *Client) GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn
 // Corresponds with GET /v1/alerts (the `ListAlerts` operationId).
 func (c *Client) ListAlerts(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListAlertsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BackupCluster The content of the metadata store
+//
+// On the socket alone: what is in it lets whoever has it be any node, so all others are answered with 403. The
+// content is that of one moment, which is not before the request; its last 32 bytes are the SHA-256 of all others. An
+// answer whose last bytes are something else is not whole. An etcd that others run is backed up with its own tools.
+//
+// Problems: `unsupported-option`, `not-ready`.
+//
+// Corresponds with GET /v1/cluster/backup (the `BackupCluster` operationId).
+func (c *Client) BackupCluster(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBackupClusterRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -3304,6 +3336,33 @@ func NewListAlertsRequest(server string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/v1/alerts")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewBackupClusterRequest constructs an http.Request for the BackupCluster method
+func NewBackupClusterRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/cluster/backup")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -5334,6 +5393,19 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /v1/alerts (the `ListAlerts` operationId).
 	ListAlertsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListAlertsResponse, error)
 
+	// BackupClusterWithResponse The content of the metadata store
+	//
+	// On the socket alone: what is in it lets whoever has it be any node, so all others are answered with 403. The
+	// content is that of one moment, which is not before the request; its last 32 bytes are the SHA-256 of all others. An
+	// answer whose last bytes are something else is not whole. An etcd that others run is backed up with its own tools.
+	//
+	// Problems: `unsupported-option`, `not-ready`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /v1/cluster/backup (the `BackupCluster` operationId).
+	BackupClusterWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*BackupClusterResponse, error)
+
 	// ListDisksWithResponse All disks
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6150,6 +6222,29 @@ func (r ListAlertsResponse) Status() string {
 
 // StatusCode returns HTTPResponse.StatusCode
 func (r ListAlertsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type BackupClusterResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r BackupClusterResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BackupClusterResponse) StatusCode() int {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.StatusCode
 	}
@@ -7326,6 +7421,25 @@ func (c *ClientWithResponses) ListAlertsWithResponse(ctx context.Context, reqEdi
 		return nil, err
 	}
 	return ParseListAlertsResponse(rsp)
+}
+
+// BackupClusterWithResponse The content of the metadata store
+//
+// On the socket alone: what is in it lets whoever has it be any node, so all others are answered with 403. The
+// content is that of one moment, which is not before the request; its last 32 bytes are the SHA-256 of all others. An
+// answer whose last bytes are something else is not whole. An etcd that others run is backed up with its own tools.
+//
+// Problems: `unsupported-option`, `not-ready`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /v1/cluster/backup (the `BackupCluster` operationId).
+func (c *ClientWithResponses) BackupClusterWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*BackupClusterResponse, error) {
+	rsp, err := c.BackupCluster(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBackupClusterResponse(rsp)
 }
 
 // ListDisksWithResponse All disks
@@ -8508,6 +8622,32 @@ func ParseListAlertsResponse(rsp *http.Response) (*ListAlertsResponse, error) {
 		}
 		response.JSON200 = &dest
 
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseBackupClusterResponse parses an HTTP response from a BackupClusterWithResponse call
+func ParseBackupClusterResponse(rsp *http.Response) (*BackupClusterResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BackupClusterResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -9997,6 +10137,9 @@ type ServerInterface interface {
 	// ListAlerts What someone must act on
 	// (GET /v1/alerts)
 	ListAlerts(c *gin.Context)
+	// BackupCluster The content of the metadata store
+	// (GET /v1/cluster/backup)
+	BackupCluster(c *gin.Context)
 	// ListDisks All disks
 	// (GET /v1/disks)
 	ListDisks(c *gin.Context)
@@ -10193,6 +10336,19 @@ func (siw *ServerInterfaceWrapper) ListAlerts(c *gin.Context) {
 	}
 
 	siw.Handler.ListAlerts(c)
+}
+
+// BackupCluster operation middleware
+func (siw *ServerInterfaceWrapper) BackupCluster(c *gin.Context) {
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.BackupCluster(c)
 }
 
 // ListDisks operation middleware
@@ -11442,6 +11598,7 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.GET(options.BaseURL+"/v1/tokens", wrapper.ListTokens)
 	router.POST(options.BaseURL+"/v1/tokens", wrapper.CreateToken)
 	router.DELETE(options.BaseURL+"/v1/tokens/:id", wrapper.DeleteToken)
+	router.GET(options.BaseURL+"/v1/cluster/backup", wrapper.BackupCluster)
 	router.POST(options.BaseURL+"/v1/stop", wrapper.Stop)
 }
 
@@ -11579,6 +11736,50 @@ type ListAlertsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListAlertsdefaultApplicationProblemPlusJSONResponse) VisitListAlertsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type BackupClusterRequestObject struct {
+}
+
+type BackupClusterResponseObject interface {
+	VisitBackupClusterResponse(w http.ResponseWriter) error
+}
+
+type BackupCluster200ApplicationOctetStreamResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response BackupCluster200ApplicationOctetStreamResponse) VisitBackupClusterResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type BackupClusterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response BackupClusterdefaultApplicationProblemPlusJSONResponse) VisitBackupClusterResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -13424,6 +13625,9 @@ type StrictServerInterface interface {
 	// ListAlerts What someone must act on
 	// (GET /v1/alerts)
 	ListAlerts(ctx context.Context, request ListAlertsRequestObject) (ListAlertsResponseObject, error)
+	// BackupCluster The content of the metadata store
+	// (GET /v1/cluster/backup)
+	BackupCluster(ctx context.Context, request BackupClusterRequestObject) (BackupClusterResponseObject, error)
 	// ListDisks All disks
 	// (GET /v1/disks)
 	ListDisks(ctx context.Context, request ListDisksRequestObject) (ListDisksResponseObject, error)
@@ -13707,6 +13911,30 @@ func (sh *strictHandler) ListAlerts(ctx *gin.Context) {
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(ListAlertsResponseObject); ok {
 		if err := validResponse.VisitListAlertsResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// BackupCluster operation middleware
+func (sh *strictHandler) BackupCluster(ctx *gin.Context) {
+	var request BackupClusterRequestObject
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.BackupCluster(ctx, request.(BackupClusterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "BackupCluster")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(BackupClusterResponseObject); ok {
+		if err := validResponse.VisitBackupClusterResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

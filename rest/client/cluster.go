@@ -2,6 +2,9 @@ package client
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"time"
 
 	"github.com/lagan-storage/lagan/rest/api"
@@ -122,6 +125,20 @@ func (c *Client) RemoveToken(ctx context.Context, id string) error {
 		return err
 	}
 	return done(c.api.DeleteTokenWithResponse(ctx, id))
+}
+
+// BackupCluster copies the content of the metadata store to w. That it is whole its
+// last bytes say.
+func (c *Client) BackupCluster(ctx context.Context, w io.Writer) error {
+	response, err := c.api.BackupCluster(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, response.Body)
+	if err = errors.Join(err, response.Body.Close()); err != nil {
+		return fmt.Errorf("back the metadata store up: %w", err)
+	}
+	return nil
 }
 
 // Stop makes the node stop in order. The answer names the process, which ends

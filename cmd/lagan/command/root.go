@@ -106,7 +106,7 @@ Exit codes: 0 done, 1 not done, 2 the command or its settings make no sense,
 	}
 	root.AddGroup(&cobra.Group{ID: "use", Title: "Volumes and the cluster:"}, &cobra.Group{ID: "run", Title: "This machine's node:"})
 	for id, commands := range map[string][]*cobra.Command{ // any order: each goes to its group
-		"use": {s.status(), s.volume(), s.replica(), s.snapshot(), s.operation(), s.node(), s.disk(), s.rebalance(), s.events(), s.token()},
+		"use": {s.status(), s.volume(), s.replica(), s.snapshot(), s.operation(), s.node(), s.disk(), s.rebalance(), s.events(), s.token(), s.cluster()},
 		"run": {s.up(), s.join(), s.down()},
 	} {
 		for _, c := range commands {

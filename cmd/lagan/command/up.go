@@ -66,6 +66,25 @@ func (s *session) run(ctx context.Context, settings *config.Config) error {
 	return daemon.Run(ctx, settings.Node, log)
 }
 
+// settleKnown completes the settings of a node by what it remembers.
+func (s *session) settleKnown(ctx context.Context, settings *config.Config) error {
+	node := &settings.Node
+	known, belongs, err := datadir.Lookup(node.Data)
+	switch {
+	case err != nil:
+		return err
+	case belongs == nil:
+		return fmt.Errorf("data directory %s belongs to no node of a cluster: name one with --data", node.Data)
+	}
+	if err := settings.Recall(*known); err != nil {
+		return err
+	}
+	if err := settings.Settle(ctx); err != nil {
+		return usageError{err}
+	}
+	return errors.Join(node.Complete(), node.Check())
+}
+
 // settle completes the settings by what the node remembers, and makes the data
 // directory of a node that is new.
 func (s *session) settle(ctx context.Context, settings *config.Config) error {

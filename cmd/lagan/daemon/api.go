@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -101,10 +102,11 @@ func newMetrics(node volume.Node, b body, store *etcd.Store, log *slog.Logger) *
 	})
 }
 
-func newAPI(c Config, node volume.Node, n *usecase.Node, a *cluster.Admissions, m *metrics.Metrics, down fx.Shutdowner, log *slog.Logger) http.Handler {
+func newAPI(c Config, d *datadir.Dir, store *etcd.Store, node volume.Node, n *usecase.Node, a *cluster.Admissions, m *metrics.Metrics, down fx.Shutdowner, log *slog.Logger) http.Handler {
 	return m.Count(rest.New(rest.Params{
 		Volumes: n, Snapshots: n, Replicas: n, Operations: n, Blocks: n, Machines: n, Service: n, Admissions: a, Events: n, Metrics: m.Handler(), Node: node.Name, Version: c.Version, Log: log.With(slog.String("part", "api")),
-		Stop: func() { _ = down.Shutdown() }, // an error says that it is stopping already
+		Backup: func(ctx context.Context, w io.Writer) error { return backUp(ctx, d, store, w) },
+		Stop:   func() { _ = down.Shutdown() }, // an error says that it is stopping already
 	}))
 }
 
