@@ -1655,7 +1655,7 @@ type ClientInterface interface {
 	// system if it never had one, mount it. It is done whole or undone. What is there already is kept, so that the
 	// request can be repeated. It may take 100 s when copies are out of reach.
 	//
-	// Problems: `volume-not-found`, `volume-deleted`, `attached-elsewhere`, `not-served`, `detach-pending`,
+	// Problems: `volume-not-found`, `volume-deleted`, `attached-elsewhere`, `config-regressed`, `not-served`, `detach-pending`,
 	// `foreign-data`, `in-use`, `unsupported-option`.
 	//
 	// Takes any type of body and a specified content type.
@@ -1669,7 +1669,7 @@ type ClientInterface interface {
 	// system if it never had one, mount it. It is done whole or undone. What is there already is kept, so that the
 	// request can be repeated. It may take 100 s when copies are out of reach.
 	//
-	// Problems: `volume-not-found`, `volume-deleted`, `attached-elsewhere`, `not-served`, `detach-pending`,
+	// Problems: `volume-not-found`, `volume-deleted`, `attached-elsewhere`, `config-regressed`, `not-served`, `detach-pending`,
 	// `foreign-data`, `in-use`, `unsupported-option`.
 	//
 	// Takes a body of the `application/json` content type.
@@ -1726,7 +1726,8 @@ type ClientInterface interface {
 	//
 	// The copy on the node that is named becomes what the volume is; all others are made anew from it. What was
 	// written since that copy was in sync is lost for good, flushed or not. It is refused while a copy that holds
-	// everything can be reached. Whoever has the volume attached loses it; it is not attached by this.
+	// everything can be reached; but after `config-regressed` the copy that is named is believed. Whoever has
+	// the volume attached loses it; it is not attached by this.
 	//
 	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `not-lost`.
 	//
@@ -1739,7 +1740,8 @@ type ClientInterface interface {
 	//
 	// The copy on the node that is named becomes what the volume is; all others are made anew from it. What was
 	// written since that copy was in sync is lost for good, flushed or not. It is refused while a copy that holds
-	// everything can be reached. Whoever has the volume attached loses it; it is not attached by this.
+	// everything can be reached; but after `config-regressed` the copy that is named is believed. Whoever has
+	// the volume attached loses it; it is not attached by this.
 	//
 	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `not-lost`.
 	//
@@ -2793,7 +2795,7 @@ func (c *Client) DeleteAttachment(ctx context.Context, name VolumeName, params *
 // system if it never had one, mount it. It is done whole or undone. What is there already is kept, so that the
 // request can be repeated. It may take 100 s when copies are out of reach.
 //
-// Problems: `volume-not-found`, `volume-deleted`, `attached-elsewhere`, `not-served`, `detach-pending`,
+// Problems: `volume-not-found`, `volume-deleted`, `attached-elsewhere`, `config-regressed`, `not-served`, `detach-pending`,
 // `foreign-data`, `in-use`, `unsupported-option`.
 //
 // Takes any type of body and a specified content type.
@@ -2817,7 +2819,7 @@ func (c *Client) PutAttachmentWithBody(ctx context.Context, name VolumeName, con
 // system if it never had one, mount it. It is done whole or undone. What is there already is kept, so that the
 // request can be repeated. It may take 100 s when copies are out of reach.
 //
-// Problems: `volume-not-found`, `volume-deleted`, `attached-elsewhere`, `not-served`, `detach-pending`,
+// Problems: `volume-not-found`, `volume-deleted`, `attached-elsewhere`, `config-regressed`, `not-served`, `detach-pending`,
 // `foreign-data`, `in-use`, `unsupported-option`.
 //
 // Takes a body of the `application/json` content type.
@@ -2924,7 +2926,8 @@ func (c *Client) DeleteMount(ctx context.Context, name VolumeName, params *Delet
 //
 // The copy on the node that is named becomes what the volume is; all others are made anew from it. What was
 // written since that copy was in sync is lost for good, flushed or not. It is refused while a copy that holds
-// everything can be reached. Whoever has the volume attached loses it; it is not attached by this.
+// everything can be reached; but after `config-regressed` the copy that is named is believed. Whoever has
+// the volume attached loses it; it is not attached by this.
 //
 // Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `not-lost`.
 //
@@ -2947,7 +2950,8 @@ func (c *Client) RecoverVolumeWithBody(ctx context.Context, name VolumeName, con
 //
 // The copy on the node that is named becomes what the volume is; all others are made anew from it. What was
 // written since that copy was in sync is lost for good, flushed or not. It is refused while a copy that holds
-// everything can be reached. Whoever has the volume attached loses it; it is not attached by this.
+// everything can be reached; but after `config-regressed` the copy that is named is believed. Whoever has
+// the volume attached loses it; it is not attached by this.
 //
 // Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `not-lost`.
 //
@@ -5875,7 +5879,7 @@ type ClientWithResponsesInterface interface {
 	// system if it never had one, mount it. It is done whole or undone. What is there already is kept, so that the
 	// request can be repeated. It may take 100 s when copies are out of reach.
 	//
-	// Problems: `volume-not-found`, `volume-deleted`, `attached-elsewhere`, `not-served`, `detach-pending`,
+	// Problems: `volume-not-found`, `volume-deleted`, `attached-elsewhere`, `config-regressed`, `not-served`, `detach-pending`,
 	// `foreign-data`, `in-use`, `unsupported-option`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -5889,7 +5893,7 @@ type ClientWithResponsesInterface interface {
 	// system if it never had one, mount it. It is done whole or undone. What is there already is kept, so that the
 	// request can be repeated. It may take 100 s when copies are out of reach.
 	//
-	// Problems: `volume-not-found`, `volume-deleted`, `attached-elsewhere`, `not-served`, `detach-pending`,
+	// Problems: `volume-not-found`, `volume-deleted`, `attached-elsewhere`, `config-regressed`, `not-served`, `detach-pending`,
 	// `foreign-data`, `in-use`, `unsupported-option`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -5952,7 +5956,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// The copy on the node that is named becomes what the volume is; all others are made anew from it. What was
 	// written since that copy was in sync is lost for good, flushed or not. It is refused while a copy that holds
-	// everything can be reached. Whoever has the volume attached loses it; it is not attached by this.
+	// everything can be reached; but after `config-regressed` the copy that is named is believed. Whoever has
+	// the volume attached loses it; it is not attached by this.
 	//
 	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `not-lost`.
 	//
@@ -5965,7 +5970,8 @@ type ClientWithResponsesInterface interface {
 	//
 	// The copy on the node that is named becomes what the volume is; all others are made anew from it. What was
 	// written since that copy was in sync is lost for good, flushed or not. It is refused while a copy that holds
-	// everything can be reached. Whoever has the volume attached loses it; it is not attached by this.
+	// everything can be reached; but after `config-regressed` the copy that is named is believed. Whoever has
+	// the volume attached loses it; it is not attached by this.
 	//
 	// Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `not-lost`.
 	//
@@ -8139,7 +8145,7 @@ func (c *ClientWithResponses) DeleteAttachmentWithResponse(ctx context.Context, 
 // system if it never had one, mount it. It is done whole or undone. What is there already is kept, so that the
 // request can be repeated. It may take 100 s when copies are out of reach.
 //
-// Problems: `volume-not-found`, `volume-deleted`, `attached-elsewhere`, `not-served`, `detach-pending`,
+// Problems: `volume-not-found`, `volume-deleted`, `attached-elsewhere`, `config-regressed`, `not-served`, `detach-pending`,
 // `foreign-data`, `in-use`, `unsupported-option`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -8159,7 +8165,7 @@ func (c *ClientWithResponses) PutAttachmentWithBodyWithResponse(ctx context.Cont
 // system if it never had one, mount it. It is done whole or undone. What is there already is kept, so that the
 // request can be repeated. It may take 100 s when copies are out of reach.
 //
-// Problems: `volume-not-found`, `volume-deleted`, `attached-elsewhere`, `not-served`, `detach-pending`,
+// Problems: `volume-not-found`, `volume-deleted`, `attached-elsewhere`, `config-regressed`, `not-served`, `detach-pending`,
 // `foreign-data`, `in-use`, `unsupported-option`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -8252,7 +8258,8 @@ func (c *ClientWithResponses) DeleteMountWithResponse(ctx context.Context, name 
 //
 // The copy on the node that is named becomes what the volume is; all others are made anew from it. What was
 // written since that copy was in sync is lost for good, flushed or not. It is refused while a copy that holds
-// everything can be reached. Whoever has the volume attached loses it; it is not attached by this.
+// everything can be reached; but after `config-regressed` the copy that is named is believed. Whoever has
+// the volume attached loses it; it is not attached by this.
 //
 // Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `not-lost`.
 //
@@ -8271,7 +8278,8 @@ func (c *ClientWithResponses) RecoverVolumeWithBodyWithResponse(ctx context.Cont
 //
 // The copy on the node that is named becomes what the volume is; all others are made anew from it. What was
 // written since that copy was in sync is lost for good, flushed or not. It is refused while a copy that holds
-// everything can be reached. Whoever has the volume attached loses it; it is not attached by this.
+// everything can be reached; but after `config-regressed` the copy that is named is believed. Whoever has
+// the volume attached loses it; it is not attached by this.
 //
 // Problems: `volume-not-found`, `volume-deleted`, `node-not-found`, `replica-not-found`, `not-lost`.
 //

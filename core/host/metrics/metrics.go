@@ -75,7 +75,7 @@ func (m *Metrics) Handler() http.Handler {
 // of it, or everybody who asks could make series.
 func nouns() []string {
 	return []string{
-		"alerts", "disks", "events", "healthz", "join", "metrics", "nodes", "openapi.yaml", "operations", "readyz", "rebalance", "status", "stop", "tokens",
+		"alerts", "cluster", "disks", "events", "healthz", "join", "metrics", "nodes", "openapi.yaml", "operations", "readyz", "rebalance", "status", "stop", "tokens",
 		"volumes",
 	}
 }
