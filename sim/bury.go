@@ -46,7 +46,7 @@ func (w *World) buried(v *volumeState) {
 	}
 	w.counts.Deletes++
 	w.tracef(nil, "%s is deleted", v.name)
-	v.deleted, v.snapshots, v.attachment, v.restore = true, nil, volume.Attachment{}, restore{}
+	v.deleted, v.snapshots, v.placement, v.attachment, v.restore = true, nil, nil, volume.Attachment{}, restore{}
 	v.config = &volume.Config{Format: volume.Format, Volume: v.id, Blocks: v.config.Blocks, Epoch: v.config.Epoch + 1, CleanAt: &block.Position{Seq: 1}}
 }
 

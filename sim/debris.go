@@ -140,6 +140,9 @@ func (w *World) checkDebris() {
 	}
 	w.checkPromises(records, configs, sizes)
 	w.checkReplicas(configs)
+	if id := w.remembered(); id != "" {
+		w.fail("debris", "volume %s remembers a copy that left, though its disk is there", id)
+	}
 }
 
 // checkPromises adds up what volumes need of every disk.

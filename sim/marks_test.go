@@ -68,6 +68,7 @@ var wantedMarks = []struct {
 	{"orchestrator: lost copy is made anew", 400},
 	{"orchestrator: lost copy came back", 2000},
 	{"orchestrator: coordinator stopped because the attachment moved", 400},
+	{"orchestrator: copy that left freed", 400},
 	{"orchestrator: duel lost", 400},
 	{"orchestrator: last replica of a deleted volume freed", 400},
 	{"orchestrator: lingering volume is asked for", 400},

@@ -21,10 +21,6 @@ func (p *Plan) drawPlacement() {
 	if p.Copies = s.oneIn(3) && !p.Full; p.Copies && s.oneIn(2) {
 		p.HealAfter = s.logSpan(time.Second, 20*time.Second)
 	}
-	// A copy that left while its node was away is freed by a configuration that does not
-	// list it. Of a volume that was deleted meanwhile there is none: the copy stays, and
-	// would be found at the end.
-	p.Deletes = p.Deletes && !p.Copies
 }
 
 // changeCopies asks a node to add, move or remove a copy, or not to. Which one, and
@@ -62,7 +58,7 @@ func (c *client) changeCopies(kind volume.CommandKind) {
 // changes is what a client asks for with an operation on copies.
 func changes(kind volume.CommandKind) func(*client, *operation, Operation) {
 	return func(c *client, _ *operation, o Operation) {
-		if c.world.healed {
+		if c.world.healed || c.volume.deleted {
 			return
 		}
 		c.note(&o)
@@ -105,6 +101,7 @@ func (w *World) placementText(p *volume.Placement) string {
 	}
 	list("wants", p.Copies)
 	list(", leaving", p.Leaving)
+	list(", left", p.Left)
 	if p.Before != nil {
 		list(", before", p.Before.Copies)
 	}
@@ -185,7 +182,7 @@ func (w *World) settlePlacements() {
 		return
 	}
 	settled := func() bool {
-		return !slices.ContainsFunc(w.volumes, func(v *volumeState) bool { return !v.lost() && !w.isPlaced(v) }) && !w.holdsUnlisted()
+		return !slices.ContainsFunc(w.volumes, func(v *volumeState) bool { return !v.lost() && !w.isPlaced(v) }) && !w.holdsUnlisted() && w.remembered() == ""
 	}
 	if w.run(w.now+int64(w.plan.Liveness), settled); !settled() {
 		w.fail("liveness", "copies still come and go %v later: %s", w.plan.Liveness, w.missing())
@@ -208,6 +205,18 @@ func (w *World) holdsUnlisted() bool {
 		}
 	}
 	return false
+}
+
+// remembered names a volume that still lists a copy which left, and whose disk is
+// there: that was freed long ago. What is deleted lists it elsewhere.
+func (w *World) remembered() string {
+	for id, p := range w.placements() { // any order: looks for one
+		item, found := w.metadata.record(volume.ConfigKey(id))
+		if found && !w.parseConfig(item.Value).Tombstone && slices.ContainsFunc(p.Left, func(at volume.Place) bool { return w.hasDisk(&at) }) {
+			return id.String()
+		}
+	}
+	return ""
 }
 
 // placements returns every recorded placement, by volume.

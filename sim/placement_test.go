@@ -182,3 +182,33 @@ func TestNothingIsHealedWhileTooManyNodesAreSilent(t *testing.T) {
 	c.up(2).within(30*time.Second, "another copy is made", func() bool { return c.v.config.Count(volume.InSync) == 2 })
 	c.up(1).read(0, 16).rests()
 }
+
+// A copy leaves while its node is away, and the volume is deleted then: the node finds,
+// when it comes back, that the copy is to be freed. One that was removed is not waited for.
+func TestCopyThatLeftWhileItsNodeWasAwayIsFreedThoughTheVolumeIsDeleted(t *testing.T) {
+	for seed := uint64(1); seed <= races/4; seed++ {
+		c := newClusterOf(t, seed, 3, 0)
+		spec := c.creation("away", 2, 2)
+		spec.Spec.Nodes = []string{"n0", "n2"}
+		c.insist(1, spec).run(time.Second).power(2).run(leaseTime + time.Second)
+		c.insist(1, volume.Command{Kind: volume.RemoveReplica, Name: "away", Node: c.w.bodies[2].id})
+		left := func() bool {
+			for _, p := range c.w.placements() {
+				return len(p.Left) == 1
+			}
+			return false
+		}
+		c.within(30*time.Second, "the copy has left", left)
+		c.insist(1, volume.Command{Kind: volume.DeleteVolume, Name: "away"}).run(5 * time.Second)
+		if len(c.w.placements()) == 0 {
+			t.Fatal("the deletion does not wait for the copy that left")
+		}
+		if seed%2 == 0 {
+			c.insist(1, volume.Command{Kind: volume.RemoveNode, Node: c.w.bodies[2].id, Name: "n2"}).rests()
+		}
+		c.up(2).rests()
+		if len(c.w.placements()) > 0 {
+			t.Fatalf("seed %d: the deleted volume is still recorded", seed)
+		}
+	}
+}

@@ -10,7 +10,7 @@ import (
 
 // delete marks a volume that is not attached as deleted: its name is free, no
 // coordinator may claim it, and every node frees its replicas (see
-// shrinkTombstone).
+// shrinkTombstone), those that left before included.
 func (o *Orchestrator) delete(op *operation, out *step.Effects) decision {
 	if o.applied(op) {
 		return succeed(op.volume) // by this operation, or by another one meanwhile
@@ -42,6 +42,9 @@ func (o *Orchestrator) delete(op *operation, out *step.Effects) decision {
 	next := config.Clone()
 	next.Epoch, next.Change = config.Epoch+1, o.random.next()
 	next.Coordinator, next.Tombstone = nil, true
+	for _, at := range v.Placement.Value.Unlisted(config) {
+		next.Members = append(next.Members, volume.Member{Replica: at.Replica, Node: at.Node, Disk: at.Disk, State: volume.Out})
+	}
 	txn := metadata.Txn{
 		Guards: []metadata.Guard{
 			{Key: volume.ConfigKey(id), Revision: v.Config.Revision},

@@ -89,6 +89,7 @@ func (o *Orchestrator) reconcileDirty(out *step.Effects) {
 		o.reconcileUses(id, &v, l, out)
 		o.clearRemoved(id, &v, out)
 		o.reconcileReplicas(id, &v, l, out)
+		o.forgetFreed(id, &v, l, out)
 		o.shrinkTombstone(id, &v, l, out)
 		for _, op := range l.detaching {
 			o.wake(op)
@@ -117,7 +118,7 @@ func (o *Orchestrator) concerns(v *view.Volume) bool {
 		return true
 	}
 	c := v.Config.Value
-	return c != nil && slices.ContainsFunc(c.Members, func(m volume.Member) bool { return m.Node == o.p.Node.ID }) || o.view.NamesRemoved(v)
+	return c != nil && slices.ContainsFunc(c.Members, func(m volume.Member) bool { return m.Node == o.p.Node.ID }) || o.view.NamesRemoved(v) || o.leftHere(v)
 }
 
 func (l *local) idle() bool {
@@ -226,13 +227,14 @@ func (o *Orchestrator) reconcileReplicas(id block.VolumeID, v *view.Volume, l *l
 			l.replicas[m.Replica] = &replica{disk: m.Disk}
 		}
 	}
+	o.expectLeft(v, l)
 	for _, r := range l.sortedReplicas() {
 		held := l.replicas[r]
 		if d := o.disks[held.disk]; d == nil || !d.ready {
 			continue
 		}
 		listed := c.Member(r) != nil
-		if !listed && held.freed {
+		if !listed && held.freed && !v.Placement.Value.HasLeft(r) {
 			delete(l.replicas, r)
 			continue
 		}

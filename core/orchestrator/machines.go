@@ -148,6 +148,7 @@ func (o *Orchestrator) onDisk(c *step.Control) {
 	for _, id := range o.view.OnDisk(c.Disk) {
 		o.dirty[id] = true
 	}
+	o.lookForLeft(c.Disk)
 }
 
 // makeAgain asks again for the replicas that a disk had no room for.

@@ -12,8 +12,8 @@ import (
 )
 
 // placed is the transaction that makes a volume's placement next: disks promise
-// its size to copies that are new, and no more to those that are in neither of
-// its lists now.
+// its size to copies that are new, and no more to those that are neither wanted
+// nor leaving now.
 func (o *Orchestrator) placed(id block.VolumeID, v *view.Volume, next *volume.Placement) metadata.Txn {
 	if err := next.Check(); err != nil {
 		invariant.Thatf(false, "a placement is sound: %v", err)

@@ -113,15 +113,15 @@ func (o *Orchestrator) first() bool {
 	return false
 }
 
-// goneFor reports whether nobody but the first node frees a copy: its node was
-// removed.
+// goneFor reports whether nobody but the first node frees a copy: its node or its
+// disk was removed.
 func (o *Orchestrator) goneFor(m *volume.Member, first bool) bool {
-	return first && o.view.Removed(m.Node).Revision != 0
+	return first && o.view.Gone(&volume.Place{Node: m.Node, Disk: m.Disk})
 }
 
 // clearRemoved does for a volume what removed nodes would have to: it gives up
 // what they had attached. Copies of a deleted volume are dropped with it; others
-// are lost ones, see heal.go.
+// are lost ones, see heal.go, or have left, see left.go.
 func (o *Orchestrator) clearRemoved(id block.VolumeID, v *view.Volume, out *step.Effects) {
 	if !o.view.NamesRemoved(v) {
 		delete(o.orphans, id)
@@ -129,7 +129,7 @@ func (o *Orchestrator) clearRemoved(id block.VolumeID, v *view.Volume, out *step
 	}
 	a, c := v.Attachment.Value, v.Config.Value
 	stale := a != nil && o.view.Removed(a.Node).Revision != 0
-	if stale || c != nil && c.Tombstone {
+	if stale || c != nil && c.Tombstone || o.view.LeftGone(v) {
 		o.orphans[id] = true // until it is done, whoever is the first
 	} else {
 		delete(o.orphans, id)

@@ -26,7 +26,7 @@ type Place struct {
 //	not wanted, in sync ──▶ not listed any more, once every wanted copy is in sync
 //	not wanted, else ─────▶ not listed any more
 //
-// A disk promises the volume's size to every copy of both lists.
+// A disk promises the volume's size to every copy that is wanted or leaving.
 type Placement struct {
 	Format int            `json:"format"`
 	Volume block.VolumeID `json:"volume"`
@@ -34,6 +34,10 @@ type Placement struct {
 	// Leaving are those that are not wanted any more and whose space is still
 	// promised: given back once the configuration does not list them.
 	Leaving []Place `json:"leaving,omitempty"`
+	// Left are those whose space was given back and whose data may still be there:
+	// each is listed until the node that has its disk freed it, or that was removed.
+	// Nothing waits for it but the end of the volume's records.
+	Left []Place `json:"left,omitempty"`
 	// MinWritable is how many copies in sync a write needs, which the configuration
 	// follows likewise; 0: what that says.
 	MinWritable int `json:"minWritable,omitempty"`
@@ -51,7 +55,7 @@ type Former struct {
 // Clone returns a deep copy of p.
 func (p *Placement) Clone() *Placement {
 	d := *p
-	d.Copies, d.Leaving = slices.Clone(p.Copies), slices.Clone(p.Leaving)
+	d.Copies, d.Leaving, d.Left = slices.Clone(p.Copies), slices.Clone(p.Leaving), slices.Clone(p.Left)
 	if p.Before != nil {
 		d.Before = &Former{Copies: slices.Clone(p.Before.Copies), Replicas: p.Before.Replicas}
 	}
@@ -106,7 +110,14 @@ func (p *Placement) Changing() bool {
 // done cannot be broken off.
 func (p *Placement) Settled(c *Config) (next *Placement, differs bool) {
 	next = p.Clone()
-	next.Leaving = slices.DeleteFunc(next.Leaving, func(at Place) bool { return c.Member(at.Replica) == nil })
+	next.Leaving = nil
+	for _, at := range p.Leaving {
+		if c.Member(at.Replica) != nil {
+			next.Leaving = append(next.Leaving, at)
+		} else {
+			next.Left = append(next.Left, at)
+		}
+	}
 	inSync := func(replica block.ReplicaID) bool {
 		m := c.Member(replica)
 		return m != nil && m.State == InSync
@@ -126,6 +137,20 @@ func (p *Placement) Settled(c *Config) (next *Placement, differs bool) {
 	return next, len(next.Leaving) < len(p.Leaving) || (next.Before == nil) != (p.Before == nil) || !slices.Equal(next.Copies, p.Copies)
 }
 
+// HasLeft reports whether a copy is one that left and was not freed yet. p may be nil.
+func (p *Placement) HasLeft(replica block.ReplicaID) bool {
+	return p != nil && slices.ContainsFunc(p.Left, func(at Place) bool { return at.Replica == replica })
+}
+
+// Unlisted returns the copies that a configuration does not list and whose data may
+// still be on a disk. p may be nil.
+func (p *Placement) Unlisted(c *Config) []Place {
+	if p == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Concat(p.Leaving, p.Left), func(at Place) bool { return c.Member(at.Replica) != nil })
+}
+
 // Reached reports whether a configuration lists the wanted copies alone, all of
 // them in sync. p may be nil.
 func (p *Placement) Reached(c *Config) bool {
@@ -142,9 +167,10 @@ func (p *Placement) Check() error {
 	if len(p.Copies) == 0 {
 		return fmt.Errorf("placement of volume %v: no copy is wanted", p.Volume)
 	}
-	all := slices.Concat(p.Copies, p.Leaving)
+	promised := len(p.Copies) + len(p.Leaving)
+	all := slices.Concat(p.Copies, p.Leaving, p.Left)
 	for i := range all {
-		if slices.ContainsFunc(all[:i], func(at Place) bool { return at.Replica == all[i].Replica || at.Disk == all[i].Disk }) {
+		if slices.ContainsFunc(all[:i], func(at Place) bool { return at.Replica == all[i].Replica || i < promised && at.Disk == all[i].Disk }) {
 			return fmt.Errorf("placement of volume %v: replica %v, or its disk %v, is listed twice", p.Volume, all[i].Replica, all[i].Disk)
 		}
 	}

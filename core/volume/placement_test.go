@@ -64,9 +64,15 @@ func TestPlacementThatWantsNothingOrOneDiskTwiceIsNotSound(t *testing.T) {
 		{Leaving: []volume.Place{place(1)}},
 		{Copies: []volume.Place{place(1), {Replica: block.ReplicaID{2}, Disk: block.DiskID{1}}}},
 		{Copies: []volume.Place{place(1)}, Leaving: []volume.Place{place(1)}},
+		{Copies: []volume.Place{place(1)}, Left: []volume.Place{place(1)}},
 	} {
 		if p.Check() == nil {
 			t.Errorf("%+v is taken for sound", p)
 		}
+	}
+	again := place(2)
+	again.Disk = place(1).Disk
+	if p := (volume.Placement{Copies: []volume.Place{place(1)}, Left: []volume.Place{again}}); p.Check() != nil {
+		t.Errorf("a copy cannot be where another one left: %v", p.Check())
 	}
 }

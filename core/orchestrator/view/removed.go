@@ -27,14 +27,34 @@ func (v *View) RemovedDisk(id block.DiskID) bool {
 	return false
 }
 
-// NamesRemoved reports whether a volume is attached to a removed node or lists
-// a copy there.
+// NamesRemoved reports whether a volume is attached to a removed node, or a copy
+// of it is there or on a removed disk, or left there.
 func (v *View) NamesRemoved(held *Volume) bool {
 	if a := held.Attachment.Value; a != nil && v.removed[a.Node] != nil {
 		return true
 	}
 	c := held.Config.Value
-	return c != nil && slices.ContainsFunc(c.Members, func(m volume.Member) bool { return v.removed[m.Node] != nil })
+	return c != nil && slices.ContainsFunc(c.Members, func(m volume.Member) bool { return v.Gone(&volume.Place{Node: m.Node, Disk: m.Disk}) }) || v.LeftGone(held)
+}
+
+// LeftGone reports whether a copy that left a volume will be freed by nobody.
+func (v *View) LeftGone(held *Volume) bool {
+	p := held.Placement.Value
+	return p != nil && slices.ContainsFunc(p.Left, func(at volume.Place) bool { return v.Gone(&at) })
+}
+
+// Gone reports whether the node of a place was removed, or its disk.
+func (v *View) Gone(at *volume.Place) bool {
+	return v.removed[at.Node] != nil || v.disks[at.Disk] == nil
+}
+
+// changeNamesRemoved marks the volumes as changed that name what was removed.
+func (v *View) changeNamesRemoved() {
+	for id, known := range v.volumes { // any order: each is judged alone
+		if v.NamesRemoved(known) {
+			v.changed[id] = true
+		}
+	}
 }
 
 // OnNode returns the volumes that list a copy on a node, by identity.
@@ -64,11 +84,7 @@ func (v *View) applyRemoved(text string, c *metadata.Change) {
 		delete(v.removed, id)
 		return
 	}
-	for volumeID, known := range v.volumes { // any order: each is judged alone
-		if v.NamesRemoved(known) {
-			v.changed[volumeID] = true
-		}
-	}
+	v.changeNamesRemoved()
 }
 
 // removedKeys returns the known keys of removals.

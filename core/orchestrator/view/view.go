@@ -348,6 +348,7 @@ func (v *View) applyDisk(text string, c *metadata.Change) {
 		v.disks[id] = held
 		if held.Revision == 0 {
 			delete(v.disks, id)
+			v.changeNamesRemoved()
 		}
 	}
 }
