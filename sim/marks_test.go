@@ -113,7 +113,7 @@ var wantedMarks = []struct {
 	{"store: leaf page read a second time", 2000},
 	{"store: leaf without page", 400},
 	{"store: merge copies blocks", 400},
-	{"store: merge waits for a checkpoint", 5000},
+	{"store: merge waits for a checkpoint", 15_000},
 	{"store: merge waits for a chunk that goes home", 400},
 	{"store: no space", 400},
 	{"store: park", 400},

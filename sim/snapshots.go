@@ -17,10 +17,11 @@ import (
 // Snapshots are taken, deleted and read by clients. What one holds is known from
 // its place in the stream: see images.
 
-// drawSnapshots makes the volumes of half of the runs have some. Disks that fill up
-// have no room for clones.
+// drawSnapshots makes the volumes of half of the runs have some, and of three quarters
+// of those whose disks fill up: there merges meet the end of the space. Such disks have
+// no room for clones.
 func (p *Plan) drawSnapshots() {
-	if s := newStream(p.Seed, "snapshots", 0); s.oneIn(2) {
+	if s := newStream(p.Seed, "snapshots", 0); s.oneIn(2) || p.Full && s.oneIn(2) {
 		p.Snapshots, p.Clones = s.between(1, 6), s.below(3)
 	}
 	if p.Full {
