@@ -267,7 +267,8 @@ func (w *World) createVolumes() {
 			if b.absent && promised[i] == 0 {
 				continue // it makes its record when it joins
 			}
-			d := volume.Disk{Format: volume.Format, ID: b.drives[0].id, Node: b.id, Promised: promised[i]}
+			size := b.drives[0].device.Size()
+			d := volume.Disk{Format: volume.Format, ID: b.drives[0].id, Node: b.id, Capacity: size, Free: size, Promised: promised[i]}
 			w.metadata.put(metadata.Op{Key: volume.DiskKey(d.ID), Value: volume.Encode(d)})
 		}
 	}()
