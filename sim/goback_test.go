@@ -118,6 +118,20 @@ func (c *cluster) stores(n int) bool {
 	return false
 }
 
+// TestCopiesThatABackupDoesNotKnowAreAskedToo: all that the backup lists were replaced
+// while they were away, and know of nothing.
+func TestCopiesThatABackupDoesNotKnowAreAskedToo(t *testing.T) {
+	c := newCluster(t, 5, 0, 1).attach(4, time.Second).write(0, 32).flush().run(time.Second)
+	backup := c.w.backup()
+	c.kill(1).becomes(1, volume.Out, 5*time.Second).move(4, 1, 3).copies(20*time.Second, 0, 3)
+	c.kill(0).run(5*time.Second).move(4, 0, 2).copies(20*time.Second, 2, 3).write(0, 16).flush()
+	c.kill(2).kill(3).kill(4).run(10*time.Second).goBack(backup, true).up(0).up(1).up(2).up(3).up(4).run(2 * time.Second)
+	c.seize(4).staysClosed(4, 10*time.Second).regressed(4)
+	if !c.stores(2) || !c.stores(3) {
+		t.Error("a copy that has everything was freed")
+	}
+}
+
 // TestVolumeWhoseStoreWentBackUnderItStops: the session that serves learns from a copy
 // that came back that it serves an older life of the volume.
 func TestVolumeWhoseStoreWentBackUnderItStops(t *testing.T) {

@@ -154,6 +154,7 @@ var unwantedMarks = map[step.Mark]string{
 	"store: record of a newer era replaces older ones":               fullCopies,
 	"coordinator: configuration that went back found out":            backups,
 	"coordinator: copy outside a restored configuration has more":    backups,
+	"orchestrator: copy that came after a backup":                    backups,
 	"coordinator: copies differ":                                     "that would be a bug: the scenario of copies that differ",
 	"coordinator: repair given up":                                   rare,
 	"coordinator: repair of a snapshot tried again":                  rare,

@@ -149,6 +149,9 @@ func (c *Coordinator) adopt(seen *volume.Config, revision metadata.Revision, out
 		c.config, c.revision = seen.Clone(), revision
 		c.proposed = nil
 		c.alignMembers(out)
+		if c.stopRegressed(out) {
+			return
+		}
 		if c.phase < serving {
 			c.restart(out)
 			return

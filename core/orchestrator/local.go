@@ -90,6 +90,7 @@ func (o *Orchestrator) reconcileDirty(out *step.Effects) {
 		o.clearRemoved(id, &v, out)
 		o.reconcileReplicas(id, &v, l, out)
 		o.forgetFreed(id, &v, l, out)
+		o.accuseRestored(id, &v, l, out)
 		o.shrinkTombstone(id, &v, l, out)
 		for _, op := range l.detaching {
 			o.wake(op)

@@ -142,6 +142,11 @@ func (p *Placement) HasLeft(replica block.ReplicaID) bool {
 	return p != nil && slices.ContainsFunc(p.Left, func(at Place) bool { return at.Replica == replica })
 }
 
+// Drops reports whether a copy is leaving, or has left and was not freed yet. p may be nil.
+func (p *Placement) Drops(replica block.ReplicaID) bool {
+	return p.HasLeft(replica) || p != nil && slices.ContainsFunc(p.Leaving, func(at Place) bool { return at.Replica == replica })
+}
+
 // Unlisted returns the copies that a configuration does not list and whose data may
 // still be on a disk. p may be nil.
 func (p *Placement) Unlisted(c *Config) []Place {
