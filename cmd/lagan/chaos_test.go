@@ -58,7 +58,7 @@ func TestChaos(t *testing.T) {
 		seed = rand.Uint64()
 	}
 	t.Logf("seed %d", seed)
-	x := &chaos{t: t, c: chaosCluster(t, "a", "b", "c", "spared"), random: rand.New(rand.NewPCG(seed, 0))}
+	x := &chaos{t: t, c: newClusterOf(t, cluster.Params{Nodes: []string{"a", "b", "c", "spared"}, Disk: "1GiB", Apart: true}), random: rand.New(rand.NewPCG(seed, 0))}
 	x.c.Node("spared").SetDisks()
 	up(t, x.c)
 	x.begin()
@@ -78,22 +78,6 @@ func TestChaos(t *testing.T) {
 		t.Errorf("the file system: %v", files)
 	}
 	x.judge()
-}
-
-// chaosCluster is a cluster whose links can be cut.
-func chaosCluster(t *testing.T, nodes ...string) *cluster.Cluster {
-	c, err := cluster.New(t.Context(), cluster.Params{
-		Binary: program(t), Dir: workDir(t), Nodes: nodes, Disk: "1GiB", Pause: pause, Env: []string{asLagan + "=1"}, Apart: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return c
 }
 
 func over(broken <-chan struct{}) bool {

@@ -29,21 +29,10 @@ func newEngines(t *testing.T, lingerOfA string) *engines {
 	require.FUSE(t)
 	require.Docker(t)
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
-	nodes := []string{"a", "b", "c"}
-	c, err := cluster.New(t.Context(), cluster.Params{
-		Binary: program(t), Dir: workDir(t), Nodes: nodes, Disk: "512MiB", Pause: pause, Env: []string{asLagan + "=1"}, Machines: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := c.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	c := newClusterOf(t, cluster.Params{Nodes: []string{"a", "b", "c"}, Disk: "512MiB", Machines: true})
 	c.Node("a").SetArguments("--plugin-linger", lingerOfA)
 	c.Node("b").SetArguments("--plugin-linger", "100ms")
-	err = c.Up(t.Context())
+	err := c.Up(t.Context())
 	if errors.Is(err, machine.ErrEngine) {
 		require.Works(t, "docker", err)
 	}

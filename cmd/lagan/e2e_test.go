@@ -78,9 +78,14 @@ func newCluster(t *testing.T, disk string, nodes ...string) *cluster.Cluster {
 // newClusterWith is newCluster with settings in the environment of every node.
 func newClusterWith(t *testing.T, settings []string, disk string, nodes ...string) *cluster.Cluster {
 	t.Helper()
-	c, err := cluster.New(t.Context(), cluster.Params{
-		Binary: program(t), Dir: workDir(t), Nodes: nodes, Disk: disk, Pause: pause, Env: append(settings, asLagan+"=1"),
-	})
+	return newClusterOf(t, cluster.Params{Nodes: nodes, Disk: disk, Env: settings})
+}
+
+// newClusterOf makes a cluster of lagan itself that ends with the test.
+func newClusterOf(t *testing.T, p cluster.Params) *cluster.Cluster {
+	t.Helper()
+	p.Binary, p.Dir, p.Pause, p.Env = program(t), workDir(t), pause, append(p.Env, asLagan+"=1")
+	c, err := cluster.New(t.Context(), p)
 	if err != nil {
 		t.Fatal(err)
 	}

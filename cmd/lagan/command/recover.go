@@ -15,7 +15,8 @@ good: their disks are broken, their machines are gone. What was written since th
 was last in sync is lost, flushed or not; all others are made anew from it. It is
 refused while a copy that holds everything can be reached, and nothing else ever
 does this. After the cluster's records went back to a backup (config-regressed) the
-record does not say who holds everything: the copy that you name is believed. Attach the volume afterwards, and check what is in it.`,
+record does not say who holds everything: the copy that you name is believed. Attach
+the volume afterwards, and check what is in it.`,
 		Example: `  lagan replica ls db
   lagan volume recover db --accept-loss b`,
 		RunE: func(c *cobra.Command, arguments []string) error {
