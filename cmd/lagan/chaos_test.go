@@ -104,7 +104,7 @@ func (x *chaos) begin() {
 func verifyFiles(ctx context.Context, dir string) error {
 	for ctx.Err() == nil {
 		fio := exec.CommandContext(context.WithoutCancel(ctx), "fio", "--name=files", "--directory="+dir,
-			"--size=16MiB", "--rw=randwrite", "--bs=4k", "--direct=1", "--fsync=8", "--verify=crc32c", "--verify_fatal=1", "--verify_backlog=64")
+			"--size=16MiB", "--rw=randwrite", "--bs=4k", "--direct=1", "--fsync=8", "--verify=crc32c", "--verify_state_save=0", "--verify_fatal=1", "--verify_backlog=64")
 		if out, err := fio.CombinedOutput(); err != nil {
 			return fmt.Errorf("fio: %w\n%s", err, out)
 		}
