@@ -46,6 +46,7 @@ var wantedMarks = []struct {
 	{"coordinator: promise asked for again", 400},
 	{"coordinator: resync aborted", 400},
 	{"coordinator: resync begun", 400},
+	{"coordinator: resync has the disks for itself", 400},
 	{"coordinator: lost blocks copied as lost", 400},
 	{"coordinator: repair found nothing to do", 400},
 	{"coordinator: lost blocks looked for again", 2000},

@@ -104,6 +104,7 @@ type Coordinator struct {
 	snapshots  snapshots
 	growth     growth
 	comparison comparison
+	requested  step.Time // when the device asked for something last
 	resync     *resync
 	resynced   uint64 // bytes sent to members that were being filled
 	status     string // as last reported

@@ -127,6 +127,7 @@ func (c *Coordinator) onRequest(r *step.Request, out *step.Effects) {
 		return
 	}
 	c.checkRequest(r)
+	c.requested = c.now
 	i := c.ops.add(r)
 	if !c.startable(&c.ops.slots[i].Request, len(c.ops.waiting)) {
 		c.ops.waiting = append(c.ops.waiting, i)

@@ -81,11 +81,13 @@ func TestFillOfWhatChangedHasExactlyThat(t *testing.T) {
 func TestFillEstimatesWhatIsNotListedYet(t *testing.T) {
 	w := resyncOf(t, 4, 0, 5, 10, 15, 30, 31, 32, 33, 63)
 	source := w.members[0]
-	w.expectFill(0, 8+7) // 8 among the first 34 of 64: the second page is listed while the first is copied
+	w.expectFill(0, 4+12) // 4 among the first 16 of 64
+	w.answerPulls(source, 2)
+	w.expectFill(2, 8+7) // 8 among the first 34: the second page is listed while the first is copied
 	w.answerPulls(source, 4)
-	w.expectFill(4, 9)
+	w.expectFill(6, 9)
 	w.pass(5 * time.Second)
-	w.answerPulls(source, 5)
+	w.answerPulls(source, 3)
 	w.pass(5 * time.Second)
 	w.expectState(1, volume.InSync)
 }

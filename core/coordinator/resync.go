@@ -10,7 +10,9 @@ import (
 )
 
 const (
-	pullsMax    = 4           // chunks on their way from source to target: foreground I/O goes first
+	pullsMin    = 2           // chunks on their way from source to target, at most, while others want the disks
+	pullsMax    = 32          // while nobody does: it keeps disks and network busy with 2 MiB
+	foreground  = time.Second // for so long after a request of the device it counts as one who wants them
 	shortPass   = time.Second // after a pass this short the rest is copied live
 	passesMax   = 16          // a volume written faster than it is copied goes live all the same
 	resyncStall = 10 * time.Second
@@ -55,6 +57,8 @@ type resync struct {
 	cursor   uint64            // of its next page
 	listing  bool              // a page, or the layers, were asked for
 	copies   [pullsMax]copying // pulled and not yet acknowledged by the target
+	gives    uint32            // how many chunks the source has room for, as it said last
+	takes    uint32            // and the target
 	inFlight int               // of copies
 	live     bool
 	ending   bool      // everything is copied
@@ -256,8 +260,9 @@ func (c *Coordinator) copyChunks(out *step.Effects) {
 	if r.strata.unfinished() {
 		return
 	}
+	pulls := c.pulls(out)
 	for i := range r.copies {
-		if n := len(r.listed); n > 0 && !r.copies[i].busy {
+		if n := len(r.listed); n > 0 && r.inFlight < pulls && !r.copies[i].busy {
 			r.copies[i] = r.listed[n-1]
 			r.copies[i].busy = true
 			r.listed = r.listed[:n-1]
@@ -274,6 +279,21 @@ func (c *Coordinator) copyChunks(out *step.Effects) {
 	case r.inFlight == 0 && !r.ending:
 		c.endPass(out)
 	}
+}
+
+// pulls returns how many chunks may be on their way. Foreground I/O goes first: this
+// volume's, of which the coordinator knows, and that of others, of which the members'
+// disks know.
+func (c *Coordinator) pulls(out *step.Effects) int {
+	r := c.resync
+	if c.requested > 0 && c.now.Sub(c.requested) < foreground {
+		return pullsMin
+	}
+	n := min(max(min(r.gives, r.takes), pullsMin), pullsMax)
+	if n == pullsMax {
+		out.Marks.Hit("coordinator: resync has the disks for itself")
+	}
+	return int(n)
 }
 
 // copy returns the chunk that an answer is about, or nil.
@@ -312,6 +332,7 @@ func (c *Coordinator) onPulled(m *member, msg *message.Message, out *step.Effect
 			c.startWaiting(out)
 		}
 		c.resynced += uint64(msg.Payload.Len())
+		r.gives = msg.Credit
 		c.askResync(r.target, msg.Request&0xff, message.Message{
 			Kind: message.Push, Layer: k.layer, Chunk: msg.Chunk, LastSeq: msg.LastSeq, Present: msg.Present, Zero: msg.Zero,
 			Checksums: msg.Checksums, Payload: msg.Payload,
@@ -360,6 +381,7 @@ func (c *Coordinator) onResyncDone(m *member, msg *message.Message, out *step.Ef
 	case resyncLive, resyncPass:
 	default:
 		if k != nil {
+			r.takes = msg.Credit
 			r.landed(k, false)
 			c.copyChunks(out)
 		}

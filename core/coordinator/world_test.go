@@ -63,6 +63,7 @@ type fakeMember struct {
 	changed     []block.Chunk    // what it lists, once
 	page        int              // how many of them at a time
 	pulls       []step.Send      // that it was sent, and has not answered
+	room        uint32           // of its disk for what a resync brings
 }
 
 const blockSize = 64
@@ -195,6 +196,8 @@ func (m *fakeMember) answer(msg *message.Message) (message.Message, bool) {
 		return m.list(msg), true
 	case message.Pull:
 		return message.Message{}, false
+	case message.Push:
+		return message.Message{Kind: message.Done, Request: msg.Request, Credit: m.room}, true
 	case message.ResyncLive:
 		m.last, m.durable = msg.Position, msg.Position.Seq
 		return message.Message{Kind: message.Done, Request: msg.Request}, true

@@ -42,7 +42,7 @@ const (
 	Truncate    // Era, Request, Position: drop records after Position.Seq written before Era
 	ListChanged // Era, Request, Layer, Cursor, Since, Seq: chunks changed after Since, S.stable >= Seq
 	Pull        // Era, Request, Layer, Chunk, Seq: the chunk's newest stable content in that layer
-	Push        // Era, Request, Resync, Layer, Chunk, LastSeq, Present, Zero, Checksums, Payload
+	Push        // Era, Request, Resync, Layer, Chunk, LastSeq, Present, Zero, Checksums, Payload, Credit
 	ResyncBegin // Era, Request, Resync, Position, Record: a replica becomes the target of a resync; it has all up to Position, or is emptied, with the Blocks of an OpResize
 	ResyncLive  // Era, Request, Resync, Position: the stream follows from Position.Seq+1 on
 	ResyncEnd   // Era, Request, Resync: close the resync durably; later pushes are discarded; to the source: it is over
@@ -161,7 +161,7 @@ type Message struct {
 	Stable    block.Seq
 	Accepted  block.Seq
 	Durable   block.Seq
-	Credit    uint32 // chunks the replica still has room for
+	Credit    uint32 // chunks the replica still has room for; of Pulled and of a Push's Done: how many may be under way
 	Pressure  uint8  // how full its journal is, 0 to 255
 	Duration  time.Duration
 	Position  block.Position

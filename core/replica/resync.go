@@ -57,8 +57,23 @@ func (r *Replica) onPullDone(res *store.Result, out *step.Effects) {
 		Kind: message.Pulled, Era: q.era, Request: q.request, Status: res.Status,
 		Chunk: res.Content.Chunk, LastSeq: r.ownSeq(res.Content.LastSeq),
 		Present: res.Content.Present, Zero: res.Content.Zero,
-		Checksums: res.Content.Checksums, Payload: res.Payload,
+		Checksums: res.Content.Checksums, Payload: res.Payload, Credit: r.resyncCredit(),
 	})
+}
+
+// How many chunks of a resync a disk has room for at once: enough to keep it, and the
+// way between source and target, from idling; or so few that who else uses the
+// disk hardly notices.
+const (
+	creditAlone  = 32
+	creditShared = 2
+)
+
+func (r *Replica) resyncCredit() uint32 {
+	if r.store.Company(r.handle) {
+		return creditShared
+	}
+	return creditAlone
 }
 
 // ownSeq returns the seq under which a chunk that was last changed at seq is handed

@@ -127,7 +127,11 @@ func (r *Replica) answerDone(res *store.Result, out *step.Effects) {
 	if !known || r.link(q.conn) == nil {
 		return
 	}
-	out.Send(q.conn, message.Message{Kind: message.Done, Era: q.era, Request: q.request, Status: res.Status})
+	done := message.Message{Kind: message.Done, Era: q.era, Request: q.request, Status: res.Status}
+	if q.kind == message.Push {
+		done.Credit = r.resyncCredit()
+	}
+	out.Send(q.conn, done)
 }
 
 // Tail: a new coordinator brings the members to the same last record.

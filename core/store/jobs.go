@@ -220,6 +220,7 @@ func (s *Store) Read(now step.Time, h Handle, id block.LayerID, rng block.Range,
 		s.refuse(ReadDone, r, h, token)
 		return
 	}
+	s.company.note(r.handle, s.now)
 	i := s.newJob(jobRead, r, token)
 	j := s.jobs.table[i]
 	j.chunk, j.first, j.count = rng.First.Chunk(), rng.First.Offset(), int(rng.Count)
@@ -237,6 +238,7 @@ func (s *Store) Pull(now step.Time, h Handle, id block.LayerID, c block.Chunk, t
 		s.refuse(PullDone, r, h, token)
 		return
 	}
+	s.company.note(r.handle, s.now)
 	i := s.newJob(jobPull, r, token)
 	j := s.jobs.table[i]
 	j.chunk, j.count = c, block.PerChunk

@@ -61,6 +61,7 @@ type Store struct {
 	queue   queue
 	journal journal
 	recent  recent
+	company company
 	syncs   syncs
 	jobs    jobs
 	leaves  leafCache

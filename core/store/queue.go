@@ -185,6 +185,7 @@ func (s *Store) Append(now step.Time, h Handle, rec message.Record, payload bloc
 	if st := s.checkAppend(r, &rec, payload); st != message.OK {
 		return st
 	}
+	s.company.note(r.handle, s.now)
 	record := format.Record{Position: rec.Position, FUA: rec.FUA, Range: rec.Range}
 	st := message.OK
 	switch rec.Op {

@@ -152,6 +152,7 @@ func (s *Store) Push(now step.Time, h Handle, id block.LayerID, apply uint16, co
 	if !reaches(r.steady(), content.Chunk) && reaches(r.ahead(), content.Chunk) {
 		return message.BehindSeq
 	}
+	s.company.note(r.handle, s.now)
 	holds := apply & content.Present &^ content.Zero
 	if !r.has(content.Chunk) || holds != 0 && payload.Len() != block.PerChunk*s.blockSize {
 		return message.WrongState
