@@ -302,6 +302,34 @@ func TestTakeoverTrustsNoCopyIfEveryDiskFailed(t *testing.T) {
 	}
 }
 
+// Every disk failed after the volume was detached in order. What each holds goes up to
+// where that left the stream, and was made durable again since: nothing is missing.
+func TestTakeoverAfterADetachTrustsCopiesWhoseDisksFailedSince(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		w := newWorld(t, 2)
+		w.start()
+		w.write(1, 5)
+		w.step(step.Event{Kind: step.EventControl, Control: step.Control{Kind: step.StopCoordinator}})
+		w.pass(time.Second)
+		if w.config.CleanAt == nil {
+			t.Fatal("it was not detached in order")
+		}
+		for _, m := range w.members {
+			m.incarnation, m.tainted = m.incarnation+500, true
+			if lost { // what it holds is not durable
+				m.durable--
+			}
+		}
+		w.c = w.newCoordinator(2)
+		w.timers, w.conns = nil, map[step.Conn]*fakeMember{}
+		w.step(step.Event{Kind: step.EventStart})
+		w.pass(time.Second)
+		if w.c.Serving() == lost {
+			t.Errorf("serving: %v, though what was detached is durable: %v", w.c.Serving(), !lost)
+		}
+	}
+}
+
 func TestReplacedSessionFailsWhatItHolds(t *testing.T) {
 	w := newWorld(t, 2)
 	w.start()

@@ -62,15 +62,19 @@ func (c *Coordinator) confirm(m *member, out *step.Effects) {
 // recoverable reports whether m certainly holds every acknowledged record: it
 // is the incarnation that acknowledged them, or a later one of the same boot
 // (a killed process loses nothing that was written), or nothing was written
-// since an orderly detach.
+// since an orderly detach. A disk that failed may have lost the last ones that it
+// acknowledged; after a detach it is known which those were, and they are there.
 func (c *Coordinator) recoverable(m *member) bool {
 	p := &m.promise
-	if p.Tainted || !p.Complete || c.isExcluded(m) {
+	if !p.Complete || c.isExcluded(m) {
 		return false
+	}
+	clean := c.config.CleanAt != nil && p.LastAccepted == *c.config.CleanAt
+	if p.Tainted {
+		return clean && p.Durable >= p.LastAccepted.Seq
 	}
 	sameLife := m.Incarnation != 0 && p.Incarnation == m.Incarnation
 	sameBoot := m.BootID != block.BootID{} && p.BootID == m.BootID
-	clean := c.config.CleanAt != nil && p.LastAccepted == *c.config.CleanAt
 	return sameLife || sameBoot || clean
 }
 
