@@ -157,7 +157,7 @@ var unwantedMarks = map[step.Mark]string{
 	"coordinator: copy outside a restored configuration has more":    backups,
 	"orchestrator: copy that came after a backup":                    backups,
 	"coordinator: copies differ":                                     "that would be a bug: the scenario of copies that differ",
-	"coordinator: repair given up":                                   rare,
+	"coordinator: repair put off":                                    rare,
 	"coordinator: repair of a snapshot tried again":                  rare,
 	"store: repair waits for its layer to come to rest":              rare,
 	"store: repair with other data refused":                          "every copy of a snapshot is the same: the tests of sim/storetest",

@@ -65,6 +65,21 @@ func (c *Coordinator) lose(r block.Range) {
 	d.lostCount += bits.OnesCount16(d.lost[chunk]) - bits.OnesCount16(before)
 }
 
+// seen notes that a member gave a range. What no member had of it the others lack
+// still: they are given it.
+func (c *Coordinator) seen(r block.Range, at *member) {
+	d := &c.damage
+	for chunk := r.First.Chunk(); len(d.lost) > 0 && chunk.First() < r.End(); chunk++ {
+		lacked := d.lost[chunk] & maskIn(chunk, r)
+		for _, m := range c.members {
+			if lacked != 0 && m != at && m.State == volume.InSync {
+				c.wounded(wound{member: m, chunk: chunk, blocks: lacked})
+			}
+		}
+	}
+	d.there(r)
+}
+
 // there notes that a range has content again: it was overwritten, or read.
 func (d *damage) there(r block.Range) {
 	for chunk := r.First.Chunk(); len(d.lost) > 0 && chunk.First() < r.End(); chunk++ {

@@ -164,7 +164,7 @@ func (c *Coordinator) onData(m *member, msg *message.Message, out *step.Effects)
 func (c *Coordinator) answer(i int32, msg *message.Message, out *step.Effects) {
 	o := &c.ops.slots[i]
 	if o.Layer == 0 {
-		c.damage.there(o.asking())
+		c.seen(o.asking(), o.asked)
 	}
 	p := &o.pieces
 	if p.buffer.Empty() {

@@ -20,8 +20,8 @@ import (
 // Its range is locked from before the reads until all have the write: nothing
 // newer can come in between and be overwritten. Who asks again may find that it
 // was written meanwhile, or that the disk only blundered: then nothing is done.
-// What nobody can answer now is left: it is found again. What no member has is looked
-// for again now and then.
+// What nobody can answer now is tried again. What no member has is looked for again
+// now and then, and given to all once one of them has it.
 //
 // Nobody writes to a snapshot. What a member has lost of one it is given alone, by
 // a REPAIR, and takes only if it is still lost there:
@@ -31,7 +31,7 @@ import (
 const (
 	repairsMax = 4    // under way at a time: foreground I/O goes first
 	woundsMax  = 1024 // chunks that wait for it; others are found again
-	// mendAgain is when a member is asked again that cannot repair a snapshot now.
+	// mendAgain is when a repair is tried again that cannot be made now.
 	mendAgain = time.Second
 )
 
@@ -118,7 +118,7 @@ func (c *Coordinator) onRepairData(i int32, msg *message.Message, out *step.Effe
 		out.Marks.Hit("coordinator: repair found nothing to do")
 		msg.Payload.Release()
 		if o.Layer == 0 {
-			c.damage.there(o.Range)
+			c.seen(o.Range, o.suspect)
 		}
 		c.endRepair(i)
 		return
@@ -157,7 +157,7 @@ func (c *Coordinator) onMended(m *member, i int32, msg *message.Message, out *st
 		c.repaired(i, step.RequestOK, out)
 	case msg.Status == message.BehindSeq:
 		out.Marks.Hit("coordinator: repair of a snapshot tried again")
-		again := wound{member: m, layer: o.Layer, chunk: o.Range.First.Chunk(), blocks: maskOf(o.Range), after: c.now.Add(mendAgain)}
+		again := c.again(o)
 		c.endRepair(i)
 		c.wounded(again)
 	default:
@@ -181,14 +181,24 @@ func (c *Coordinator) giveUpMending(m *member, out *step.Effects) {
 	}
 }
 
-// giveUpRepair ends a repair that nobody can answer now, or ever.
+// giveUpRepair ends a repair that nobody can answer now, or ever. A scrub says only
+// once what it found: where somebody may yet have the block it is tried again.
 func (c *Coordinator) giveUpRepair(i int32, out *step.Effects) {
-	if o := &c.ops.slots[i]; o.Layer == 0 && o.bad != 0 && c.allBad(o) {
+	o := &c.ops.slots[i]
+	lost := o.bad != 0 && c.allBad(o)
+	switch {
+	case lost && o.Layer == 0:
 		c.lose(o.Range)
-	} else {
-		out.Marks.Hit("coordinator: repair given up")
+	case !lost && slices.Contains(c.members, o.suspect):
+		out.Marks.Hit("coordinator: repair put off")
+		c.wounded(c.again(o))
 	}
 	c.endRepair(i)
+}
+
+// again returns what has a repair tried once more, a little later.
+func (c *Coordinator) again(o *op) wound {
+	return wound{member: o.suspect, layer: o.Layer, chunk: o.Range.First.Chunk(), blocks: maskOf(o.Range), after: c.now.Add(mendAgain)}
 }
 
 // repaired ends a repair that was written, or for which there was no room.

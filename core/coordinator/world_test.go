@@ -54,8 +54,9 @@ type fakeMember struct {
 	blocks      uint64 // 0: as many as the volume began with
 	tainted     bool
 	incomplete  bool
-	rotten      bool             // it can read no block
+	rotten      bool             // it can read no block, until one is written
 	noMend      bool             // does not answer a REPAIR
+	noData      bool             // nor a READ
 	log         []message.Record // since it was last emptied
 	resyncs     int              // how often that was
 	given       []message.Record // beside the stream, by resyncs
@@ -174,6 +175,7 @@ func (m *fakeMember) answer(msg *message.Message) (message.Message, bool) {
 			return message.Message{Kind: message.Ack, Status: message.NoSpace, Seq: at, Accepted: m.last.Seq, Durable: m.durable}, true
 		}
 		m.log = append(m.log, msg.Record)
+		m.rotten = m.rotten && msg.Record.Op != message.OpWrite && msg.Record.Op != message.OpZero
 		m.blocks = max(m.blocks, msg.Record.Blocks)
 		m.last = msg.Record.Position
 	case message.Sync:
@@ -209,13 +211,13 @@ func (m *fakeMember) answer(msg *message.Message) (message.Message, bool) {
 		return message.Message{Kind: message.Granted, Request: msg.Request}, true
 	case message.Read:
 		if m.rotten {
-			return message.Message{Kind: message.Data, Request: msg.Request, Range: msg.Range, Status: message.Corrupt}, true
+			return message.Message{Kind: message.Data, Request: msg.Request, Range: msg.Range, Status: message.Corrupt}, !m.noData
 		}
 		data := block.Heap{}.Get(int(msg.Range.Count) * blockSize)
 		return message.Message{
 			Kind: message.Data, Request: msg.Request, Range: msg.Range, Payload: data,
 			Checksums: block.ChecksumsOf(data.Bytes(), blockSize),
-		}, true
+		}, !m.noData
 	default:
 		return message.Message{Kind: message.Done, Request: msg.Request}, true
 	}
