@@ -46,6 +46,8 @@ type Counts struct {
 	CopiesAdded         int // to configurations
 	CopiesDropped       int // from them
 	Grown               int // volumes that got larger
+	Drains              int // of nodes, asked for
+	CopiesDrained       int // copies that are to be elsewhere for that, or were lost
 	NoSpace             int // requests refused since the disks are full
 	Unreadable          int // reads that no copy could answer any more
 	Unsound             int // disks whose journal or metadata were damaged
@@ -100,6 +102,8 @@ func (c *Counts) Add(o *Counts) {
 	c.CopiesAdded += o.CopiesAdded
 	c.CopiesDropped += o.CopiesDropped
 	c.Grown += o.Grown
+	c.Drains += o.Drains
+	c.CopiesDrained += o.CopiesDrained
 	c.NoSpace += o.NoSpace
 	c.Unreadable += o.Unreadable
 	c.Unsound += o.Unsound
@@ -118,7 +122,7 @@ func (c *Counts) Shown() map[string]int {
 		"fenced coordinator": c.Fenced, "volume handed over": c.HandedOver,
 		"full disk": c.NoSpace, "snapshot": c.SnapshotsReady, "read of a snapshot": c.SnapshotReads, "clone": c.Clones, "copy added": c.CopiesAdded, "copy dropped": c.CopiesDropped, "restore": c.Restores, "volume deleted under its clone": c.Deletes, "snapshot on a full disk": c.SnapshotsFailed, "damaged disk": c.Faults[RotBit] + c.Faults[SpoilSector],
 		"unsound disk": c.Unsound, "refused disk": c.DisksRefused, "loss beyond what is promised": c.Beyond,
-		"node that joins": c.Joins,
+		"node that joins": c.Joins, "drain": c.Drains, "copy moved by a drain": c.CopiesDrained,
 		"read gone wrong": c.Faults[FailRead] + c.Faults[MisdirectRead], "short-lived volume": c.Faults[CreateTwice] + c.Faults[DeleteAttached],
 	}
 }

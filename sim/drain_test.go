@@ -20,16 +20,11 @@ func (c *cluster) orchestratorOf(node int) *orchestrator.Orchestrator {
 	return o
 }
 
-// wall is what the clocks on the walls of all nodes say.
-func (c *cluster) wall() time.Time {
-	return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(c.w.now))
-}
-
 // changesNode has something asked of a node from now on.
 func (c *cluster) changesNode(by, node int, change volume.NodeChange) *cluster {
 	c.t.Helper()
 	b := c.w.bodies[node]
-	return c.insist(by, volume.Command{Kind: volume.ChangeNode, Node: b.id, Name: b.name, Change: change, Time: c.wall().Format(time.RFC3339)})
+	return c.insist(by, volume.Command{Kind: volume.ChangeNode, Node: b.id, Name: b.name, Change: change, Time: c.w.wall().Format(time.RFC3339)})
 }
 
 func (c *cluster) drain(by, node int, is bool) *cluster {
@@ -46,7 +41,7 @@ func (c *cluster) chores() *cluster {
 			if b.life == 0 {
 				continue
 			}
-			for _, due := range c.orchestratorOf(i).NodeChores(c.wall()) {
+			for _, due := range c.orchestratorOf(i).NodeChores(c.w.wall()) {
 				c.w.operator.send(b, due)
 			}
 		}
@@ -180,7 +175,7 @@ func TestNodeThatLeavesIsRemovedOnceNothingIsThere(t *testing.T) {
 
 func TestMaintenanceKeepsCopiesFromBeingMadeAnewUntilItIsOver(t *testing.T) {
 	c := healing(t, 2*time.Second, 4, 0, 1).attach(0, time.Second).write(0, 32).chores()
-	until := c.wall().Add(time.Minute).Format(time.RFC3339)
+	until := c.w.wall().Add(time.Minute).Format(time.RFC3339)
 	c.changesNode(2, 1, volume.NodeChange{Maintained: &until}).power(1).run(50 * time.Second)
 	if c.v.placement != nil {
 		t.Fatalf("a copy is made anew: %s", c.w.placementText(c.v.placement))
@@ -193,7 +188,7 @@ func TestMaintenanceKeepsCopiesFromBeingMadeAnewUntilItIsOver(t *testing.T) {
 
 func TestNodeThatComesBackFromMaintenanceHasItsCopy(t *testing.T) {
 	c := healing(t, 2*time.Second, 4, 0, 1).attach(0, time.Second).write(0, 32).chores()
-	until := c.wall().Add(time.Minute).Format(time.RFC3339)
+	until := c.w.wall().Add(time.Minute).Format(time.RFC3339)
 	c.changesNode(2, 1, volume.NodeChange{Maintained: &until}).power(1).run(30*time.Second).write(4, 8).up(1)
 	c.becomes(1, volume.InSync, 20*time.Second).run(time.Minute)
 	if c.v.placement != nil || !c.is(1, volume.InSync) {
@@ -219,7 +214,7 @@ func TestDisksAreBalancedUnderWrites(t *testing.T) {
 		}
 		cordon(false)
 		c.busy(2 * time.Millisecond)
-		c.insist(3, volume.Command{Kind: volume.BalanceDisks, Spread: 5, Time: c.wall().Format(time.RFC3339)})
+		c.insist(3, volume.Command{Kind: volume.BalanceDisks, Spread: 5, Time: c.w.wall().Format(time.RFC3339)})
 		if seed%2 == 0 {
 			c.run(time.Duration(seed*300)*time.Millisecond).kill(0).run(2*time.Second).up(0).attach(1, 20*time.Second)
 		}

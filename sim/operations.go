@@ -30,7 +30,11 @@ const (
 	OpSetCopies    = OpFlush + 11
 	OpKeepCopies   = OpFlush + 12
 	OpGrow         = OpFlush + 13
-	operationKinds = OpFlush + 14
+	OpDrain        = OpFlush + 14
+	OpUndrain      = OpFlush + 15
+	OpCordon       = OpFlush + 16
+	OpUncordon     = OpFlush + 17
+	operationKinds = OpFlush + 18
 )
 
 func (k OperationKind) String() string { return operations[k].name }
@@ -51,6 +55,7 @@ type operation struct {
 	share    int              // of what a client asks for beside reads
 	rare     int              // of what it asks for now and then, where volumes have snapshots
 	moves    int              // of what it asks for now and then, where copies come and go
+	nodes    int              // of what it asks for now and then, where something is asked of nodes
 	blocks   bool             // it is about blocks, drawn among the hot ones
 	fuaOneIn int              // so many are one that is asked for with FUA; 0: none are
 	request  step.RequestKind // what a device is asked
@@ -99,6 +104,10 @@ var operations = [operationKinds]operation{ // constant table
 	OpSetCopies:    {name: "set-copies", moves: 2, blocks: true, perform: changes(volume.SetVolume)},
 	OpGrow:         {name: "grow", blocks: true, perform: (*client).grow},
 	OpKeepCopies:   {name: "keep-copies", moves: 1, blocks: true, perform: changes(volume.KeepReplicas)},
+	OpDrain:        {name: "drain", nodes: 3, blocks: true, perform: drains(true)},
+	OpUndrain:      {name: "undrain", nodes: 4, blocks: true, perform: drains(false)},
+	OpCordon:       {name: "cordon", nodes: 1, blocks: true, perform: cordons(true)},
+	OpUncordon:     {name: "uncordon", nodes: 2, blocks: true, perform: cordons(false)},
 }
 
 // calls records an operation that carries nothing.
@@ -170,6 +179,8 @@ func (c *client) draw() Operation {
 		o.Kind = OpDeleteVolume
 	case c.grows && c.grower.oneIn(movesOneIn):
 		o.Kind = OpGrow
+	case c.drains && c.drainer.oneIn(drainsOneIn):
+		o.Kind = drawKind(&c.drainer, func(of *operation) int { return of.nodes })
 	case c.moves && c.mover.oneIn(movesOneIn):
 		o.Kind = drawKind(&c.mover, func(of *operation) int { return of.moves })
 	case c.rare && c.seldom.oneIn(rareOneIn):
@@ -194,10 +205,12 @@ func (c *client) draw() Operation {
 }
 
 // How many operations of a client there are for one of the rare ones, for one that
-// changes copies, and for one that takes its volume back to a snapshot or deletes it.
+// changes copies, for one that asks something of a node, and for one that takes its
+// volume back to a snapshot or deletes it.
 const (
 	rareOneIn    = 20
 	movesOneIn   = 60
+	drainsOneIn  = 100
 	restoreOneIn = 200
 )
 

@@ -73,6 +73,7 @@ func (w *World) placed(v *volumeState, p *volume.Placement) {
 		w.fail("records", "%v", err)
 	}
 	before := v.placement
+	w.checkArrivals(v, before, p)
 	v.placement = p
 	if w.watched() {
 		w.tracef(nil, "%s: placement %s", v.name, w.placementText(p))
@@ -160,8 +161,11 @@ func (w *World) hasDisk(at *volume.Place) bool {
 // isPlaced reports whether a volume has the copies that are wanted and no others.
 // While the disk of a wanted one is gone for ever, those that would go stay. Nothing
 // moves where nobody ever asked for it: that its copies come back in sync is judged
-// by volumeRecovered alone.
+// by volumeRecovered alone. What can be moved away from drained nodes is.
 func (w *World) isPlaced(v *volumeState) bool {
+	if !w.isDrained(v) {
+		return false
+	}
 	if v.placement == nil {
 		return true
 	}
@@ -178,7 +182,7 @@ func (w *World) isPlaced(v *volumeState) bool {
 // disks that were found to be gone only now: else a copy that was dropped might not
 // be freed yet.
 func (w *World) settlePlacements() {
-	if !w.plan.Copies && w.plan.HealAfter == 0 {
+	if !w.plan.Copies && !w.plan.Drains && w.plan.HealAfter == 0 {
 		return
 	}
 	settled := func() bool {

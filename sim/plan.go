@@ -67,6 +67,7 @@ type Plan struct {
 	Deletes                  bool          // volumes are deleted of which there are clones
 	Copies                   bool          // clients have copies added, moved and removed
 	Grows                    bool          // and their volumes grow
+	Drains                   bool          // they have nodes drained and cordoned
 	HealAfter                time.Duration // after which lost copies are made anew; 0: never
 	Canary                   bool          // the judges are not told of losses: see Canary
 }
@@ -143,6 +144,7 @@ func NewPlan(seed uint64, profile Profile) *Plan {
 	p.drawJoin()
 	p.drawPlacement()
 	p.drawGrowth()
+	p.drawDrains()
 	return p
 }
 

@@ -34,6 +34,8 @@ type client struct {
 	moves     bool   // it asks for those too
 	grower    stream // of the turns in which its volume grows
 	grows     bool
+	drainer   stream // of the operations that ask something of nodes
+	drains    bool
 	picks     uint64 // of the last of them
 	epoch     int    // of the mount: what was asked in an older one is not waited for
 	script    []Operation
@@ -73,6 +75,7 @@ func newClient(w *World, index int, p *ClientPlan) *client {
 		end:   newStream(w.plan.Seed, "client deletes", index),
 		mover: newStream(w.plan.Seed, "client mover", index), moves: w.plan.Copies,
 		grower: newStream(w.plan.Seed, "client grower", index), grows: w.plan.Grows,
+		drainer: newStream(w.plan.Seed, "client drainer", index), drains: w.plan.Drains,
 	}
 	if c.turn = c.tick; w.plan.Scripted {
 		c.turn = c.follow
