@@ -17,18 +17,19 @@ import (
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/plugin/device"
 	"github.com/lagan-storage/lagan/plugin/device/fuse"
+	"github.com/lagan-storage/lagan/plugin/device/memory"
 	"github.com/lagan-storage/lagan/plugin/filesystem"
 	"github.com/lagan-storage/lagan/plugin/require"
 )
 
 // hangWriter starts a program that writes and syncs to the file, and returns
 // when its write is stuck in the backend.
-func hangWriter(t *testing.T, backend *memory, file string) *exec.Cmd {
+func hangWriter(t *testing.T, backend *memory.Volume, file string) *exec.Cmd {
 	t.Helper()
-	backend.hang()
+	backend.Hang()
 	writer := exec.CommandContext(t.Context(), "dd", "if=/dev/zero", "of="+file, "bs=64k", "count=64", "oflag=direct", "conv=fsync")
 	must(t, writer.Start())
-	<-backend.hung
+	<-backend.Hung
 	return writer
 }
 
@@ -47,7 +48,7 @@ func claimed(t *testing.T, path string) bool {
 func TestAbortFreesEverybodyFromAHangingBackend(t *testing.T) {
 	a, dir := newAttacher(t)
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
-	backend, target := newMemory(64*mib), filepath.Join(t.TempDir(), "mount")
+	backend, target := memory.New(64*mib), filepath.Join(t.TempDir(), "mount")
 	d := attach(t, a, backend)
 	must(t, filesystem.Make(t.Context(), d.Path(), filesystem.Ext4))
 	must(t, filesystem.Mount(t.Context(), d.Path(), target, filesystem.Ext4))
@@ -64,7 +65,7 @@ func TestAbortFreesEverybodyFromAHangingBackend(t *testing.T) {
 	if claimed(t, d.Path()) {
 		t.Error("the loop device is still in use")
 	}
-	if backend.answer(device.ErrGone) == 0 { // late completions find nobody, and hurt nobody
+	if backend.Answer(device.ErrGone) == 0 { // late completions find nobody, and hurt nobody
 		t.Error("nothing was in flight")
 	}
 	must(t, attach(t, a, backend).Detach(t.Context()))
@@ -72,40 +73,40 @@ func TestAbortFreesEverybodyFromAHangingBackend(t *testing.T) {
 
 func TestAbortEndsADetachThatHangs(t *testing.T) {
 	a, _ := newAttacher(t)
-	backend := newMemory(16 * mib)
+	backend := memory.New(16 * mib)
 	d := attach(t, a, backend)
-	backend.hang()
+	backend.Hang()
 	ended := make(chan error, 1)
 	go func() { ended <- d.Detach(context.WithoutCancel(t.Context())) }()
-	<-backend.hung // the flush
+	<-backend.Hung // the flush
 	must(t, d.Abort())
 	if err := <-ended; err == nil {
 		t.Error("the detach claims that it flushed")
 	}
-	backend.answer(device.ErrGone)
+	backend.Answer(device.ErrGone)
 }
 
 func TestDetachReturnsWithItsContext(t *testing.T) {
 	a, _ := newAttacher(t)
-	backend := newMemory(16 * mib)
+	backend := memory.New(16 * mib)
 	d := attach(t, a, backend)
-	backend.hang()
+	backend.Hang()
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		<-backend.hung
+		<-backend.Hung
 		cancel()
 	}()
 	if err := d.Detach(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 	must(t, d.Abort())
-	backend.answer(device.ErrGone)
+	backend.Answer(device.ErrGone)
 }
 
 func TestAbortLeavesOtherDevicesOfTheMachineAlone(t *testing.T) {
 	a, _ := newAttacher(t)
 	b, _ := newAttacher(t)
-	mine, others := newMemory(16*mib), newMemory(16*mib)
+	mine, others := memory.New(16*mib), memory.New(16*mib)
 	d, other := attach(t, a, mine), attach(t, b, others)
 	fd := openDirect(t, other.Path())
 	must(t, d.Abort())
@@ -131,12 +132,12 @@ func TestMain(m *testing.M) {
 
 func serveUntilKilled(dir string) {
 	a, err := fuse.New(fuse.Params{Dir: dir, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
-	backend := newMemory(64 * mib)
+	backend := memory.New(64 * mib)
 	if err == nil {
 		var d device.Device
 		if d, err = a.Attach(context.Background(), volumeOf(backend), backend); err == nil {
 			if os.Getenv(serverHangs) != "" {
-				backend.hang()
+				backend.Hang()
 			}
 			_, err = os.Stdout.WriteString(d.Path() + "\n")
 		}
@@ -144,7 +145,7 @@ func serveUntilKilled(dir string) {
 	if err != nil {
 		panic(err)
 	}
-	<-backend.hung
+	<-backend.Hung
 	_, _ = os.Stdout.WriteString("hung\n")
 	select {} // SIGKILL is the only way out
 }
@@ -173,7 +174,7 @@ func kill(server *exec.Cmd) {
 func TestCleanupRemovesWhatAKilledServerLeft(t *testing.T) {
 	a, _ := newAttacher(t) // in this process: must not be touched
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
-	bystander := newMemory(16 * mib)
+	bystander := memory.New(16 * mib)
 	fd := openDirect(t, attach(t, a, bystander).Path())
 
 	dir, target := t.TempDir(), filepath.Join(t.TempDir(), "mount")

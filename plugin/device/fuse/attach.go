@@ -15,6 +15,7 @@ import (
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/plugin/device"
 	"github.com/lagan-storage/lagan/plugin/device/mounts"
+	"github.com/lagan-storage/lagan/plugin/device/slab"
 )
 
 const (
@@ -24,6 +25,9 @@ const (
 	// gained a tenth of the large (4k writes 118k to 106k IOPS, 128k writes
 	// 4.0 to 4.6 GB/s), four were slower in both.
 	readersDefault = 1
+	// slabsKeptMax is the memory that is kept for the next burst: one device's
+	// 128 requests of the largest transfer.
+	slabsKeptMax = 128 * transferBytesMax / slab.Bytes
 )
 
 // Params says how an Attacher works.
@@ -41,7 +45,7 @@ type Params struct {
 type Attacher struct {
 	dir     string
 	readers int
-	stock   *slabs
+	stock   *slab.Stock
 	log     *slog.Logger
 }
 
@@ -54,7 +58,7 @@ func New(p Params) (*Attacher, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Attacher{dir: dir, readers: p.Readers, stock: &slabs{}, log: p.Log}
+	a := &Attacher{dir: dir, readers: p.Readers, stock: slab.NewStock(slabsKeptMax), log: p.Log}
 	if a.readers <= 0 {
 		a.readers = readersDefault
 	}

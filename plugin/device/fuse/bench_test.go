@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/lagan-storage/lagan/plugin/device/memory"
 	"github.com/lagan-storage/lagan/plugin/filesystem"
 	"github.com/lagan-storage/lagan/plugin/require"
 )
@@ -34,7 +35,7 @@ func BenchmarkDevice(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			a, _ := newAttacher(b)
 			require.Program(b, "fio", "fio")
-			d := attach(b, a, newMemory(512*mib))
+			d := attach(b, a, memory.New(512*mib))
 			file := d.Path()
 			if c.ext4 {
 				target := b.TempDir()

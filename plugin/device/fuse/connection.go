@@ -12,12 +12,13 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/plugin/device"
+	"github.com/lagan-storage/lagan/plugin/device/slab"
 )
 
 // connection is an open /dev/fuse: its readers, and what is in flight on it.
 type connection struct {
 	backend device.Backend
-	stock   *slabs
+	stock   *slab.Stock
 	log     *slog.Logger
 	size    atomic.Int64 // of the volume, bytes
 	fd      int
@@ -31,7 +32,7 @@ type connection struct {
 	ended      chan struct{} // closed by the last reader
 }
 
-func openConnection(volume device.Volume, backend device.Backend, stock *slabs, log *slog.Logger) (*connection, error) {
+func openConnection(volume device.Volume, backend device.Backend, stock *slab.Stock, log *slog.Logger) (*connection, error) {
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open /dev/fuse: %w: load the kernel module fuse, as root", err)
@@ -105,7 +106,7 @@ func (c *connection) resize(size int64) error {
 
 // reader is one goroutine's memory for requests.
 type reader struct {
-	arena   arena
+	arena   slab.Arena
 	request [requestBytes]byte
 	vectors [2]unix.Iovec
 }
@@ -113,7 +114,7 @@ type reader struct {
 // next waits for a request and returns its length. What follows requestBytes is
 // in the arena's room.
 func (r *reader) next(fd int) (int, error) {
-	room, err := r.arena.room()
+	room, err := r.arena.Room(transferBytesMax)
 	if err != nil {
 		return 0, err
 	}
@@ -140,8 +141,8 @@ func (c *connection) serve() {
 			close(c.ended)
 		}
 	}()
-	r := &reader{arena: arena{stock: c.stock}}
-	defer r.arena.close()
+	r := &reader{arena: slab.NewArena(c.stock)}
+	defer r.arena.Close()
 	for {
 		n, err := r.next(c.fd)
 		if errors.Is(err, unix.ENODEV) {
@@ -216,7 +217,7 @@ func (c *connection) onRead(r *reader, h header) {
 		c.refuse(h, unix.EINVAL)
 		return
 	}
-	c.submit(h, device.Read, e, r.arena.cut(int(e.length)))
+	c.submit(h, device.Read, e, r.arena.Cut(int(e.length)))
 }
 
 func (c *connection) onWrite(r *reader, h header, n int) {
@@ -225,7 +226,7 @@ func (c *connection) onWrite(r *reader, h header, n int) {
 		c.refuse(h, unix.EINVAL)
 		return
 	}
-	c.submit(h, device.Write, e, r.arena.cut(int(e.length)))
+	c.submit(h, device.Write, e, r.arena.Cut(int(e.length)))
 }
 
 func (c *connection) onFallocate(r *reader, h header) {

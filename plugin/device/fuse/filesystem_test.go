@@ -15,6 +15,7 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/plugin/device"
+	"github.com/lagan-storage/lagan/plugin/device/memory"
 	"github.com/lagan-storage/lagan/plugin/filesystem"
 	"github.com/lagan-storage/lagan/plugin/require"
 )
@@ -27,7 +28,7 @@ func eachType(t *testing.T, test func(t *testing.T, v mounted)) {
 		t.Run(string(kind), func(t *testing.T) {
 			a, _ := newAttacher(t)
 			require.Program(t, program[0], program[1])
-			v := mounted{backend: newMemory(400 * mib), kind: kind, target: filepath.Join(t.TempDir(), "mount")}
+			v := mounted{backend: memory.New(400 * mib), kind: kind, target: filepath.Join(t.TempDir(), "mount")}
 			v.attach = func() device.Device { return attach(t, a, v.backend) }
 			v.device = v.attach()
 			must(t, filesystem.Make(t.Context(), v.device.Path(), kind))
@@ -38,7 +39,7 @@ func eachType(t *testing.T, test func(t *testing.T, v mounted)) {
 }
 
 type mounted struct {
-	backend *memory
+	backend *memory.Volume
 	kind    filesystem.Type
 	target  string
 	device  device.Device
@@ -77,9 +78,9 @@ func verifyFiles(t *testing.T, sums map[string][32]byte) {
 func TestFileSystemsComeBackOnTheNextDevice(t *testing.T) {
 	eachType(t, func(t *testing.T, v mounted) {
 		ctx := t.Context()
-		before := v.backend.flushes.Load()
+		before := v.backend.Flushes.Load()
 		sums := writeFiles(t, v.target)
-		if got := v.backend.flushes.Load() - before; got < int64(len(sums)) {
+		if got := v.backend.Flushes.Load() - before; got < int64(len(sums)) {
 			t.Errorf("%d flushes arrived of %d files that were synced", got, len(sums))
 		}
 		if err := v.device.Detach(ctx); !errors.Is(err, device.ErrBusy) || !strings.Contains(err.Error(), v.target) {
@@ -97,9 +98,9 @@ func TestFileSystemsComeBackOnTheNextDevice(t *testing.T) {
 		}
 		must(t, filesystem.Unmount(ctx, v.target)) // xfs does not trim what it freed a moment ago
 		must(t, filesystem.Mount(ctx, next.Path(), v.target, v.kind))
-		zeros := v.backend.zeros.Load()
+		zeros := v.backend.Zeroes.Load()
 		run(t, "fstrim", v.target)
-		if v.backend.zeros.Load() == zeros {
+		if v.backend.Zeroes.Load() == zeros {
 			t.Error("fstrim reached no Zero")
 		}
 		must(t, filesystem.Unmount(ctx, v.target))
@@ -139,7 +140,7 @@ func TestFileSystemGrowsIntoItsDevice(t *testing.T) {
 			return int64(stat.Blocks) * stat.Bsize
 		}
 		before := capacity()
-		v.backend.grow(600 * mib)
+		v.backend.Grow(600 * mib)
 		must(t, v.device.Resize(ctx, 600*mib))
 		err := filesystem.Grow(ctx, v.device.Path(), v.target, v.kind)
 		if errors.Is(err, filesystem.ErrGrowUnmounted) { // this machine may not do it online
@@ -200,7 +201,7 @@ func TestUnmountLeavesWhatIsInUse(t *testing.T) {
 func TestInterruptedMakeIsErasedOnlyOnDemand(t *testing.T) {
 	a, _ := newAttacher(t)
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
-	backend := newMemory(64 * mib)
+	backend := memory.New(64 * mib)
 	d := attach(t, a, backend)
 	rest := aligned(block.Size)
 	rest[0] = 1
@@ -210,7 +211,7 @@ func TestInterruptedMakeIsErasedOnlyOnDemand(t *testing.T) {
 		t.Errorf("got %v, want %v", err, filesystem.ErrNotBlank)
 	}
 	must(t, filesystem.Erase(t.Context(), d.Path()))
-	if !backend.holds(0, make([]byte, 64*mib)) {
+	if !backend.Holds(0, make([]byte, 64*mib)) {
 		t.Error("something is left")
 	}
 	must(t, filesystem.Make(t.Context(), d.Path(), filesystem.Ext4))

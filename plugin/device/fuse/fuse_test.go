@@ -18,6 +18,7 @@ import (
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/plugin/device"
 	"github.com/lagan-storage/lagan/plugin/device/fuse"
+	"github.com/lagan-storage/lagan/plugin/device/memory"
 	"github.com/lagan-storage/lagan/plugin/device/mounts"
 	"github.com/lagan-storage/lagan/plugin/require"
 )
@@ -36,12 +37,12 @@ func newAttacher(t testing.TB) (a *fuse.Attacher, dir string) {
 	return a, dir
 }
 
-func volumeOf(backend *memory) device.Volume {
-	return device.Volume{Name: "db", ID: block.VolumeID{0xDB}, Size: int64(len(backend.data))}
+func volumeOf(backend *memory.Volume) device.Volume {
+	return device.Volume{Name: "db", ID: block.VolumeID{0xDB}, Size: backend.Size()}
 }
 
 // attach attaches; the device is gone when the test ends.
-func attach(t testing.TB, a *fuse.Attacher, backend *memory) device.Device {
+func attach(t testing.TB, a *fuse.Attacher, backend *memory.Volume) device.Device {
 	t.Helper()
 	d, err := a.Attach(t.Context(), volumeOf(backend), backend)
 	if err != nil {
@@ -112,7 +113,7 @@ func mountedAt(t testing.TB, point string) bool {
 func TestDetachLeavesNothing(t *testing.T) {
 	a, dir := newAttacher(t)
 	before := descriptors(t)
-	d := attach(t, a, newMemory(16*mib))
+	d := attach(t, a, memory.New(16*mib))
 	must(t, d.Detach(t.Context()))
 	if after := descriptors(t); after != before {
 		t.Errorf("%d descriptors are open, %d were", after, before)
@@ -120,7 +121,7 @@ func TestDetachLeavesNothing(t *testing.T) {
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 		t.Errorf("left in the directory: %v %v", entries, err)
 	}
-	if mountedAt(t, filepath.Join(dir, volumeOf(newMemory(0)).ID.String())) {
+	if mountedAt(t, filepath.Join(dir, volumeOf(memory.New(0)).ID.String())) {
 		t.Error("the FUSE file is still mounted")
 	}
 	must(t, d.Detach(t.Context()))
@@ -132,7 +133,7 @@ func TestDetachLeavesNothing(t *testing.T) {
 func TestDetachDoesNotWaitForBystanders(t *testing.T) {
 	a, _ := newAttacher(t)
 	require.Program(t, "unshare", "util-linux")
-	d := attach(t, a, newMemory(16*mib))
+	d := attach(t, a, memory.New(16*mib))
 	looking := openDirect(t, d.Path())
 	other := exec.CommandContext(t.Context(), "unshare", "--mount", "--propagation", "private", "sh", "-c", "echo ready; read line")
 	in, err := other.StdinPipe()
@@ -155,22 +156,22 @@ func TestDetachDoesNotWaitForBystanders(t *testing.T) {
 
 func TestDetachWritesOutAndFlushesWhatIsCached(t *testing.T) {
 	a, _ := newAttacher(t)
-	backend := newMemory(16 * mib)
+	backend := memory.New(16 * mib)
 	d := attach(t, a, backend)
 	content := bytes.Repeat([]byte("cached"), mib)[:mib]
 	must(t, os.WriteFile(d.Path(), content, 0)) // no fsync
 	must(t, d.Detach(t.Context()))
-	if !backend.holds(0, content) {
+	if !backend.Holds(0, content) {
 		t.Error("a cached write was lost with the detach")
 	}
-	if backend.flushes.Load() == 0 {
+	if backend.Flushes.Load() == 0 {
 		t.Error("the backend was not flushed")
 	}
 }
 
 func TestVolumeHasOneDevice(t *testing.T) {
 	a, _ := newAttacher(t)
-	backend := newMemory(16 * mib)
+	backend := memory.New(16 * mib)
 	d := attach(t, a, backend)
 	if _, err := a.Attach(t.Context(), volumeOf(backend), backend); !errors.Is(err, device.ErrAttached) {
 		t.Errorf("got %v, want %v", err, device.ErrAttached)
@@ -181,7 +182,7 @@ func TestVolumeHasOneDevice(t *testing.T) {
 
 func TestAbortOfAnOldDeviceLeavesTheNextAlone(t *testing.T) {
 	a, _ := newAttacher(t)
-	backend := newMemory(16 * mib)
+	backend := memory.New(16 * mib)
 	first := attach(t, a, backend)
 	must(t, first.Abort())
 	second := attach(t, a, backend)
@@ -194,7 +195,7 @@ func TestAbortOfAnOldDeviceLeavesTheNextAlone(t *testing.T) {
 func TestSizesThatAreNotBlocksAreRefused(t *testing.T) {
 	a, _ := newAttacher(t)
 	for _, size := range []int64{0, -4096, 4095, mib + 512} {
-		if _, err := a.Attach(t.Context(), device.Volume{Name: "odd", Size: size}, newMemory(0)); err == nil {
+		if _, err := a.Attach(t.Context(), device.Volume{Name: "odd", Size: size}, memory.New(0)); err == nil {
 			t.Errorf("a volume of %d bytes was attached", size)
 		}
 	}
@@ -202,16 +203,16 @@ func TestSizesThatAreNotBlocksAreRefused(t *testing.T) {
 
 func TestDeviceGrowsAndDoesNotShrink(t *testing.T) {
 	a, _ := newAttacher(t)
-	backend := newMemory(32 * mib)
+	backend := memory.New(32 * mib)
 	d := attach(t, a, backend)
-	backend.grow(64 * mib)
+	backend.Grow(64 * mib)
 	must(t, d.Resize(t.Context(), 64*mib))
 	fd, page := openDirect(t, d.Path()), aligned(block.Size)
 	copy(page, "beyond the old end")
 	if _, err := unix.Pwrite(fd, page, 48*mib); err != nil {
 		t.Fatalf("write beyond the old end: %v", err)
 	}
-	if !backend.holds(48*mib, page) {
+	if !backend.Holds(48*mib, page) {
 		t.Error("the write did not arrive")
 	}
 	if err := d.Resize(t.Context(), 32*mib); err == nil {
@@ -221,7 +222,7 @@ func TestDeviceGrowsAndDoesNotShrink(t *testing.T) {
 
 func TestDeviceHasSectorsOfABlockAndGoesAroundThePageCache(t *testing.T) {
 	a, _ := newAttacher(t)
-	d := attach(t, a, newMemory(16*mib))
+	d := attach(t, a, memory.New(16*mib))
 	for attribute, want := range map[string]string{
 		"queue/logical_block_size": "4096", "loop/dio": "1", "loop/autoclear": "1", "queue/max_sectors_kb": "256",
 	} {
@@ -236,7 +237,7 @@ func TestDeviceHasSectorsOfABlockAndGoesAroundThePageCache(t *testing.T) {
 // backend in pieces that are not blocks.
 func TestTransfersFromUnalignedMemoryStayWholeBlocks(t *testing.T) {
 	a, _ := newAttacher(t)
-	backend := newMemory(16 * mib)
+	backend := memory.New(16 * mib)
 	fd := openDirect(t, attach(t, a, backend).Path())
 	out, in := aligned(4*mib + block.Size)[512:4*mib+512], aligned(4*mib + block.Size)[1536:4*mib+1536]
 	for i := 0; i < len(out); i += 8 {
@@ -245,7 +246,7 @@ func TestTransfersFromUnalignedMemoryStayWholeBlocks(t *testing.T) {
 	if n, err := unix.Pwrite(fd, out, mib); err != nil || n != len(out) {
 		t.Fatalf("wrote %d: %v", n, err)
 	}
-	if !backend.holds(mib, out) {
+	if !backend.Holds(mib, out) {
 		t.Error("something else was written")
 	}
 	if n, err := unix.Pread(fd, in, mib); err != nil || n != len(in) || !bytes.Equal(in, out) {
@@ -255,7 +256,7 @@ func TestTransfersFromUnalignedMemoryStayWholeBlocks(t *testing.T) {
 
 func TestErrorsReachTheClient(t *testing.T) {
 	a, dir := newAttacher(t)
-	backend := newMemory(16 * mib)
+	backend := memory.New(16 * mib)
 	attach(t, a, backend)
 	fd := openDirect(t, filepath.Join(dir, volumeOf(backend).ID.String()))
 	for err, want := range map[error]unix.Errno{
@@ -264,7 +265,7 @@ func TestErrorsReachTheClient(t *testing.T) {
 		device.ErrTimeout:                             unix.ETIMEDOUT,
 		errors.New("anything that nobody thought of"): unix.EIO,
 	} {
-		backend.fail.Store(&err)
+		backend.Fail.Store(&err)
 		if _, got := unix.Pwrite(fd, aligned(block.Size), 0); !errors.Is(got, want) {
 			t.Errorf("write with %q: %v, want %v", err, got, want)
 		}
@@ -275,7 +276,7 @@ func TestErrorsReachTheClient(t *testing.T) {
 			t.Errorf("flush with %q: %v, want %v", err, got, want)
 		}
 	}
-	backend.fail.Store(nil)
+	backend.Fail.Store(nil)
 	if _, err := unix.Pwrite(fd, aligned(512), 0); !errors.Is(err, unix.EINVAL) {
 		t.Errorf("write of half a block: %v, want %v", err, unix.EINVAL)
 	}

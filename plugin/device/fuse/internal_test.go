@@ -9,6 +9,7 @@ import (
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/plugin/device"
+	"github.com/lagan-storage/lagan/plugin/device/slab"
 )
 
 func TestOnlyWholeBlocksWithinTheVolumeAreValid(t *testing.T) {
@@ -54,57 +55,6 @@ func TestKernelsThatAreTooOldAreRefused(t *testing.T) {
 	}
 }
 
-func TestSmallBuffersShareASlabAndHoldItToTheLast(t *testing.T) {
-	stock := &slabs{}
-	a := arena{stock: stock}
-	var buffers []block.Buffer
-	for range 5 {
-		room, err := a.room()
-		if err != nil || len(room) != transferBytesMax {
-			t.Fatalf("%d bytes of room: %v", len(room), err)
-		}
-		buffers = append(buffers, a.cut(block.Size))
-	}
-	for i, b := range buffers {
-		for j := range b.Bytes() {
-			b.Bytes()[j] = byte(i + 1)
-		}
-	}
-	for i, b := range buffers {
-		if b.Len() != block.Size || b.Bytes()[0] != byte(i+1) || b.Bytes()[block.Size-1] != byte(i+1) {
-			t.Errorf("buffer %d overlaps another", i)
-		}
-	}
-	a.close()
-	for _, b := range buffers {
-		if len(stock.free) > 0 {
-			t.Fatal("the slab went back while a buffer of it was held")
-		}
-		b.Release()
-	}
-	if len(stock.free) != 1 {
-		t.Errorf("%d slabs came back, want 1", len(stock.free))
-	}
-}
-
-func TestStockOfSlabsIsBounded(t *testing.T) {
-	stock := &slabs{}
-	var all []block.Buffer
-	for range slabsKeptMax + 3 {
-		b, err := stock.take()
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, b)
-	}
-	for _, b := range all {
-		b.Release()
-	}
-	if len(stock.free) != slabsKeptMax {
-		t.Errorf("%d slabs kept, want %d", len(stock.free), slabsKeptMax)
-	}
-}
-
 // echo completes everything at once.
 type echo struct{ requests int }
 
@@ -120,7 +70,7 @@ func newLoopback(t testing.TB, backend device.Backend) *connection {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &connection{backend: backend, stock: &slabs{}, log: slog.New(slog.DiscardHandler), fd: fd}
+	c := &connection{backend: backend, stock: slab.NewStock(slabsKeptMax), log: slog.New(slog.DiscardHandler), fd: fd}
 	c.holders.Store(1)
 	c.size.Store(1 << 30)
 	t.Cleanup(c.release)
@@ -138,12 +88,12 @@ func transfer(op opcode, unique, offset uint64, length uint32) (b [requestBytes]
 func TestIOAllocatesNothing(t *testing.T) {
 	backend := &echo{}
 	c := newLoopback(t, backend)
-	r := &reader{arena: arena{stock: c.stock}}
+	r := &reader{arena: slab.NewArena(c.stock)}
 	unique := uint64(0)
 	const runs = 2000
 	allocated := testing.AllocsPerRun(runs, func() {
 		for _, op := range []opcode{opRead, opWrite} {
-			if _, err := r.arena.room(); err != nil {
+			if _, err := r.arena.Room(transferBytesMax); err != nil {
 				t.Fatal(err)
 			}
 			unique++
@@ -157,8 +107,8 @@ func TestIOAllocatesNothing(t *testing.T) {
 	if backend.requests != 2*(runs+1) {
 		t.Errorf("%d requests arrived, want %d", backend.requests, 2*(runs+1))
 	}
-	r.arena.close()
-	if n := len(c.stock.free); n != 2 { // one is taken before the other is given back
+	r.arena.Close()
+	if n := c.stock.Kept(); n != 2 { // one is taken before the other is given back
 		t.Errorf("%d slabs came back of the 2 that took turns", n)
 	}
 }
@@ -166,8 +116,8 @@ func TestIOAllocatesNothing(t *testing.T) {
 func TestWriteThatDoesNotCarryItsLengthIsRefused(t *testing.T) {
 	backend := &echo{}
 	c := newLoopback(t, backend)
-	r := &reader{arena: arena{stock: c.stock}}
-	if _, err := r.arena.room(); err != nil {
+	r := &reader{arena: slab.NewArena(c.stock)}
+	if _, err := r.arena.Room(transferBytesMax); err != nil {
 		t.Fatal(err)
 	}
 	r.request = transfer(opWrite, 1, 0, 2*block.Size)
@@ -175,7 +125,7 @@ func TestWriteThatDoesNotCarryItsLengthIsRefused(t *testing.T) {
 	if backend.requests > 0 {
 		t.Error("the rest of the buffer went to the backend")
 	}
-	r.arena.close()
+	r.arena.Close()
 }
 
 func TestRequestCompletedTwiceStopsTheMachine(t *testing.T) {

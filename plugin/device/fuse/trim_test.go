@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/lagan-storage/lagan/core/block"
+	"github.com/lagan-storage/lagan/plugin/device/memory"
 	"github.com/lagan-storage/lagan/plugin/require"
 )
 
@@ -39,18 +40,18 @@ func TestTrimsReachTheBackendAsZeroes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a, dir := newAttacher(t)
 			require.Program(t, "blkdiscard", "util-linux")
-			backend := newMemory(size)
+			backend := memory.New(size)
 			d := attach(t, a, backend)
 			want := bytes.Repeat([]byte{0xa5}, size)
-			copy(backend.data, want)
+			copy(backend.Data(), want)
 			const offset, length = 3*block.Size + mib, 33*mib + 5*block.Size
 			trim(t, d.Path(), filepath.Join(dir, volumeOf(backend).ID.String()), offset, length)
 			clear(want[offset : offset+length])
-			if !backend.holds(0, want) {
+			if !backend.Holds(0, want) {
 				t.Error("other bytes are zero than those that were trimmed")
 			}
-			if backend.zeros.Load() == 0 || backend.writes.Load() > 0 {
-				t.Errorf("%d zeroes and %d writes arrived", backend.zeros.Load(), backend.writes.Load())
+			if backend.Zeroes.Load() == 0 || backend.Writes.Load() > 0 {
+				t.Errorf("%d zeroes and %d writes arrived", backend.Zeroes.Load(), backend.Writes.Load())
 			}
 		})
 	}
@@ -60,7 +61,7 @@ func TestTrimsReachTheBackendAsZeroes(t *testing.T) {
 // would leave what was asked to be zero, or zero what was not.
 func TestTrimsOfPartsOfBlocksAreRefused(t *testing.T) {
 	a, dir := newAttacher(t)
-	backend := newMemory(16 * mib)
+	backend := memory.New(16 * mib)
 	d := attach(t, a, backend)
 	for _, name := range []string{d.Path(), filepath.Join(dir, volumeOf(backend).ID.String())} {
 		fd := openDirect(t, name)
@@ -71,14 +72,14 @@ func TestTrimsOfPartsOfBlocksAreRefused(t *testing.T) {
 			}
 		}
 	}
-	if backend.zeros.Load() > 0 {
+	if backend.Zeroes.Load() > 0 {
 		t.Error("one arrived")
 	}
 }
 
 func TestDeviceOffersTrimsOfAnyLength(t *testing.T) {
 	a, _ := newAttacher(t)
-	d := attach(t, a, newMemory(16*mib))
+	d := attach(t, a, memory.New(16*mib))
 	for attribute, least := range map[string]int64{"discard_max_bytes": 1 << 30, "write_zeroes_max_bytes": 1 << 30, "discard_granularity": block.Size} { // any order: each is looked at alone
 		text, err := os.ReadFile(filepath.Join("/sys/block", filepath.Base(d.Path()), "queue", attribute))
 		must(t, err)
@@ -93,13 +94,13 @@ func TestDeviceOffersTrimsOfAnyLength(t *testing.T) {
 func TestFileSystemMakersDiscardTheDevice(t *testing.T) {
 	a, _ := newAttacher(t)
 	require.Program(t, "mkfs.ext4", "e2fsprogs")
-	backend := newMemory(64 * mib)
+	backend := memory.New(64 * mib)
 	d := attach(t, a, backend)
-	for i := range backend.data {
-		backend.data[i] = 0xa5
+	for i := range backend.Data() {
+		backend.Data()[i] = 0xa5
 	}
 	run(t, "mkfs.ext4", "-q", "-F", d.Path())
-	if n := bytes.Count(backend.data, bytes.Repeat([]byte{0xa5}, block.Size)); n > 0 {
+	if n := bytes.Count(backend.Data(), bytes.Repeat([]byte{0xa5}, block.Size)); n > 0 {
 		t.Errorf("%d blocks are as they were", n)
 	}
 }
