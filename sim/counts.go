@@ -39,6 +39,7 @@ type Counts struct {
 	SnapshotsReady      int
 	SnapshotsFailed     int // since the disks are full
 	SnapshotReads       int
+	Maps                int // that said where there is data
 	Restores            int // volumes that went back to a snapshot
 	Deletes             int // volumes that were deleted under their clones
 	Clones              int
@@ -95,6 +96,7 @@ func (c *Counts) Add(o *Counts) {
 	c.SnapshotsReady += o.SnapshotsReady
 	c.SnapshotsFailed += o.SnapshotsFailed
 	c.SnapshotReads += o.SnapshotReads
+	c.Maps += o.Maps
 	c.Restores += o.Restores
 	c.Deletes += o.Deletes
 	c.Clones += o.Clones

@@ -20,7 +20,7 @@ func kindText(k message.Kind) string {
 		message.ResyncBegin: "RESYNCBEGIN", message.ResyncLive: "RESYNCLIVE", message.ResyncEnd: "RESYNCEND", message.Promise: "PROMISE",
 		message.Ack: "ACK", message.Data: "DATA", message.Granted: "GRANTED", message.Tail: "TAIL", message.Done: "DONE", message.Changed: "CHANGED",
 		message.Pulled: "PULLED", message.Fenced: "FENCED", message.Unprepared: "UNPREPARED", message.Rotten: "ROTTEN",
-		message.ListLayers: "LISTLAYERS", message.Checksum: "CHECKSUM", message.Layers: "LAYERS", message.Shape: "SHAPE", message.ResyncPass: "RESYNCPASS",
+		message.ListLayers: "LISTLAYERS", message.Checksum: "CHECKSUM", message.Map: "MAP", message.Layers: "LAYERS", message.Shape: "SHAPE", message.ResyncPass: "RESYNCPASS",
 	}[k]
 }
 

@@ -34,7 +34,8 @@ const (
 	OpUndrain      = OpFlush + 15
 	OpCordon       = OpFlush + 16
 	OpUncordon     = OpFlush + 17
-	operationKinds = OpFlush + 18
+	OpMap          = OpFlush + 18 // where is there data?
+	operationKinds = OpFlush + 19
 )
 
 func (k OperationKind) String() string { return operations[k].name }
@@ -91,6 +92,10 @@ var operations = [operationKinds]operation{ // constant table
 	OpBlank: {
 		name: "blank", share: 2, blocks: true, fuaOneIn: 8, request: step.WriteRequest, perform: (*client).askDevice,
 		call: (*client).callBlank, done: (*World).returnWrite,
+	},
+	OpMap: {
+		name: "map", blocks: true, request: step.ReadRequest, perform: (*client).askDevice,
+		call: (*client).callMap, done: (*World).returnMap,
 	},
 	OpSnapshot:     {name: "snapshot", rare: 3, perform: (*client).takeSnapshot},
 	OpDropSnapshot: {name: "delete-snapshot", rare: 2, perform: (*client).dropSnapshot},
@@ -177,6 +182,8 @@ func (c *client) draw() Operation {
 		o.Kind = OpRestore
 	case c.rare && c.world.plan.Deletes && c.end.oneIn(restoreOneIn):
 		o.Kind = OpDeleteVolume
+	case c.maps && c.mapper.oneIn(mapsOneIn):
+		o.Kind = OpMap
 	case c.grows && c.grower.oneIn(movesOneIn):
 		o.Kind = OpGrow
 	case c.drains && c.drainer.oneIn(drainsOneIn):

@@ -68,6 +68,7 @@ type Plan struct {
 	Copies                   bool          // clients have copies added, moved and removed
 	Grows                    bool          // and their volumes grow
 	Drains                   bool          // they have nodes drained and cordoned
+	Maps                     bool          // they ask where there is data
 	HealAfter                time.Duration // after which lost copies are made anew; 0: never
 	Canary                   bool          // the judges are not told of losses: see Canary
 }
@@ -145,6 +146,7 @@ func NewPlan(seed uint64, profile Profile) *Plan {
 	p.drawPlacement()
 	p.drawGrowth()
 	p.drawDrains()
+	p.drawMaps()
 	return p
 }
 

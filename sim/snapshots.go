@@ -114,7 +114,7 @@ func (c *client) readSnapshot(_ *operation, o Operation) {
 	if over := int(r.First)%block.PerChunk + int(r.Count) - block.PerChunk; over > 0 {
 		r.Count -= uint32(over)
 	}
-	c.readLayer(ready[int(r.First)%len(ready)].Layer, r)
+	c.askLayer(ready[int(r.First)%len(ready)].Layer, r, c.maps && c.mapper.oneIn(2))
 }
 
 // ready returns the snapshots that can be read.
@@ -128,14 +128,19 @@ func (v *volumeState) ready() (list []volume.Snapshot) {
 // readLayer asks for blocks of a snapshot, or of the volume if that is 0. Histories
 // know nothing of it.
 func (c *client) readLayer(id block.LayerID, r block.Range) *request {
+	return c.askLayer(id, r, false)
+}
+
+// askLayer is readLayer, or asks only where there is data.
+func (c *client) askLayer(id block.LayerID, r block.Range, maps bool) *request {
 	w, st := c.world, c.mount
 	w.requested++
 	q := w.newRequest()
-	*q = request{id: w.requested, client: c, epoch: c.epoch, kind: step.ReadRequest, apart: true, layer: id, blocks: r, mount: st, asked: w.now}
+	*q = request{id: w.requested, client: c, epoch: c.epoch, kind: step.ReadRequest, apart: true, layer: id, maps: maps, blocks: r, mount: st, asked: w.now}
 	it := w.queue.push(w.now)
 	it.kind, it.body, it.life, it.shard = itemEvent, st.shard.body, st.shard.body.life, st.shard
 	it.event.Kind = step.EventRequest
-	it.event.Request = step.Request{ID: q.id, Kind: step.ReadRequest, Layer: id, Range: r}
+	it.event.Request = step.Request{ID: q.id, Kind: step.ReadRequest, Layer: id, Map: maps, Range: r}
 	c.volume.occupy(r, 1)
 	st.requests = append(st.requests, q)
 	w.requests[q.id] = q
@@ -149,6 +154,10 @@ func (w *World) completeApart(s *shard, q *request, c *step.Completion) {
 	v := q.client.volume
 	switch c.Error {
 	case step.RequestOK:
+		if q.maps {
+			w.checkMap(s, q)
+			break
+		}
 		w.counts.SnapshotReads++
 		w.checkLayer(v, q.layer, q.blocks, c.Payload.Bytes(), func(n int) string {
 			return fmt.Sprintf("%s reads block %d of snapshot %x of %s as %s", s, n, q.layer, v.name, w.blockText(c.Payload.Bytes(), n-int(q.blocks.First)))

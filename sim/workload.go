@@ -36,6 +36,8 @@ type client struct {
 	grows     bool
 	drainer   stream // of the operations that ask something of nodes
 	drains    bool
+	mapper    stream // of the turns in which it asks for maps
+	maps      bool
 	picks     uint64 // of the last of them
 	epoch     int    // of the mount: what was asked in an older one is not waited for
 	script    []Operation
@@ -57,6 +59,8 @@ type request struct {
 	blocks  block.Range
 	apart   bool          // a read that no history knows: of a snapshot, or to compare with the stream
 	layer   block.LayerID // of such a read: the snapshot; 0: the volume
+	maps    bool          // only where there is data is asked for
+	present uint16        // the answer to that
 	mount   *serving
 	asked   int64
 	at      block.Position // of a write: its record, once it was seen
@@ -76,6 +80,7 @@ func newClient(w *World, index int, p *ClientPlan) *client {
 		mover: newStream(w.plan.Seed, "client mover", index), moves: w.plan.Copies,
 		grower: newStream(w.plan.Seed, "client grower", index), grows: w.plan.Grows,
 		drainer: newStream(w.plan.Seed, "client drainer", index), drains: w.plan.Drains,
+		mapper: newStream(w.plan.Seed, "client mapper", index), maps: w.plan.Maps,
 	}
 	if c.turn = c.tick; w.plan.Scripted {
 		c.turn = c.follow
@@ -237,6 +242,7 @@ func (w *World) complete(s *shard, c *step.Completion) {
 	if q == nil || q.mount.shard != s {
 		w.fail("completions", "%s completes request %d, which it was not asked or has completed already", s, c.ID)
 	}
+	q.present = c.Present
 	if q.apart {
 		w.completeApart(s, q, c)
 		return

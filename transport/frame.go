@@ -71,7 +71,7 @@ func payloadOf(k message.Kind) coverage {
 		return byCRC
 	case message.KindInvalid, message.Prepare, message.Sync, message.Read, message.Grant, message.FetchTail,
 		message.Truncate, message.ListChanged, message.Pull, message.ResyncBegin, message.ResyncLive,
-		message.ResyncEnd, message.ResyncPass, message.ListLayers, message.Checksum, message.Promise, message.Ack, message.Granted,
+		message.ResyncEnd, message.ResyncPass, message.ListLayers, message.Checksum, message.Map, message.Promise, message.Ack, message.Granted,
 		message.Done, message.Changed, message.Fenced, message.Unprepared, message.Rotten, message.Shape, message.Layers, message.KindCount:
 	}
 	return noPayload

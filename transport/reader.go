@@ -130,7 +130,7 @@ func checkLengths(m *message.Message, length, blockSize int) error {
 		want = bits.Len16(m.Present) * blockSize
 	case message.KindInvalid, message.Prepare, message.Sync, message.Read, message.Grant, message.FetchTail,
 		message.Truncate, message.ListChanged, message.Pull, message.ResyncBegin, message.ResyncLive,
-		message.ResyncEnd, message.ResyncPass, message.ListLayers, message.Checksum, message.Repair, message.Promise, message.Ack, message.Granted,
+		message.ResyncEnd, message.ResyncPass, message.ListLayers, message.Checksum, message.Map, message.Repair, message.Promise, message.Ack, message.Granted,
 		message.Done, message.Changed, message.Fenced, message.Unprepared, message.Rotten, message.Shape, message.Layers, message.KindCount:
 		return nil
 	}

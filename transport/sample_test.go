@@ -16,7 +16,7 @@ var kindName = [message.KindCount]string{
 	message.Grant: "grant", message.FetchTail: "fetchtail", message.Truncate: "truncate",
 	message.ListChanged: "listchanged", message.Pull: "pull", message.Push: "push",
 	message.ResyncBegin: "resyncbegin", message.ResyncLive: "resynclive", message.ResyncEnd: "resyncend",
-	message.ListLayers: "listlayers", message.Checksum: "checksum", message.Repair: "repair",
+	message.ListLayers: "listlayers", message.Checksum: "checksum", message.Map: "map", message.Repair: "repair",
 	message.Promise: "promise", message.Ack: "ack", message.Data: "data", message.Granted: "granted",
 	message.Tail: "tail", message.Done: "done", message.Changed: "changed", message.Pulled: "pulled",
 	message.Fenced: "fenced", message.Unprepared: "unprepared", message.Rotten: "rotten",
@@ -47,7 +47,7 @@ func sample(k message.Kind) message.Message {
 			Position: position, Op: message.OpWrite, FUA: true, Range: block.Range{First: 0x1003, Count: 2},
 			Checksums: block.ChecksumsOf(m.Payload.Bytes(), block.Size),
 		}
-	case message.Read:
+	case message.Read, message.Map:
 		m.Range, m.Layer = block.Range{First: 0x1003, Count: 5}, 0x1919
 	case message.Checksum:
 		m.Range = block.Range{First: 0x1003, Count: 5}

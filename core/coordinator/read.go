@@ -30,14 +30,14 @@ func (c *Coordinator) startRead(i int32, out *step.Effects) {
 	case o.bad == 0 || !c.allBad(o):
 		o.stall()
 		return
-	case o.asking().Count > 1:
+	case o.asking().Count > 1 && !o.Map:
 		out.Marks.Hit("coordinator: read put together")
 		o.pieces.buffer = c.p.Pool.Get(int(o.Range.Count) * c.p.BlockSize)
 		o.tried, o.bad = 0, 0
 		c.startRead(i, out)
 		return
 	default:
-		if o.Layer == 0 {
+		if o.Layer == 0 && !o.Map {
 			c.lose(o.asking())
 		}
 		c.finish(i, step.RequestIO, block.Buffer{}, out)
@@ -47,7 +47,11 @@ func (c *Coordinator) startRead(i int32, out *step.Effects) {
 	o.tried |= 1 << index
 	o.generation++ // an answer to an earlier try is not for this one
 	m.reading++
-	c.send(m, message.Message{Kind: message.Read, Request: c.ops.token(i), Layer: o.Layer, Range: o.asking(), Seq: c.committed}, out)
+	kind := message.Read
+	if o.Map {
+		kind = message.Map
+	}
+	c.send(m, message.Message{Kind: kind, Request: c.ops.token(i), Layer: o.Layer, Range: o.asking(), Seq: c.committed}, out)
 }
 
 // readFrom picks the member to ask: one that is valid and was not tried, on
@@ -163,6 +167,11 @@ func (c *Coordinator) onData(m *member, msg *message.Message, out *step.Effects)
 // answer hands data to the device, or puts it to what a read has already.
 func (c *Coordinator) answer(i int32, msg *message.Message, out *step.Effects) {
 	o := &c.ops.slots[i]
+	if o.Map {
+		c.finish(i, step.RequestOK, block.Buffer{}, out)
+		out.Completions[len(out.Completions)-1].Present = msg.Present
+		return
+	}
 	if o.Layer == 0 {
 		c.seen(o.asking(), o.asked)
 	}
@@ -195,6 +204,9 @@ func (c *Coordinator) foundBad(o *op, blocks uint16) {
 }
 
 func (c *Coordinator) intact(o *op, msg *message.Message) bool {
+	if o.Map {
+		return msg.Payload.Empty()
+	}
 	if msg.Payload.Len() != int(o.asking().Count)*c.p.BlockSize {
 		return false
 	}

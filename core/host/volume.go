@@ -32,11 +32,15 @@ var (
 type Operation struct {
 	Kind   step.RequestKind
 	FUA    bool
-	Offset int64 // bytes, a multiple of the block size
-	Length int64 // bytes, a multiple of the block size
+	Layer  block.LayerID // of a read: the snapshot that is read, 0: the volume
+	Offset int64         // bytes, a multiple of the block size
+	Length int64         // bytes, a multiple of the block size
 	// Buffer has Length bytes of a read, to fill, or of a write. The maker
 	// holds its reference until Done.
 	Buffer block.Buffer
+	// Map is not nil of a read that asks only where there may be data: it gets a mask
+	// of blocks for each chunk that the operation touches, and there is no Buffer.
+	Map []uint16
 	// Done is called once, on any goroutine, and must not block.
 	Done func(op *Operation, err error)
 
@@ -104,7 +108,9 @@ func (v *Volume) Submit(op *Operation) {
 		return
 	}
 	op.began = v.host.stopwatch()
-	v.traffic.begun.Add(1)
+	if op.Map == nil {
+		v.traffic.begun.Add(1)
+	}
 	n := v.countParts(op)
 	op.left.Store(int32(n))
 	op.failed.Store(0)
@@ -127,11 +133,20 @@ func (v *Volume) check(op *Operation) error {
 	if !aligned || op.Offset < 0 || op.Length < 0 || op.Offset > v.Size()-op.Length {
 		return fmt.Errorf("%w: %d bytes at %d of %d", ErrRange, op.Length, op.Offset, v.Size())
 	}
-	hasData := op.Kind == step.ReadRequest || op.Kind == step.WriteRequest
+	hasData := (op.Kind == step.ReadRequest || op.Kind == step.WriteRequest) && op.Map == nil
 	if hasData && int64(op.Buffer.Len()) != op.Length {
 		return fmt.Errorf("%w: a buffer of %d bytes for %d", ErrRange, op.Buffer.Len(), op.Length)
 	}
+	if chunks := v.chunk(op, int(max(op.Length, 1))-1) + 1; op.Map != nil && len(op.Map) != chunks {
+		return fmt.Errorf("%w: %d masks for %d chunks", ErrRange, len(op.Map), chunks)
+	}
 	return nil
+}
+
+// chunk returns which of the chunks that the operation touches has its byte from.
+func (v *Volume) chunk(op *Operation, from int) int {
+	chunk := int64(v.host.params.BlockSize) * block.PerChunk
+	return int((op.Offset+int64(from))/chunk - op.Offset/chunk)
 }
 
 // span returns how many blocks the part at block index at has: up to the end of
@@ -172,6 +187,8 @@ func (c *cutter) next(_ int, ev *step.Event) {
 		ID:    c.v.addPart(c.op, from),
 		Kind:  c.op.Kind,
 		FUA:   c.op.FUA,
+		Layer: c.op.Layer,
+		Map:   c.op.Map != nil,
 		Range: block.Range{First: block.Block(c.at), Count: uint32(span)},
 	}
 	if c.op.Kind == step.FlushRequest {
@@ -211,7 +228,11 @@ func (v *Volume) complete(list []step.Completion) {
 	for i := range list {
 		c := &list[i]
 		p := v.takePart(c.ID)
-		if c.Error == step.RequestOK && !c.Payload.Empty() {
+		switch {
+		case c.Error != step.RequestOK:
+		case p.op.Map != nil:
+			p.op.Map[v.chunk(p.op, p.from)] = c.Present
+		case !c.Payload.Empty():
 			copy(p.op.Buffer.Bytes()[p.from:], c.Payload.Bytes())
 		}
 		c.Payload.Release()
@@ -234,7 +255,9 @@ func (v *Volume) settle(op *Operation, outcome step.RequestError) {
 func (v *Volume) settled(op *Operation, parts int) {
 	if op.left.Add(-int32(parts)) == 0 {
 		outcome := step.RequestError(op.failed.Load())
-		v.traffic.ended(op, v.host.stopwatch()-op.began, outcome)
+		if op.Map == nil {
+			v.traffic.ended(op, v.host.stopwatch()-op.began, outcome)
+		}
 		op.Done(op, errorOf(outcome))
 	}
 }

@@ -11,7 +11,7 @@
 //	    │ APPEND(seq, committed, stable) ▶ │ journal write
 //	    │ ◀──── ACK(accepted, durable)     │ cumulative
 //	    │ SYNC(seq) ─────────────────────▶ │ fdatasync
-//	    │ READ, GRANT, FETCHTAIL, TRUNCATE, LISTCHANGED, PULL, PUSH … each answered
+//	    │ READ, MAP, GRANT, FETCHTAIL, TRUNCATE, LISTCHANGED, PULL, PUSH … each answered
 //
 // One message carries at most one chunk of data (block.PerChunk blocks): an
 // operation on more is cut at chunk boundaries by the coordinator.
@@ -52,7 +52,7 @@ const (
 
 	Promise    // answers Prepare: PromiseInfo
 	Ack        // Accepted, Durable, Credit, Pressure: cumulative
-	Data       // answers Read and Checksum: Request, Range, Checksums, of a Read Payload, or Status, Present and Zero: what is damaged
+	Data       // answers Read, Checksum and Map: Request, Range, Checksums, of a Read Payload, of a Map Present, or Status, Present and Zero: what is damaged
 	Granted    // answers Grant: Request, Accepted, Durable
 	Tail       // one record of FetchTail's answer: Request, Record, Payload
 	Done       // ends FetchTail, answers Truncate, Push, Shape, Repair, Resync*: Request, Status; of a ResyncBegin Layers, that the target has
@@ -66,6 +66,8 @@ const (
 	Layers // answers ListLayers: Request, Layers, or Status
 
 	ResyncPass // a request: Era, Request, Resync, Position: a pass has brought the target all up to Position
+
+	Map // a request: Era, Request, Layer, Range (one chunk), Seq = lowest accepted that may answer: which of its blocks may have data
 
 	KindCount // how many kinds there are, not a kind
 )

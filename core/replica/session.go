@@ -112,7 +112,7 @@ func (r *Replica) onPrepared(now step.Time, l *link, m *message.Message, out *st
 		r.onAppend(now, l, m, out)
 	case message.Sync:
 		r.onSync(now, m, out)
-	case message.Read, message.Checksum:
+	case message.Read, message.Checksum, message.Map:
 		r.onRead(now, l, m, out)
 	case message.Grant:
 		r.onGrant(now, l, m, out)

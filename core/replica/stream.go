@@ -87,7 +87,7 @@ func (r *Replica) onGrant(now step.Time, l *link, m *message.Message, out *step.
 	})
 }
 
-// onRead serves the newest accepted content, or its checksums. The coordinator holds a lock that
+// onRead serves the newest accepted content, its checksums, or where there is some. The coordinator holds a lock that
 // keeps writes in flight off the range, so what is accepted is committed.
 func (r *Replica) onRead(now step.Time, l *link, m *message.Message, out *step.Effects) {
 	status := message.OK
@@ -102,6 +102,10 @@ func (r *Replica) onRead(now step.Time, l *link, m *message.Message, out *step.E
 		return
 	}
 	token := r.requests.add(request{conn: l.conn, request: m.Request, kind: m.Kind, era: m.Era, rng: m.Range})
+	if m.Kind == message.Map {
+		r.store.Map(now, r.handle, m.Layer, m.Range, token, out)
+		return
+	}
 	r.store.Read(now, r.handle, m.Layer, m.Range, token, out)
 }
 
@@ -115,9 +119,13 @@ func (r *Replica) onReadDone(res *store.Result, out *step.Effects) {
 		res.Payload.Release()
 		res.Payload = block.Buffer{}
 	}
+	present := res.Bad
+	if q.kind == message.Map && res.Status == message.OK {
+		present = res.Content.Present
+	}
 	out.Send(q.conn, message.Message{
 		Kind: message.Data, Era: q.era, Request: q.request, Status: res.Status,
-		Range: q.rng, Present: res.Bad, Zero: res.Bad, Checksums: res.Checksums, Payload: res.Payload,
+		Range: q.rng, Present: present, Zero: res.Bad, Checksums: res.Checksums, Payload: res.Payload,
 	})
 }
 

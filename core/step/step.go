@@ -86,6 +86,7 @@ type Request struct {
 	Kind    RequestKind
 	FUA     bool
 	Layer   block.LayerID // of a read: the snapshot that is read, 0: the volume
+	Map     bool          // of a read: only which blocks may have data is asked for
 	Range   block.Range
 	Payload block.Buffer
 }
@@ -201,6 +202,7 @@ type Transaction struct {
 type Completion struct {
 	ID      uint64
 	Error   RequestError
+	Present uint16 // of a read that asked for a map: bit i: block i of the chunk may have data
 	Payload block.Buffer
 }
 

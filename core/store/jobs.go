@@ -60,6 +60,7 @@ type job struct {
 	top     *layer // that a read begins with
 	want    uint16 // a read: the blocks that no layer above that one has
 	moved   bool   // a read: a merge moved its chunk, it looks again from the top
+	maps    bool   // a read: only where there is data is asked for
 	chunk   block.Chunk
 	first   int // of its blocks in the chunk
 	count   int
@@ -214,6 +215,16 @@ func (s *Store) blockOf(j *job, b int) []byte {
 // the snapshot id, or of the head if that is 0. Result: ReadDone with one buffer
 // of r.Count blocks; every block was verified.
 func (s *Store) Read(now step.Time, h Handle, id block.LayerID, rng block.Range, token uint64, out *step.Effects) {
+	s.read(now, h, id, rng, false, token, out)
+}
+
+// Map says which blocks of r, as Read takes it, may have data; the others read as
+// zeroes. No data is read. Result: ReadDone with Content.Present.
+func (s *Store) Map(now step.Time, h Handle, id block.LayerID, rng block.Range, token uint64, out *step.Effects) {
+	s.read(now, h, id, rng, true, token, out)
+}
+
+func (s *Store) read(now step.Time, h Handle, id block.LayerID, rng block.Range, maps bool, token uint64, out *step.Effects) {
 	s.now = max(s.now, now)
 	r := s.replica(h)
 	if r == nil || uint64(rng.First) >= r.blocks || !rng.InOneChunk() || uint64(rng.End()) > r.blocks || id != 0 && r.snapshot(id) == nil {
@@ -224,8 +235,10 @@ func (s *Store) Read(now step.Time, h Handle, id block.LayerID, rng block.Range,
 	i := s.newJob(jobRead, r, token)
 	j := s.jobs.table[i]
 	j.chunk, j.first, j.count = rng.First.Chunk(), rng.First.Offset(), int(rng.Count)
-	j.top = r.find(id)
-	j.buffer = s.params.Pool.Get(j.count * s.blockSize)
+	j.top, j.maps = r.find(id), maps
+	if !maps {
+		j.buffer = s.params.Pool.Get(j.count * s.blockSize)
+	}
 	s.runRead(i, out)
 }
 
@@ -270,9 +283,29 @@ func (s *Store) runRead(i int32, out *step.Effects) {
 	if !s.locate(i, out) {
 		return // resumed when the leaf is there
 	}
+	if j.maps {
+		s.answerMap(i)
+		return
+	}
 	if !s.readSources(i, out) {
 		s.finishRead(i, out)
 	}
+}
+
+// answerMap reports which of a job's blocks may have data, and ends it. What is lost
+// counts: it is no zeroes.
+func (s *Store) answerMap(i int32) {
+	j := s.jobs.table[i]
+	res := Result{Kind: ReadDone, Handle: Handle(j.handle), Token: j.token, Content: ChunkContent{Chunk: j.chunk}}
+	for b := j.first; b < j.first+j.count; b++ {
+		switch j.sources[b].kind {
+		case sourceDisk, sourceBad:
+			res.Content.Present |= 1 << b
+		case sourceNone, sourceZero, sourceSkip:
+		}
+	}
+	s.result(res)
+	s.endJob(i)
 }
 
 // finishRead verifies what was read, and answers.

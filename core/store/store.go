@@ -113,7 +113,7 @@ const (
 	Refused                  // Handle, Position, Status: an append that was taken found no room after all; nothing from it on counts
 	Durable                  // Handle, Position.Seq: every record up to it is covered by a completed sync
 	RecordDone               // Handle, Token: a Create, Delete, SetMeta, Reset or Truncate is durable
-	ReadDone                 // Handle, Token, Status, Checksums, Payload; Bad if it is not OK
+	ReadDone                 // Handle, Token, Status, Checksums, Payload; Bad if it is not OK; of a Map Content.Present instead
 	TailRecord               // Handle, Token, Record, Payload: one record of FetchTail, in order
 	TailDone                 // Handle, Token, Status
 	ChangesDone              // Handle, Token, Changes, Cursor, Position.Seq = stable
