@@ -142,7 +142,7 @@ func (b backend) Submit(r *device.Request) {
 		q.Kind = step.WriteRequest
 	case device.Flush:
 		q.Kind = step.FlushRequest
-	case device.Zero:
+	case device.Zero, device.Map: // the kernel does not ask for maps
 		q.Kind = step.ZeroRequest
 	}
 	q.FUA, q.Offset, q.Length, q.Buffer = r.FUA, r.Offset, r.Length, r.Buffer

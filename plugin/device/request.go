@@ -21,6 +21,8 @@ const (
 	// Zero makes the range read as zeroes, deterministically. Trimming and
 	// writing zeroes are both this.
 	Zero
+	// Map finds out where there may be data: it fills the request's Map.
+	Map
 )
 
 func (k Kind) String() string {
@@ -33,6 +35,8 @@ func (k Kind) String() string {
 		return "flush"
 	case Zero:
 		return "zero"
+	case Map:
+		return "map"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }
@@ -55,6 +59,10 @@ type Request struct {
 	// A backend that needs a payload longer retains it, and must not change
 	// it: other parts of the same slab belong to other requests.
 	Buffer block.Buffer
+	// Map has, for Map, a mask of blocks for each chunk (block.PerChunk blocks) that
+	// the range touches, to fill: bit i says that block i of the chunk may have
+	// data. What has none reads as zeroes. Bits outside the range mean nothing.
+	Map []uint16
 	// Done completes the request, exactly once. It never blocks, may run
 	// inline within Submit or on any goroutine, and takes the request back:
 	// the backend must not touch it afterwards.

@@ -100,8 +100,24 @@ func (v *Volume) Submit(r *device.Request) {
 		v.bytes.Lock()
 		clear(v.data[r.Offset : r.Offset+r.Length])
 		v.bytes.Unlock()
+	case device.Map:
+		v.find(r)
 	}
 	r.Done(r, nil)
+}
+
+// find fills the map of a request.
+func (v *Volume) find(r *device.Request) {
+	v.bytes.RLock()
+	defer v.bytes.RUnlock()
+	clear(r.Map)
+	first := r.Offset / (block.Size * block.PerChunk)
+	for at := r.Offset; at < r.Offset+r.Length; at += block.Size {
+		if b := v.data[at : at+block.Size]; b[0] != 0 || !bytes.Equal(b[1:], b[:block.Size-1]) {
+			n := at / block.Size
+			r.Map[n/block.PerChunk-first] |= 1 << (n % block.PerChunk)
+		}
+	}
 }
 
 // Holds reports whether want is at offset.

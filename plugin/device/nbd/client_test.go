@@ -65,11 +65,14 @@ func (l *logged) await(text string) {
 	}
 }
 
-// serve starts a server, which has ended when the test has.
+// serve starts a server, which has ended when the test has. Its deadlines are so late
+// that no busy machine misses one.
 func serve(t testing.TB) served {
 	t.Helper()
-	return serveAt(t, time.Now)
+	return serveAt(t, later)
 }
+
+func later() time.Time { return time.Now().Add(time.Hour) }
 
 // serveAt is serve with a clock for deadlines.
 func serveAt(t testing.TB, now func() time.Time) served {

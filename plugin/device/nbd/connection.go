@@ -167,9 +167,6 @@ func (c *connection) start(r wire.Request) error {
 	case errno != wire.OK:
 		op.answer(errno)
 		return nil
-	case r.Command == wire.CmdBlockStatus:
-		op.describe()
-		return nil
 	}
 	return c.submit(op, r)
 }
@@ -195,6 +192,9 @@ func (c *connection) submit(op *operation, r wire.Request) error {
 		if r.Command == wire.CmdWrite {
 			q.Kind = device.Write
 		}
+	case wire.CmdBlockStatus:
+		op.one = r.Flags&wire.FlagReqOne != 0
+		op.maps(q)
 	case wire.CmdFlush:
 		q.Kind, q.Offset, q.Length, q.FUA = device.Flush, 0, 0, false
 	default: // trim and write zeroes: others were refused

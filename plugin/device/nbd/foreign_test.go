@@ -63,7 +63,9 @@ func TestNbdinfoSeesWhatCanBeDone(t *testing.T) {
 func TestNbdinfoDescribesExports(t *testing.T) {
 	require.Program(t, "nbdinfo", "libnbd-bin")
 	s := serve(t)
-	s.export(t, "db", memory.New(8*mib), false)
+	v := memory.New(8 * mib)
+	v.Data()[3*mib] = 1
+	s.export(t, "db", v, false)
 	s.export(t, "shop", memory.New(mib), false)
 	var list struct {
 		Exports []struct {
@@ -90,7 +92,7 @@ func TestNbdinfoDescribesExports(t *testing.T) {
 	}
 	var extents []struct{ Offset, Length, Type int64 }
 	must(t, json.Unmarshal([]byte(run(t, "nbdinfo", "--json", "--map", s.uri("db"))), &extents))
-	if len(extents) != 1 || extents[0].Length != 8*mib || extents[0].Type != 0 {
+	if len(extents) != 3 || extents[0].Length != 3*mib || extents[0].Type != 3 || extents[1].Length != 4096 || extents[1].Type != 0 || extents[2].Type != 3 {
 		t.Errorf("%+v", extents)
 	}
 }
@@ -108,7 +110,11 @@ func TestNbdcopyBringsEverythingThereAndBack(t *testing.T) {
 	if !v.Holds(0, content) {
 		t.Error("the volume has other bytes than were copied to it")
 	}
-	run(t, "nbdcopy", s.uri("db"), back)
+	reads := v.Reads.Load()
+	run(t, "nbdcopy", "--request-size=65536", s.uri("db"), back)
+	if reads = v.Reads.Load() - reads; reads != 16*mib>>16 {
+		t.Errorf("%d reads of 64 KiB for 16 MiB of data: zeroes are copied", reads)
+	}
 	if got, err := os.ReadFile(back); err != nil || !bytes.Equal(got, content) {
 		t.Errorf("other bytes came back (%v)", err)
 	}

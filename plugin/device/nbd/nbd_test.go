@@ -229,9 +229,31 @@ func TestBlockStatusIsAnsweredToWhoAskedForIt(t *testing.T) {
 	s := serve(t)
 	s.export(t, "db", memory.New(mib), false)
 	c := open(t, s.socket, "db")
-	errno, extents := c.do(wire.CmdBlockStatus, wire.FlagReqOne, 0, mib, nil)
-	if want := "\x00\x10\x00\x00\x00\x00\x00\x00"; errno != wire.OK || string(extents) != want {
-		t.Errorf("%d, %q, want %q", errno, extents, want)
+	for _, at := range []uint64{5, 6, 40} {
+		if errno, _ := c.do(wire.CmdWrite, 0, at*block.Size, block.Size, pattern(block.Size, 1)); errno != wire.OK {
+			t.Fatalf("write: %d", errno)
+		}
+	}
+	const data, hole = 0, wire.StateHole | wire.StateZero
+	for _, q := range []struct {
+		first, count uint32
+		flags        wire.CommandFlags
+		want         []uint32 // blocks and state, in turn
+	}{
+		{0, 256, 0, []uint32{5, hole, 2, data, 33, hole, 1, data, 215, hole}},
+		{0, 256, wire.FlagReqOne, []uint32{5, hole}},
+		{6, 1, 0, []uint32{1, data}},
+		{6, 30, 0, []uint32{1, data, 29, hole}},
+		{41, 7, 0, []uint32{7, hole}},
+	} {
+		var want []byte
+		for i := 0; i < len(q.want); i += 2 {
+			want = wire.AppendExtent(want, q.want[i]*block.Size, q.want[i+1])
+		}
+		errno, got := c.do(wire.CmdBlockStatus, q.flags, uint64(q.first)*block.Size, q.count*block.Size, nil)
+		if errno != wire.OK || !bytes.Equal(got, want) {
+			t.Errorf("%d blocks from %d on: %d, % x, want % x", q.count, q.first, errno, got, want)
+		}
 	}
 	other := connect(t, s.socket)
 	other.ask(wire.OptStructuredReply, "")

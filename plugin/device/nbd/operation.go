@@ -9,6 +9,15 @@ import (
 	"github.com/lagan-storage/lagan/plugin/device/nbd/wire"
 )
 
+const (
+	chunkBytes = block.Size * block.PerChunk
+	// mapChunksMax bounds how much one block status describes, 64 MiB: a volume that
+	// is asked about has other things to do.
+	mapChunksMax = 1024
+	// extentsMax bounds what one says about that.
+	extentsMax = 2048
+)
+
 // operation is a request of a client on its way through the backend and back. It is
 // reused, so that a request allocates nothing.
 type operation struct {
@@ -18,6 +27,7 @@ type operation struct {
 	cookie     uint64
 	bytes      int64 // of payload that it counts for
 	errno      wire.Errno
+	one        bool   // of a block status: one extent is enough
 	extents    []byte // of a block status, encoded
 	inUse      bool
 }
@@ -68,7 +78,12 @@ func (c *connection) take(r wire.Request) (*operation, error) {
 }
 
 // done takes the request back from the backend.
-func (op *operation) done(_ *device.Request, err error) { op.answer(errnoOf(err)) }
+func (op *operation) done(_ *device.Request, err error) {
+	if op.command == wire.CmdBlockStatus && err == nil {
+		op.describe()
+	}
+	op.answer(errnoOf(err))
+}
 
 // answer has the reply sent.
 func (op *operation) answer(errno wire.Errno) {
@@ -77,10 +92,42 @@ func (op *operation) answer(errno wire.Errno) {
 	op.connection.finish(op)
 }
 
-// describe answers a block status: there may be data everywhere.
+// maps makes a request one for where there is data: of the beginning of its range, if
+// that is long. Who wants the rest asks again.
+func (op *operation) maps(q *device.Request) {
+	first := q.Offset / chunkBytes
+	q.Length = min(q.Length, (first+mapChunksMax)*chunkBytes-q.Offset)
+	chunks := int((q.Offset+q.Length-1)/chunkBytes - first + 1)
+	if cap(q.Map) < chunks {
+		q.Map = make([]uint16, chunks)
+	}
+	q.Kind, q.FUA, q.Map = device.Map, false, q.Map[:chunks]
+}
+
+// describe makes extents of what was found out: blocks that are alike lie together.
 func (op *operation) describe() {
-	op.extents = wire.AppendExtent(op.extents[:0], uint32(op.request.Length), 0)
-	op.answer(wire.OK)
+	q := &op.request
+	op.extents = op.extents[:0]
+	first, end := q.Offset/block.Size, (q.Offset+q.Length)/block.Size
+	has := func(n int64) bool {
+		return q.Map[n/block.PerChunk-first/block.PerChunk]&(1<<(n%block.PerChunk)) != 0
+	}
+	most := extentsMax
+	if op.one {
+		most = 1
+	}
+	for at := first; at < end && len(op.extents) < most*wire.ExtentBytes; {
+		next := at + 1
+		for next < end && has(next) == has(at) {
+			next++
+		}
+		state := uint32(0)
+		if !has(at) {
+			state = wire.StateHole | wire.StateZero
+		}
+		op.extents = wire.AppendExtent(op.extents, uint32(next-at)*block.Size, state)
+		at = next
+	}
 }
 
 // payload returns what follows the head of the reply.
