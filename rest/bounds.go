@@ -88,7 +88,7 @@ func (s *server) bounded(c *gin.Context) {
 	switch method := c.Request.Method; {
 	case c.FullPath() == blocksPath || c.FullPath() == backupPath:
 		p = s.bounds.streams
-	case method == http.MethodPut && (c.FullPath() == volumePath || c.FullPath() == attachmentPath):
+	case method == http.MethodPut && (c.FullPath() == volumePath || c.FullPath() == attachmentPath || c.FullPath() == exportPath):
 		p = s.bounds.changes
 	case method == http.MethodGet && slices.Contains([]string{"/v1/volumes", "/v1/status", "/v1/alerts", "/v1/nodes/:id/absence"}, c.FullPath()):
 		p = s.bounds.lists

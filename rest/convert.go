@@ -36,10 +36,15 @@ func volumeOf(r *volume.Report) api.Volume {
 			a := v.Status.Attachment
 			a.Serving, a.Lossless, a.Reason = r.Here.Serving, r.Here.Lossless, r.Here.Reason
 			a.Device, a.Mounts, a.Smaller = r.Here.Device, r.Here.Mounts, r.Here.Smaller
+			a.Exports = itemsOf(r.Here.Exports, func(e *volume.ExportReport) api.Export { return exportOf(*e) })
 		}
 	}
 	v.Status.Replicas = replicasOf(r)
 	return v
+}
+
+func exportOf(r volume.ExportReport) api.Export {
+	return api.Export{Name: r.Name, Snapshot: r.Snapshot, ReadOnly: r.Snapshot != "", Uris: r.URIs, Clients: r.Clients}
 }
 
 func usersOf(all []volume.User) (users []api.User) {

@@ -87,6 +87,16 @@ func (n *counted) Detach(context.Context, string, volume.DetachOptions) error {
 
 func (n *counted) Unmount(context.Context, string, string) error { n.changes++; return nil }
 
+func (n *counted) Export(context.Context, string, volume.ExportOptions) (volume.ExportReport, error) {
+	n.changes++
+	return volume.ExportReport{}, nil
+}
+
+func (n *counted) Unexport(context.Context, string, volume.UnexportOptions) error {
+	n.changes++
+	return nil
+}
+
 func (n *counted) RemoveNode(context.Context, string) error { n.changes++; return nil }
 
 func (n *counted) ChangeNode(context.Context, string, volume.NodeChange) (volume.NodeReport, error) {
@@ -154,7 +164,7 @@ func (n *counted) RemoveToken(context.Context, string) error { n.changes++; retu
 
 func (n *counted) handler() http.Handler {
 	return rest.New(rest.Params{
-		Volumes: n, Snapshots: n, Replicas: n, Operations: n, Blocks: n, Machines: n, Service: n, Admissions: n, Events: &past{total: 3}, Node: "a", Log: slog.New(slog.DiscardHandler),
+		Volumes: n, Exports: n, Snapshots: n, Replicas: n, Operations: n, Blocks: n, Machines: n, Service: n, Admissions: n, Events: &past{total: 3}, Node: "a", Log: slog.New(slog.DiscardHandler),
 		Stop: func() { n.changes++ },
 	})
 }

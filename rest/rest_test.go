@@ -31,6 +31,8 @@ type node struct {
 	dryRun   bool
 	attached volume.AttachOptions
 	detached volume.DetachOptions
+	exported volume.ExportOptions
+	ended    volume.UnexportOptions
 	name     string // the last one asked for
 	target   string
 	content  []byte
@@ -224,7 +226,7 @@ func (n *node) Ready() error { return n.notReady }
 
 func handler(n *node) http.Handler {
 	return rest.New(rest.Params{
-		Volumes: n, Snapshots: n, Replicas: n, Operations: n, Blocks: n, Machines: n, Service: n, Node: "a", Version: "1", Log: slog.New(slog.DiscardHandler),
+		Volumes: n, Exports: n, Snapshots: n, Replicas: n, Operations: n, Blocks: n, Machines: n, Service: n, Node: "a", Version: "1", Log: slog.New(slog.DiscardHandler),
 	})
 }
 
@@ -355,6 +357,7 @@ func TestBadRequestsAreRefusedWholeAndNameWhatIsWrong(t *testing.T) {
 		{http.MethodPut, "/v1/volumes/db/attachment", `{"forse":true}`, "forse"},
 		{http.MethodPut, "/v1/volumes/db/attachment", `{"force":"yes"}`, "force"},
 		{http.MethodDelete, "/v1/volumes/db/mount?target=", "", "target"},
+		{http.MethodPut, "/v1/volumes/db/export?snapshot=", "", "snapshot"},
 		{http.MethodGet, "/v1/volumes/db/blocks?length=", "", "size"},
 		{http.MethodDelete, "/v1/volumes/db/attachment?forse=1", "", "forse"},
 		{http.MethodDelete, "/v1/volumes/db/attachment?force=no", "", "no"},
@@ -531,6 +534,7 @@ func TestNoNameMakesAnotherAddress(t *testing.T) {
 		_, volumeErr := c.Volume(ctx, name)
 		_, createErr := c.Create(ctx, name, nil, false)
 		_, attachErr := c.Attach(ctx, name, api.Attach{})
+		_, exportErr := c.Export(ctx, name, "", false)
 		_, writeErr := c.WriteBlocks(ctx, name, 0, strings.NewReader(""))
 		_, nodeErr := c.Node(ctx, name)
 		_, diskErr := c.Disk(ctx, name)
@@ -542,7 +546,7 @@ func TestNoNameMakesAnotherAddress(t *testing.T) {
 		_, explainErr := c.Explain(ctx, name)
 		_, operationErr := c.Operation(ctx, name)
 		for i, err := range []error{
-			volumeErr, createErr, attachErr, writeErr, nodeErr, diskErr, cordonErr, scrubErr, checkErr, operationErr, changeErr, absenceErr, explainErr, c.RemoveDisk(ctx, name), c.Delete(ctx, name), c.Detach(ctx, name, false), c.Unmount(ctx, name, ""),
+			volumeErr, createErr, attachErr, exportErr, c.Unexport(ctx, name, "", false), writeErr, nodeErr, diskErr, cordonErr, scrubErr, checkErr, operationErr, changeErr, absenceErr, explainErr, c.RemoveDisk(ctx, name), c.Delete(ctx, name), c.Detach(ctx, name, false), c.Unmount(ctx, name, ""),
 			c.ReadBlocks(ctx, name, 0, 4096, io.Discard), c.RemoveNode(ctx, name), c.RemoveToken(ctx, name),
 			c.DeleteSnapshot(ctx, name, "x"), c.DeleteSnapshot(ctx, "x", name), c.Cancel(ctx, name), c.DeleteAll(ctx, name),
 		} {

@@ -46,6 +46,13 @@ type Volumes interface {
 	Unmount(ctx context.Context, name, target string) error
 }
 
+// Exports are the use cases about volumes that block clients use.
+type Exports interface {
+	// Export makes a volume, or a snapshot of it, reachable for block clients.
+	Export(ctx context.Context, name string, o volume.ExportOptions) (volume.ExportReport, error)
+	Unexport(ctx context.Context, name string, o volume.UnexportOptions) error
+}
+
 // Replicas are the use cases about the copies of volumes. Those that change them return
 // when it is recorded what is to be.
 type Replicas interface {
@@ -134,6 +141,7 @@ type Events interface {
 // Params is what the API is made from.
 type Params struct {
 	Volumes    Volumes
+	Exports    Exports
 	Snapshots  Snapshots
 	Replicas   Replicas
 	Operations Operations
@@ -166,6 +174,7 @@ type server struct {
 const (
 	volumePath     = "/v1/volumes/:name"
 	attachmentPath = "/v1/volumes/:name/attachment"
+	exportPath     = "/v1/volumes/:name/export"
 	// blocksPath is the one route whose bodies are no JSON and not bounded.
 	blocksPath = "/v1/volumes/:name/blocks"
 	// joinPath is the one route that is open to those without a certificate.

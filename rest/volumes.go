@@ -135,6 +135,38 @@ func (s *server) DeleteAttachment(ctx context.Context, r api.DeleteAttachmentReq
 	})
 }
 
+// PutExport implements api.StrictServerInterface.
+func (s *server) PutExport(ctx context.Context, r api.PutExportRequestObject) (api.PutExportResponseObject, error) {
+	snapshot, err := exportedSnapshot(r.Params.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	report, err := s.Exports.Export(requestOf(ctx).Context(), r.Name, volume.ExportOptions{Snapshot: snapshot, Force: r.Params.Force})
+	return api.PutExport200JSONResponse(exportOf(report)), err
+}
+
+// DeleteExport implements api.StrictServerInterface.
+func (s *server) DeleteExport(ctx context.Context, r api.DeleteExportRequestObject) (api.DeleteExportResponseObject, error) {
+	snapshot, err := exportedSnapshot(r.Params.Snapshot)
+	if err != nil {
+		return nil, err
+	}
+	return api.DeleteExport204Response{}, s.Exports.Unexport(requestOf(ctx).Context(), r.Name, volume.UnexportOptions{
+		Snapshot: snapshot, Force: r.Params.Force,
+	})
+}
+
+// exportedSnapshot returns the snapshot that a parameter names, "" if it is left out.
+func exportedSnapshot(given *string) (string, error) {
+	switch {
+	case given == nil:
+		return "", nil
+	case *given == "":
+		return "", invalidRequest("parameter snapshot is empty: leave it out for the volume itself")
+	}
+	return *given, nil
+}
+
 // DeleteMount implements api.StrictServerInterface.
 func (s *server) DeleteMount(ctx context.Context, r api.DeleteMountRequestObject) (api.DeleteMountResponseObject, error) {
 	target := ""

@@ -106,7 +106,7 @@ func Catalogue() []Explanation {
 		{ErrOutcomeUnknown, "the metadata store did not answer in time: the change was made, or it was not", "see that a majority of the voting nodes is up, then give the same command again: it is not done twice"},
 		{ErrDetachPending, "the volume is to be detached, but its last writes are not on all copies yet", "wait and give the command again, or give them up with --force"},
 		{ErrNotAttached, "the volume is not attached to the node that was asked", "ask the node that it is attached to, or attach it: lagan volume attach NAME"},
-		{ErrInUse, "the volume's device or file system is in use on this node", "stop what uses it and unmount it: lagan volume unmount NAME"},
+		{ErrInUse, "the volume's device, file system or export is in use on this node", "stop what uses it, and unmount it or end its export: lagan volume unmount NAME, lagan volume unexport NAME"},
 		{ErrNotServed, "the volume is attached, but requests are not answered yet", "the message says what it waits for; see that the nodes with its copies are up"},
 		{ErrNoSpace, "no disk with a copy of the volume has room for the data", "delete volumes or add a disk; reading goes on meanwhile"},
 		{ErrDamaged, "no good copy of the data could be read", "restore it from a backup; the message has the place"},

@@ -104,6 +104,28 @@ type Use struct {
 	Device   string // the block device, "" for none
 	Smaller  string // why device or file system are smaller than the volume, if so
 	Mounts   []string
+	Exports  []ExportReport
+}
+
+// ExportReport is a volume, or a snapshot of one, that block clients can use through
+// the node that reports.
+type ExportReport struct {
+	Name     string   // that clients ask for: VOLUME or VOLUME@SNAPSHOT
+	Snapshot string   // name, "" for the volume itself
+	URIs     []string // where clients find it; the first is on the node's own socket
+	Clients  int      // connections
+}
+
+// ExportOptions says how a volume is to be exported.
+type ExportOptions struct {
+	Snapshot string // name of the snapshot that is exported, for reading; "": the volume itself
+	Force    bool   // take the volume from the node that holds it
+}
+
+// UnexportOptions says how an export is to end.
+type UnexportOptions struct {
+	Snapshot string
+	Force    bool // clients that are connected are cut off
 }
 
 // Copy is one member of a volume, or one to come.

@@ -135,6 +135,9 @@ type Attachment struct {
 	// Examples: /dev/loop7
 	Device string `json:"device,omitempty"`
 
+	// Exports What of it block clients can use through that node, the volume itself first.
+	Exports []Export `json:"exports,omitempty"`
+
 	// Lingering Nobody uses it there any more, and the node gives it up as soon as another asks for it.
 	Lingering bool `json:"lingering,omitempty"`
 
@@ -372,6 +375,30 @@ type Event struct {
 // EventList Events, oldest first.
 type EventList struct {
 	Items []Event `json:"items"`
+}
+
+// Export A volume, or a snapshot of it, that block clients can use through the node that was asked.
+type Export struct {
+	// Clients How many connections there are.
+	Clients int `json:"clients"`
+
+	// Name What clients call it, VOLUME or VOLUME@SNAPSHOT.
+	//
+	// Examples: db@monday
+	Name string `json:"name"`
+
+	// ReadOnly Whether it can only be read.
+	ReadOnly bool `json:"read_only"`
+
+	// Snapshot The name of the snapshot; nothing, if it is the volume itself.
+	Snapshot string `json:"snapshot,omitempty"`
+
+	// Uris Where clients find it. The first is on the node's own socket, for root alone; at a port they show a
+	// certificate of the cluster.
+	//
+	//
+	// Examples: ["nbd+unix:///db?socket=/run/lagan/nbd.sock"]
+	Uris []string `json:"uris"`
 }
 
 // Fate What becomes of a volume: nothing, it goes on with fewer copies, it has fewer copies than a write needs, or it cannot
@@ -1068,6 +1095,24 @@ type CheckVolumeParams struct {
 	Here bool `form:"here,omitempty" json:"here,omitempty"`
 }
 
+// DeleteExportParams defines parameters for DeleteExport.
+type DeleteExportParams struct {
+	// Force Cut off clients that are connected. What they did not flush may be lost.
+	Force bool `form:"force,omitempty" json:"force,omitempty"`
+
+	// Snapshot A snapshot of the volume, for reading; the volume itself, if none is given.
+	Snapshot *string `form:"snapshot,omitempty" json:"snapshot,omitempty"`
+}
+
+// PutExportParams defines parameters for PutExport.
+type PutExportParams struct {
+	// Force Take the volume from the node that holds it.
+	Force bool `form:"force,omitempty" json:"force,omitempty"`
+
+	// Snapshot A snapshot of the volume, for reading; the volume itself, if none is given.
+	Snapshot *string `form:"snapshot,omitempty" json:"snapshot,omitempty"`
+}
+
 // DeleteMountParams defines parameters for DeleteMount.
 type DeleteMountParams struct {
 	// Target The directory to unmount it from; all of them, if none is given.
@@ -1711,6 +1756,27 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /v1/volumes/{name}/check (the `CheckVolume` operationId).
 	CheckVolume(ctx context.Context, name VolumeName, params *CheckVolumeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteExport End an export
+	//
+	// A volume that was attached by exporting it is detached with its last export. What is not exported is left as
+	// it is.
+	//
+	// Problems: `volume-not-found`, `in-use`, `detach-pending`.
+	//
+	// Corresponds with DELETE /v1/volumes/{name}/export (the `DeleteExport` operationId).
+	DeleteExport(ctx context.Context, name VolumeName, params *DeleteExportParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PutExport Make a volume reachable for block clients through this node
+	//
+	// Has this node serve the volume, as an attachment without a device does, and makes it reachable over NBD. An
+	// export that is there already stays. It ends with the attachment: it does not outlive the daemon.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`, `snapshot-not-ready`, `attached-elsewhere`,
+	// `config-regressed`, `not-served`, `detach-pending`, `in-use`, `unsupported-option`.
+	//
+	// Corresponds with PUT /v1/volumes/{name}/export (the `PutExport` operationId).
+	PutExport(ctx context.Context, name VolumeName, params *PutExportParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DeleteMount Unmount a volume on this node
 	//
@@ -2892,6 +2958,47 @@ func (c *Client) WriteBlocksWithBody(ctx context.Context, name VolumeName, param
 // Corresponds with POST /v1/volumes/{name}/check (the `CheckVolume` operationId).
 func (c *Client) CheckVolume(ctx context.Context, name VolumeName, params *CheckVolumeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCheckVolumeRequest(c.Server, name, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteExport End an export
+//
+// A volume that was attached by exporting it is detached with its last export. What is not exported is left as
+// it is.
+//
+// Problems: `volume-not-found`, `in-use`, `detach-pending`.
+//
+// Corresponds with DELETE /v1/volumes/{name}/export (the `DeleteExport` operationId).
+func (c *Client) DeleteExport(ctx context.Context, name VolumeName, params *DeleteExportParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteExportRequest(c.Server, name, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PutExport Make a volume reachable for block clients through this node
+//
+// Has this node serve the volume, as an attachment without a device does, and makes it reachable over NBD. An
+// export that is there already stays. It ends with the attachment: it does not outlive the daemon.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`, `snapshot-not-ready`, `attached-elsewhere`,
+// `config-regressed`, `not-served`, `detach-pending`, `in-use`, `unsupported-option`.
+//
+// Corresponds with PUT /v1/volumes/{name}/export (the `PutExport` operationId).
+func (c *Client) PutExport(ctx context.Context, name VolumeName, params *PutExportParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPutExportRequest(c.Server, name, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4815,6 +4922,144 @@ func NewCheckVolumeRequest(server string, name VolumeName, params *CheckVolumePa
 	return req, nil
 }
 
+// NewDeleteExportRequest constructs an http.Request for the DeleteExport method
+func NewDeleteExportRequest(server string, name VolumeName, params *DeleteExportParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/volumes/%s/export", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "force", params.Force, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Snapshot != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "snapshot", *params.Snapshot, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewPutExportRequest constructs an http.Request for the PutExport method
+func NewPutExportRequest(server string, name VolumeName, params *PutExportParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "name", name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/v1/volumes/%s/export", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "force", params.Force, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Snapshot != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "snapshot", *params.Snapshot, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewDeleteMountRequest constructs an http.Request for the DeleteMount method
 func NewDeleteMountRequest(server string, name VolumeName, params *DeleteMountParams) (*http.Request, error) {
 	var err error
@@ -5939,6 +6184,31 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /v1/volumes/{name}/check (the `CheckVolume` operationId).
 	CheckVolumeWithResponse(ctx context.Context, name VolumeName, params *CheckVolumeParams, reqEditors ...RequestEditorFn) (*CheckVolumeResponse, error)
+
+	// DeleteExportWithResponse End an export
+	//
+	// A volume that was attached by exporting it is detached with its last export. What is not exported is left as
+	// it is.
+	//
+	// Problems: `volume-not-found`, `in-use`, `detach-pending`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /v1/volumes/{name}/export (the `DeleteExport` operationId).
+	DeleteExportWithResponse(ctx context.Context, name VolumeName, params *DeleteExportParams, reqEditors ...RequestEditorFn) (*DeleteExportResponse, error)
+
+	// PutExportWithResponse Make a volume reachable for block clients through this node
+	//
+	// Has this node serve the volume, as an attachment without a device does, and makes it reachable over NBD. An
+	// export that is there already stays. It ends with the attachment: it does not outlive the daemon.
+	//
+	// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`, `snapshot-not-ready`, `attached-elsewhere`,
+	// `config-regressed`, `not-served`, `detach-pending`, `in-use`, `unsupported-option`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /v1/volumes/{name}/export (the `PutExport` operationId).
+	PutExportWithResponse(ctx context.Context, name VolumeName, params *PutExportParams, reqEditors ...RequestEditorFn) (*PutExportResponse, error)
 
 	// DeleteMountWithResponse Unmount a volume on this node
 	//
@@ -7095,6 +7365,54 @@ func (r CheckVolumeResponse) StatusCode() int {
 	return 0
 }
 
+type DeleteExportResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteExportResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteExportResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+type PutExportResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Export
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// Status returns HTTPResponse.Status
+func (r PutExportResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PutExportResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
 type DeleteMountResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8234,6 +8552,43 @@ func (c *ClientWithResponses) CheckVolumeWithResponse(ctx context.Context, name 
 		return nil, err
 	}
 	return ParseCheckVolumeResponse(rsp)
+}
+
+// DeleteExportWithResponse End an export
+//
+// A volume that was attached by exporting it is detached with its last export. What is not exported is left as
+// it is.
+//
+// Problems: `volume-not-found`, `in-use`, `detach-pending`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /v1/volumes/{name}/export (the `DeleteExport` operationId).
+func (c *ClientWithResponses) DeleteExportWithResponse(ctx context.Context, name VolumeName, params *DeleteExportParams, reqEditors ...RequestEditorFn) (*DeleteExportResponse, error) {
+	rsp, err := c.DeleteExport(ctx, name, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteExportResponse(rsp)
+}
+
+// PutExportWithResponse Make a volume reachable for block clients through this node
+//
+// Has this node serve the volume, as an attachment without a device does, and makes it reachable over NBD. An
+// export that is there already stays. It ends with the attachment: it does not outlive the daemon.
+//
+// Problems: `volume-not-found`, `volume-deleted`, `snapshot-not-found`, `snapshot-not-ready`, `attached-elsewhere`,
+// `config-regressed`, `not-served`, `detach-pending`, `in-use`, `unsupported-option`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /v1/volumes/{name}/export (the `PutExport` operationId).
+func (c *ClientWithResponses) PutExportWithResponse(ctx context.Context, name VolumeName, params *PutExportParams, reqEditors ...RequestEditorFn) (*PutExportResponse, error) {
+	rsp, err := c.PutExport(ctx, name, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePutExportResponse(rsp)
 }
 
 // DeleteMountWithResponse Unmount a volume on this node
@@ -9769,6 +10124,68 @@ func ParseCheckVolumeResponse(rsp *http.Response) (*CheckVolumeResponse, error) 
 	return response, nil
 }
 
+// ParseDeleteExportResponse parses an HTTP response from a DeleteExportWithResponse call
+func ParseDeleteExportResponse(rsp *http.Response) (*DeleteExportResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteExportResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePutExportResponse parses an HTTP response from a PutExportWithResponse call
+func ParsePutExportResponse(rsp *http.Response) (*PutExportResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PutExportResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Export
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseDeleteMountResponse parses an HTTP response from a DeleteMountWithResponse call
 func ParseDeleteMountResponse(rsp *http.Response) (*DeleteMountResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -10250,6 +10667,12 @@ type ServerInterface interface {
 	// CheckVolume Compare the copies of a volume
 	// (POST /v1/volumes/{name}/check)
 	CheckVolume(c *gin.Context, name VolumeName, params CheckVolumeParams)
+	// DeleteExport End an export
+	// (DELETE /v1/volumes/{name}/export)
+	DeleteExport(c *gin.Context, name VolumeName, params DeleteExportParams)
+	// PutExport Make a volume reachable for block clients through this node
+	// (PUT /v1/volumes/{name}/export)
+	PutExport(c *gin.Context, name VolumeName, params PutExportParams)
 	// DeleteMount Unmount a volume on this node
 	// (DELETE /v1/volumes/{name}/mount)
 	DeleteMount(c *gin.Context, name VolumeName, params DeleteMountParams)
@@ -11200,6 +11623,94 @@ func (siw *ServerInterfaceWrapper) CheckVolume(c *gin.Context) {
 	siw.Handler.CheckVolume(c, name, params)
 }
 
+// DeleteExport operation middleware
+func (siw *ServerInterfaceWrapper) DeleteExport(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name VolumeName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteExportParams
+
+	// ------------- Optional query parameter "force" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "force", c.Request.URL.Query(), &params.Force, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter force: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "snapshot" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "snapshot", c.Request.URL.Query(), &params.Snapshot, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter snapshot: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.DeleteExport(c, name, params)
+}
+
+// PutExport operation middleware
+func (siw *ServerInterfaceWrapper) PutExport(c *gin.Context) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "name" -------------
+	var name VolumeName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "name", c.Param("name"), &name, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter name: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PutExportParams
+
+	// ------------- Optional query parameter "force" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "force", c.Request.URL.Query(), &params.Force, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter force: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	// ------------- Optional query parameter "snapshot" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "snapshot", c.Request.URL.Query(), &params.Snapshot, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		siw.ErrorHandler(c, fmt.Errorf("Invalid format for parameter snapshot: %w", err), http.StatusBadRequest)
+		return
+	}
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		middleware(c)
+		if c.IsAborted() {
+			return
+		}
+	}
+
+	siw.Handler.PutExport(c, name, params)
+}
+
 // DeleteMount operation middleware
 func (siw *ServerInterfaceWrapper) DeleteMount(c *gin.Context) {
 
@@ -11588,6 +12099,8 @@ func RegisterHandlersWithOptions(router gin.IRouter, si ServerInterface, options
 	router.DELETE(options.BaseURL+"/v1/volumes/:name/attachment", wrapper.DeleteAttachment)
 	router.PUT(options.BaseURL+"/v1/volumes/:name/attachment", wrapper.PutAttachment)
 	router.DELETE(options.BaseURL+"/v1/volumes/:name/mount", wrapper.DeleteMount)
+	router.DELETE(options.BaseURL+"/v1/volumes/:name/export", wrapper.DeleteExport)
+	router.PUT(options.BaseURL+"/v1/volumes/:name/export", wrapper.PutExport)
 	router.GET(options.BaseURL+"/v1/volumes/:name/blocks", wrapper.ReadBlocks)
 	router.PUT(options.BaseURL+"/v1/volumes/:name/blocks", wrapper.WriteBlocks)
 	router.GET(options.BaseURL+"/v1/nodes", wrapper.ListNodes)
@@ -13177,6 +13690,80 @@ func (response CheckVolumedefaultApplicationProblemPlusJSONResponse) VisitCheckV
 	return err
 }
 
+type DeleteExportRequestObject struct {
+	Name   VolumeName `json:"name"`
+	Params DeleteExportParams
+}
+
+type DeleteExportResponseObject interface {
+	VisitDeleteExportResponse(w http.ResponseWriter) error
+}
+
+type DeleteExport204Response struct {
+}
+
+func (response DeleteExport204Response) VisitDeleteExportResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DeleteExportdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DeleteExportdefaultApplicationProblemPlusJSONResponse) VisitDeleteExportResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutExportRequestObject struct {
+	Name   VolumeName `json:"name"`
+	Params PutExportParams
+}
+
+type PutExportResponseObject interface {
+	VisitPutExportResponse(w http.ResponseWriter) error
+}
+
+type PutExport200JSONResponse Export
+
+func (response PutExport200JSONResponse) VisitPutExportResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PutExportdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PutExportdefaultApplicationProblemPlusJSONResponse) VisitPutExportResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type DeleteMountRequestObject struct {
 	Name   VolumeName `json:"name"`
 	Params DeleteMountParams
@@ -13738,6 +14325,12 @@ type StrictServerInterface interface {
 	// CheckVolume Compare the copies of a volume
 	// (POST /v1/volumes/{name}/check)
 	CheckVolume(ctx context.Context, request CheckVolumeRequestObject) (CheckVolumeResponseObject, error)
+	// DeleteExport End an export
+	// (DELETE /v1/volumes/{name}/export)
+	DeleteExport(ctx context.Context, request DeleteExportRequestObject) (DeleteExportResponseObject, error)
+	// PutExport Make a volume reachable for block clients through this node
+	// (PUT /v1/volumes/{name}/export)
+	PutExport(ctx context.Context, request PutExportRequestObject) (PutExportResponseObject, error)
 	// DeleteMount Unmount a volume on this node
 	// (DELETE /v1/volumes/{name}/mount)
 	DeleteMount(ctx context.Context, request DeleteMountRequestObject) (DeleteMountResponseObject, error)
@@ -14984,6 +15577,60 @@ func (sh *strictHandler) CheckVolume(ctx *gin.Context, name VolumeName, params C
 		sh.options.HandlerErrorFunc(ctx, err)
 	} else if validResponse, ok := response.(CheckVolumeResponseObject); ok {
 		if err := validResponse.VisitCheckVolumeResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DeleteExport operation middleware
+func (sh *strictHandler) DeleteExport(ctx *gin.Context, name VolumeName, params DeleteExportParams) {
+	var request DeleteExportRequestObject
+
+	request.Name = name
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.DeleteExport(ctx, request.(DeleteExportRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DeleteExport")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(DeleteExportResponseObject); ok {
+		if err := validResponse.VisitDeleteExportResponse(ctx.Writer); err != nil {
+			sh.options.ResponseErrorHandlerFunc(ctx, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(ctx, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PutExport operation middleware
+func (sh *strictHandler) PutExport(ctx *gin.Context, name VolumeName, params PutExportParams) {
+	var request PutExportRequestObject
+
+	request.Name = name
+	request.Params = params
+
+	handler := func(ctx *gin.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.PutExport(ctx, request.(PutExportRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PutExport")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		sh.options.HandlerErrorFunc(ctx, err)
+	} else if validResponse, ok := response.(PutExportResponseObject); ok {
+		if err := validResponse.VisitPutExportResponse(ctx.Writer); err != nil {
 			sh.options.ResponseErrorHandlerFunc(ctx, err)
 		}
 	} else if response != nil {

@@ -109,11 +109,33 @@ func (c *Client) Unmount(ctx context.Context, name, target string) error {
 	if err := refuseName(name); err != nil {
 		return err
 	}
-	var p api.DeleteMountParams
-	if target != "" {
-		p.Target = &target
+	return done(c.api.DeleteMountWithResponse(ctx, name, &api.DeleteMountParams{Target: ifAny(target)}))
+}
+
+// Export makes a volume, or a snapshot of it, reachable for block clients through the
+// node.
+func (c *Client) Export(ctx context.Context, name, snapshot string, force bool) (api.Export, error) {
+	if err := refuseName(name); err != nil {
+		return api.Export{}, err
 	}
-	return done(c.api.DeleteMountWithResponse(ctx, name, &p))
+	r, err := c.api.PutExportWithResponse(ctx, name, &api.PutExportParams{Snapshot: ifAny(snapshot), Force: force})
+	return answer(r, err, func(r *api.PutExportResponse) *api.Export { return r.JSON200 })
+}
+
+// Unexport ends that.
+func (c *Client) Unexport(ctx context.Context, name, snapshot string, force bool) error {
+	if err := refuseName(name); err != nil {
+		return err
+	}
+	return done(c.api.DeleteExportWithResponse(ctx, name, &api.DeleteExportParams{Snapshot: ifAny(snapshot), Force: force}))
+}
+
+// ifAny leaves a parameter out that says nothing.
+func ifAny(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
 }
 
 // ReadBlocks copies a range of a volume that the node serves to w.

@@ -20,7 +20,7 @@ const (
 	asWide  = "wide" // a table with all columns
 	asJSON  = "json"
 	asYAML  = "yaml"
-	asNames = "name" // of volumes, the nodes of copies, snapshots, operations, nodes, disks or tokens, a line each: for scripts
+	asNames = "name" // of volumes, exports, the nodes of copies, snapshots, operations, nodes, disks or tokens, a line each: for scripts
 )
 
 func forms() []string { return []string{asTable, asWide, asJSON, asYAML, asNames} }
@@ -131,6 +131,8 @@ func namesOf(value any) (names []string) {
 		for i := range v {
 			names = append(names, v[i].Node)
 		}
+	case api.Export:
+		return []string{v.Name}
 	case api.Snapshot:
 		return []string{v.Name}
 	case []api.Snapshot:

@@ -192,6 +192,7 @@ func attachmentDetails(a *api.Attachment) [][2]string {
 	for _, m := range a.Mounts {
 		pairs = append(pairs, [2]string{"Mounted at", m})
 	}
+	pairs = append(pairs, exportDetails(a.Exports)...)
 	for _, u := range a.Users {
 		user := volume.User{Mount: u.Mount, Container: u.Container}
 		pairs = append(pairs, [2]string{"In use by", fmt.Sprintf("%s, since %s", &user, u.Since)})

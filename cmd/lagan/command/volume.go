@@ -16,7 +16,7 @@ import (
 func (s *session) volume() *cobra.Command {
 	c := group("volume", "Make, use and delete volumes",
 		s.volumeCreate(), s.volumeList(), s.volumeInspect(), s.volumeRemove(), s.volumeAttach(), s.volumeDetach(),
-		s.volumeMount(), s.volumeUnmount(), s.volumeRead(), s.volumeWrite(), s.volumeClone(), s.volumeSet(), s.volumeResize(), s.volumeRecover(),
+		s.volumeMount(), s.volumeUnmount(), s.volumeExport(), s.volumeUnexport(), s.volumeRead(), s.volumeWrite(), s.volumeClone(), s.volumeSet(), s.volumeResize(), s.volumeRecover(),
 		s.volumeExplain(), s.volumeCheck(),
 	)
 	c.Aliases = []string{"vol"}

@@ -50,9 +50,9 @@ const (
 	drainWithin = 3 * time.Second
 )
 
-func newUseCases(ctx context.Context, life fx.Lifecycle, store *etcd.Store, node volume.Node, b body, d disks, devs *devices, k *cluster.Keeper, dir *datadir.Dir, own *identity.Identity, log *slog.Logger) *usecase.Node {
+func newUseCases(ctx context.Context, life fx.Lifecycle, store *etcd.Store, node volume.Node, b body, d disks, devs *devices, out *exports, k *cluster.Keeper, dir *datadir.Dir, own *identity.Identity, log *slog.Logger) *usecase.Node {
 	p := usecase.Params{
-		Host: b.host, Membership: k, Node: node, NoDevices: devs.missing, Filesystem: filesystems{},
+		Host: b.host, Membership: k, Node: node, NoDevices: devs.missing, Exporter: out, Filesystem: filesystems{},
 		Drives: drives{dir, log}, Peers: peers{own}, Unusable: d.unusable, Pool: b.pool, Now: time.Now, Log: log,
 		Reach: func() error {
 			ctx, cancel := context.WithTimeout(ctx, reachWithin)
@@ -104,7 +104,7 @@ func newMetrics(node volume.Node, b body, store *etcd.Store, log *slog.Logger) *
 
 func newAPI(c Config, d *datadir.Dir, store *etcd.Store, node volume.Node, n *usecase.Node, a *cluster.Admissions, m *metrics.Metrics, down fx.Shutdowner, log *slog.Logger) http.Handler {
 	return m.Count(rest.New(rest.Params{
-		Volumes: n, Snapshots: n, Replicas: n, Operations: n, Blocks: n, Machines: n, Service: n, Admissions: a, Events: n, Metrics: m.Handler(), Node: node.Name, Version: c.Version, Log: log.With(slog.String("part", "api")),
+		Volumes: n, Exports: n, Snapshots: n, Replicas: n, Operations: n, Blocks: n, Machines: n, Service: n, Admissions: a, Events: n, Metrics: m.Handler(), Node: node.Name, Version: c.Version, Log: log.With(slog.String("part", "api")),
 		Backup: func(ctx context.Context, w io.Writer) error { return backUp(ctx, d, store, w) },
 		Stop:   func() { _ = down.Shutdown() }, // an error says that it is stopping already
 	}))

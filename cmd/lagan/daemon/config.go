@@ -27,6 +27,7 @@ type Config struct {
 	Listen    string // host:port of the data port
 	Advertise string // the same as other nodes reach it; default: Listen
 	API       string // host:port of the API over TCP
+	NBDListen string // host:port for block clients, "" for none but the socket
 
 	Disks  []datadir.Disk
 	NoDisk bool // this node keeps no copies

@@ -115,6 +115,7 @@ func options(ctx context.Context, c Config, failed breakdown, log *slog.Logger) 
 			openStore,
 			openBody,
 			openDevices,
+			openExports,
 			openPlugin,
 			newUseCases,
 			newMetrics,

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/host"
 	"github.com/lagan-storage/lagan/core/host/datadir"
 	"github.com/lagan-storage/lagan/core/host/usecase"
@@ -64,15 +65,18 @@ func missingForDevices() string {
 
 // Attach implements usecase.Attacher.
 func (d *devices) Attach(ctx context.Context, name string, v *host.Volume) (usecase.Device, error) {
-	shown, err := d.attacher.Attach(ctx, device.Volume{Name: name, ID: v.ID(), Size: v.Size()}, backend{v})
+	shown, err := d.attacher.Attach(ctx, device.Volume{Name: name, ID: v.ID(), Size: v.Size()}, backend{volume: v})
 	if err != nil {
 		return nil, err
 	}
 	return shown, nil
 }
 
-// backend serves a volume to a driver.
-type backend struct{ volume *host.Volume }
+// backend serves a volume, or a snapshot of it for reading, to a driver.
+type backend struct {
+	volume *host.Volume
+	layer  block.LayerID // the snapshot; 0: the volume itself
+}
 
 // operation is what a request of a driver becomes. It stays with the request, so
 // that nothing is allocated when that comes again.
@@ -90,6 +94,11 @@ func (b backend) Submit(r *device.Request) {
 		r.Scratch = o
 	}
 	o.request = r
+	if b.layer != 0 && r.Kind != device.Read && r.Kind != device.Map {
+		o.done(&o.Operation, b.unchanging(r.Kind))
+		return
+	}
+	o.Layer, o.Map = b.layer, nil
 	o.FUA, o.Offset, o.Length, o.Buffer = r.FUA, r.Offset, r.Length, r.Buffer
 	switch r.Kind {
 	case device.Read:
@@ -100,8 +109,18 @@ func (b backend) Submit(r *device.Request) {
 		o.Kind = step.FlushRequest
 	case device.Zero:
 		o.Kind = step.ZeroRequest
+	case device.Map:
+		o.Kind, o.Map = step.ReadRequest, r.Map
 	}
 	b.volume.Submit(&o.Operation)
+}
+
+// unchanging answers what a snapshot is asked but to be read.
+func (b backend) unchanging(kind device.Kind) error {
+	if kind == device.Flush {
+		return nil // it is durable
+	}
+	return fmt.Errorf("%s of a snapshot: it is for reading", kind)
 }
 
 // done gives the request back; nothing of it may be touched afterwards.

@@ -78,13 +78,16 @@ func (n *Node) attachUse(ctx context.Context, u *use, o volume.AttachOptions) (e
 		}
 		attached = true
 		u.mu.Lock()
-		u.byMount = o.Mount != ""
+		u.byUse = o.Mount != ""
 		u.mu.Unlock()
 	}
 	if o.Mount == "" {
 		n.keep(u)
 	}
 	if (o.Device || o.Mount != "") && u.shown() == nil {
+		if u.exported("") != nil {
+			return exportInUse("show volume "+u.name+" as a device", u.name)
+		}
 		showed = true
 		if err := n.show(ctx, u); err != nil {
 			return err
@@ -210,10 +213,13 @@ func (n *Node) watch(ctx context.Context, u *use, v *host.Volume) {
 		}
 		u.mu.Lock()
 		device, asked := u.device, u.stopping
+		var exports map[string]Export
 		if u.volume == v {
-			u.volume, u.device, u.mounts, u.smaller = nil, nil, nil, ""
+			exports = u.exports
+			u.volume, u.device, u.mounts, u.exports, u.smaller = nil, nil, nil, nil, ""
 		}
 		u.mu.Unlock()
+		n.cutOff(u, exports)
 		u.thaw()
 		if device == nil {
 			return
@@ -283,6 +289,9 @@ func (n *Node) detachUse(ctx context.Context, u *use, o volume.DetachOptions) er
 			Fix:  "unmount it first:  lagan volume unmount " + u.name,
 		}
 	}
+	if err := n.closeExports(u); err != nil {
+		return inUse("detach", u.name, err)
+	}
 	if device := u.shown(); device != nil {
 		if err := device.Detach(ctx); err != nil {
 			return inUse("detach", u.name, err)
@@ -294,8 +303,9 @@ func (n *Node) detachUse(ctx context.Context, u *use, o volume.DetachOptions) er
 	return n.p.Host.Detach(ctx, u.name, o.Force)
 }
 
-// abort takes the device away whoever hangs on it.
+// abort takes device and exports away whoever hangs on them.
 func (n *Node) abort(u *use) {
+	n.endExports(u)
 	u.mu.Lock()
 	device := u.device
 	u.device, u.mounts = nil, nil

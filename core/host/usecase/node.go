@@ -53,6 +53,22 @@ type Device interface {
 	Abort() error
 }
 
+// Exporter shows volumes to block clients.
+type Exporter interface {
+	// Export makes a volume reachable under a name, or a snapshot of it for reading.
+	Export(name string, v *host.Volume, s *volume.Snapshot) (Export, error)
+	// URIs says where clients find what has a name.
+	URIs(name string) []string
+}
+
+// Export is what block clients can use.
+type Export interface {
+	// Clients returns how many connections there are.
+	Clients() int
+	// Close ends the export; without force it refuses while clients are connected.
+	Close(force bool) error
+}
+
 // Filesystem makes and mounts file systems on devices.
 type Filesystem interface {
 	// Probe says what a device carries: "" if it is blank, the name of a file
@@ -95,6 +111,7 @@ type Params struct {
 	Node       volume.Node // this node's record
 	Attacher   Attacher    // nil: this machine shows no devices, and NoDevices says why
 	NoDevices  string
+	Exporter   Exporter // nil: this node exports nothing
 	Filesystem Filesystem
 	Drives     Drives
 	Peers      Peers // nil: others cannot be asked
@@ -127,6 +144,9 @@ func New(p Params) *Node {
 //	free ──attach──▶ [ attached: serving, device? ] ──mount──▶ [ mounted at … ]
 //	  ▲                   │ detach, or the coordinator's end        │ unmount
 //	  └───────────────────┘ ◀──────────────────────────────────────┘
+//
+// Beside that it is exported or not, but to clients for writing only without a device:
+// two writers would ruin its file system.
 type use struct {
 	name string
 
@@ -134,13 +154,14 @@ type use struct {
 	telling  sync.Mutex // one word on who uses it at a time, so that the last is the newest
 
 	mu       sync.Mutex // guards what follows
-	byMount  bool       // attached by a mount, so that its end is the attachment's
+	byUse    bool       // attached by a mount or an export, so that the end of the last is the attachment's
 	volume   *host.Volume
 	device   Device
 	mounts   []mount
-	stopping bool          // somebody here asked for the end
-	smaller  string        // why what is on the volume is smaller than it, if so, and what to do
-	frozen   chan struct{} // its file system is, or is to be, until this is closed; nil: it is not
+	exports  map[string]Export // by name of the snapshot, "" for the volume itself
+	stopping bool              // somebody here asked for the end
+	smaller  string            // why what is on the volume is smaller than it, if so, and what to do
+	frozen   chan struct{}     // its file system is, or is to be, until this is closed; nil: it is not
 }
 
 // useOf returns the volume's use, made when there is none.
@@ -301,6 +322,7 @@ func (n *Node) closeUse(ctx context.Context, u *use) error {
 		defer close(aborted)
 		n.abort(u)
 	})
+	n.endExports(u)
 	err := n.detachUse(ctx, u, volume.DetachOptions{Unmount: true})
 	switch {
 	case !stop():

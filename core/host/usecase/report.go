@@ -159,6 +159,7 @@ func (n *Node) report(s *orchestrator.VolumeStatus, names map[block.NodeID]strin
 		if u := n.known(s.Volume); u != nil {
 			uses := u.uses() // what is recorded may be behind
 			r.Users, r.Lingers = uses.Users, uses.Lingering
+			r.Here.Exports = n.exportsOf(u)
 		}
 	}
 	r.Health, r.Reason = s.Health(func(id block.NodeID) string { return names[id] })

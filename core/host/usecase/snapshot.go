@@ -39,10 +39,14 @@ func (n *Node) Snapshot(ctx context.Context, name, snapshot string) (volume.Snap
 			return n.snapshotReport(&status, s, used), nil
 		}
 	}
-	return volume.SnapshotReport{}, &volume.Error{
+	return volume.SnapshotReport{}, noSnapshot(status.Spec.Name, snapshot)
+}
+
+func noSnapshot(name, snapshot string) error {
+	return &volume.Error{
 		Kind: volume.ErrSnapshotNotFound,
-		What: fmt.Sprintf("volume %q has no snapshot %q", status.Spec.Name, snapshot),
-		Fix:  "look at:  lagan snapshot ls " + status.Spec.Name,
+		What: fmt.Sprintf("volume %q has no snapshot %q", name, snapshot),
+		Fix:  "look at:  lagan snapshot ls " + name,
 	}
 }
 

@@ -38,12 +38,12 @@ func (n *Node) Use(name, target string, uses volume.Uses) {
 	}
 }
 
-// keep makes the attachment one that a person asked for: it outlives its mounts
-// and is given up to nobody.
+// keep makes the attachment one that a person asked for: it outlives its mounts and
+// exports and is given up to nobody.
 func (n *Node) keep(u *use) {
 	u.mu.Lock()
-	was := u.byMount
-	u.byMount = false
+	was := u.byUse
+	u.byUse = false
 	u.mu.Unlock()
 	if was {
 		n.tell(u)
@@ -61,11 +61,12 @@ func (n *Node) tell(u *use) {
 	}
 }
 
-// unneeded reports whether the volume is attached for mounts that are no more.
+// unneeded reports whether the volume is attached for mounts and exports that are no
+// more.
 func (u *use) unneeded() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.volume != nil && u.byMount && len(u.mounts) == 0
+	return u.volume != nil && u.byUse && len(u.mounts) == 0 && len(u.exports) == 0
 }
 
 // uses returns who uses the volume here. It lingers when nobody does who was
@@ -73,7 +74,7 @@ func (u *use) unneeded() bool {
 func (u *use) uses() volume.Uses {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	all := volume.Uses{Lingering: u.byMount && len(u.mounts) > 0}
+	all := volume.Uses{Lingering: u.byUse && len(u.mounts) > 0 && len(u.exports) == 0}
 	for _, m := range u.mounts {
 		if m.told == nil {
 			all.Users = append(all.Users, volume.User{Mount: m.target, Since: m.since})

@@ -18,10 +18,10 @@ func TestUnmountThatIsRetriedStillEndsTheAttachment(t *testing.T) {
 		use  *use
 		end  bool
 	}{
-		{name: "attached by its mount", use: &use{byMount: true, volume: &host.Volume{}}, end: true},
+		{name: "attached by its mount", use: &use{byUse: true, volume: &host.Volume{}}, end: true},
 		{name: "attached by a person", use: &use{volume: &host.Volume{}}},
-		{name: "mounted elsewhere too", use: &use{byMount: true, volume: &host.Volume{}, mounts: []mount{{target: "/other"}}}},
-		{name: "not attached any more", use: &use{byMount: true}},
+		{name: "mounted elsewhere too", use: &use{byUse: true, volume: &host.Volume{}, mounts: []mount{{target: "/other"}}}},
+		{name: "not attached any more", use: &use{byUse: true}},
 	} {
 		last, err := n.unmountFrom(t.Context(), c.use, "/mnt/db")
 		if last != c.end || err != nil {
@@ -37,10 +37,10 @@ func TestVolumeLingersOnlyForMountsThatNobodyUses(t *testing.T) {
 	busy := mount{target: "/plugin/db", told: &volume.Uses{Users: []volume.User{web}}}
 	hand := mount{target: "/mnt/db", since: "then"}
 	for _, c := range []struct {
-		name    string
-		byMount bool
-		mounts  []mount
-		want    volume.Uses
+		name   string
+		byUse  bool
+		mounts []mount
+		want   volume.Uses
 	}{
 		{"a container", true, []mount{busy}, volume.Uses{Users: []volume.User{web}}},
 		{"nobody any more", true, []mount{idle}, volume.Uses{Lingering: true}},
@@ -49,7 +49,7 @@ func TestVolumeLingersOnlyForMountsThatNobodyUses(t *testing.T) {
 		{"nobody, but a person attached it", false, []mount{idle}, volume.Uses{}},
 		{"nobody has mounted it yet", true, nil, volume.Uses{}},
 	} {
-		u := &use{byMount: c.byMount, mounts: c.mounts}
+		u := &use{byUse: c.byUse, mounts: c.mounts}
 		if got := u.uses(); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
 		}
