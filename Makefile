@@ -147,7 +147,7 @@ fuzz: ## fuzz every decoder for T=30s
 # BENCH_SHORT=1 takes less than two minutes and gives no figures to quote.
 .PHONY: bench
 bench: build ## measure, next to the raw disk in the same run; rows go to bench/out
-	.ci/install fio:fio
+	.ci/install fio:fio nbdkit:nbdkit
 	$(GO) run -tags=$(TAGS) ./cmd/bench $(if $(BENCH_SHORT),-short) $(if $(ONLY),-only '$(ONLY)')
 
 # Six minutes; BENCH_SHORT=1 as above.

@@ -81,7 +81,8 @@ type suite struct {
 	network *reference.Loopback
 	fio     string // the program, "" if there is none
 	results *results
-	idle    float64 // allocations a second of an engine that nobody uses
+	began   step.Time // when Now was
+	idle    float64   // allocations a second of an engine that nobody uses
 }
 
 // Run runs the suite and reports whether every bar held.
@@ -96,7 +97,7 @@ func Run(ctx context.Context, p Params) (held bool, err error) {
 	if err := os.MkdirAll(p.Out, 0o755); err != nil {
 		return false, fmt.Errorf("folder of the rows: %w", err)
 	}
-	s := &suite{Params: p, scale: p.scale(), pool: host.NewPool(), results: newResults()}
+	s := &suite{Params: p, scale: p.scale(), pool: host.NewPool(), results: newResults(), began: p.Clock()}
 	if err := s.measure(ctx); err != nil {
 		return false, err
 	}
@@ -110,7 +111,7 @@ func Run(ctx context.Context, p Params) (held bool, err error) {
 func (s *suite) measure(ctx context.Context) error {
 	s.printMachine()
 	for _, part := range []func(context.Context) error{
-		s.measureWithReferences, s.measureStore, s.measureDaemons, s.measureManagement, s.measureResyncs, s.measurePlan, s.measureSimulation,
+		s.measureWithReferences, s.measureExports, s.measureStore, s.measureDaemons, s.measureManagement, s.measureResyncs, s.measurePlan, s.measureSimulation,
 	} {
 		if err := part(ctx); err != nil {
 			return err

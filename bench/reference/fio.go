@@ -29,24 +29,33 @@ func FindFio() (program string, err error) {
 
 // Fio runs fio with a pattern on the first size bytes of a file.
 func Fio(ctx context.Context, program, file string, size int64, p Pattern) (load.Figures, error) {
-	direction, engine := "read", "libaio"
-	if p.Write {
-		direction = "write"
-	}
+	engine := "libaio"
 	if p.Depth == 1 {
 		engine = "psync" // one system call an operation, as ours
+	}
+	return runFio(ctx, program, file, size, p, "--filename="+file, "--direct=1", "--ioengine="+engine)
+}
+
+// FioNBD runs fio with a pattern on the first size bytes of what an NBD server has.
+func FioNBD(ctx context.Context, program, uri string, size int64, p Pattern) (load.Figures, error) {
+	return runFio(ctx, program, uri, size, p, "--uri="+uri, "--ioengine=nbd")
+}
+
+func runFio(ctx context.Context, program, on string, size int64, p Pattern, how ...string) (load.Figures, error) {
+	direction := "read"
+	if p.Write {
+		direction = "write"
 	}
 	mode := direction
 	if p.Random {
 		mode = "rand" + direction
 	}
-	arguments := []string{
-		"--name=reference", "--filename=" + file, "--size=" + strconv.FormatInt(size, 10),
-		"--direct=1", "--ioengine=" + engine, "--rw=" + mode, fmt.Sprintf("--bs=%d", p.Length),
-		fmt.Sprintf("--iodepth=%d", p.Depth), "--time_based", "--runtime=" + micros(p.Span),
-		"--ramp_time=" + micros(p.WarmUp), "--norandommap", "--randrepeat=0",
+	arguments := append(how,
+		"--name=reference", "--size="+strconv.FormatInt(size, 10), "--rw="+mode, fmt.Sprintf("--bs=%d", p.Length),
+		fmt.Sprintf("--iodepth=%d", p.Depth), "--time_based", "--runtime="+micros(p.Span),
+		"--ramp_time="+micros(p.WarmUp), "--norandommap", "--randrepeat=0",
 		"--percentile_list=50:99:99.9", "--output-format=json",
-	}
+	)
 	if p.Sync {
 		arguments = append(arguments, "--fdatasync=1")
 	}
@@ -57,7 +66,7 @@ func Fio(ctx context.Context, program, file string, size int64, p Pattern) (load
 	command.Stderr = &complaints
 	output, err := command.Output()
 	if err != nil {
-		return nil, fmt.Errorf("fio on %s: %w: %s", file, err, bytes.TrimSpace(complaints.Bytes()))
+		return nil, fmt.Errorf("fio on %s: %w: %s", on, err, bytes.TrimSpace(complaints.Bytes()))
 	}
 	return parseFio(output, direction, p.Sync)
 }
