@@ -38,6 +38,7 @@ type body struct {
 	disks        []*shard
 	coordinators []*shard
 	started      uint64 // coordinators made in this life
+	survivors    []*survivor
 	armed        *crashPlan
 }
 
@@ -175,6 +176,7 @@ func (b *body) start() {
 		Limits:    w.plan.Limits,
 		Window:    w.plan.window(),
 		HealAfter: w.plan.HealAfter,
+		Held:      b.held(),
 	}
 	w.tracef(b, "process %d starts", b.life)
 	w.shootBody(shotUp, b)
@@ -187,6 +189,7 @@ func (b *body) start() {
 		b.begin(s)
 	}
 	w.metadata.listen(b)
+	b.tendDevices()
 }
 
 func (b *body) begin(s *shard) {
@@ -204,6 +207,7 @@ func (b *body) startCoordinator(c *step.Control) {
 	s := &shard{body: b, kind: coordinatorShard, volume: c.Volume}
 	s.machine = b.world.makers.coordinator(b, c)
 	s.state = b.world.newServing(s)
+	s.state.number = c.Number
 	b.coordinators = append(b.coordinators, s)
 	b.begin(s)
 }
@@ -234,6 +238,7 @@ func (b *body) kill() {
 	}
 	b.world.counts.Kills++
 	b.world.tracef(b, "process %d is killed", b.life)
+	b.keepDevices()
 	b.die()
 	b.world.shootBody(shotDown, b)
 	for _, d := range b.drives {
@@ -250,6 +255,9 @@ func (b *body) powerLoss(how disk.Loss) {
 	w := b.world
 	w.counts.PowerLosses++
 	b.die()
+	for len(b.survivors) > 0 {
+		b.tearDown(b.survivors[0], "the power is gone")
+	}
 	b.powered = false
 	w.shootBody(shotOff, b)
 	for i, d := range b.drives {

@@ -60,6 +60,8 @@ var mutants = []mutant{
 	{[]string{"mutant_remove_early"}, "mutant: remove early", "a copy is removed before those that stay hold everything", ""},
 	{[]string{"mutant_resize_once"}, "mutant: resize once", "a takeover leaves a volume smaller than is recorded", ""},
 	{[]string{"mutant_small_target"}, "mutant: small target", "a resync leaves its target as small as it was", ""},
+	{[]string{"mutant_unlock_early"}, "mutant: unlock early", "a write's range is unlocked before the device knows that it succeeded: asked again, it lands on a newer one", ""},
+	{[]string{"mutant_adopt_lossy"}, "mutant: adopt lossy", "a device that outlived its process goes on after a takeover that lost something", ""},
 	{[]string{"mutant_merge_shares"}, "mutant: merge shares", "a merge frees a chunk that a snapshot shares", ""},
 }
 
@@ -72,14 +74,9 @@ var harmless = []mutant{
 // feature is something that is still to be built, and by which issue.
 type feature string
 
-const (
-	holder feature = "a device that outlives its daemon (issue 7)"
-)
-
-// signs are what core's source cannot be without once a feature exists.
-var signs = map[feature]string{
-	holder: `pidfd|package holder\b`,
-}
+// signs are what core's source cannot be without once a feature exists; nothing waits
+// for one now.
+var signs = map[feature]string{}
 
 // row is one line of a table of what must be shown, or a part of one: the
 // scenarios that show it, or what it waits for.
@@ -155,7 +152,9 @@ var corners = []row{
 		"TestVolumeWhoseStoreWentBackUnderItStops",
 	}, ""},
 	{"a volume is deleted", []string{"TestDeletionWithANodeDownIsDoneWhenItReturns", "TestChangesWhoseNodeDiesLeaveNoDebris"}, ""},
-	{"a device sends its writes again", nil, holder},
+	{"a device sends its writes again", []string{
+		"TestDeviceOutlivesItsProcessAndAsksAgain", "TestDeviceOutlivesProcessAfterProcess", "TestDeviceWhoseVolumeWasTakenElsewhereIsTornDown",
+	}, ""},
 }
 
 // TestNothingWaitsForWhatExists holds the tables against the source: a bug or a

@@ -9,6 +9,9 @@ type Counts struct {
 	Ambiguous           int
 	Refused             int
 	Kills               int
+	DevicesKept         int // outlived their process, and went on
+	DevicesLost         int // outlived it, and were torn down
+	AskedAgain          int // requests of those that went on
 	PowerLosses         int
 	TotalLosses         int // of every copy of a volume at once
 	EffectCrashes       int // in the middle of a step's effects
@@ -66,6 +69,9 @@ func (c *Counts) Add(o *Counts) {
 	c.Ambiguous += o.Ambiguous
 	c.Refused += o.Refused
 	c.Kills += o.Kills
+	c.DevicesKept += o.DevicesKept
+	c.DevicesLost += o.DevicesLost
+	c.AskedAgain += o.AskedAgain
 	c.PowerLosses += o.PowerLosses
 	c.TotalLosses += o.TotalLosses
 	c.EffectCrashes += o.EffectCrashes
@@ -125,6 +131,7 @@ func (c *Counts) Shown() map[string]int {
 		"full disk": c.NoSpace, "snapshot": c.SnapshotsReady, "read of a snapshot": c.SnapshotReads, "clone": c.Clones, "copy added": c.CopiesAdded, "copy dropped": c.CopiesDropped, "restore": c.Restores, "volume deleted under its clone": c.Deletes, "snapshot on a full disk": c.SnapshotsFailed, "damaged disk": c.Faults[RotBit] + c.Faults[SpoilSector],
 		"unsound disk": c.Unsound, "refused disk": c.DisksRefused, "loss beyond what is promised": c.Beyond,
 		"node that joins": c.Joins, "drain": c.Drains, "copy moved by a drain": c.CopiesDrained,
+		"device that outlived its process": c.DevicesKept, "request asked again": c.AskedAgain, "device torn down after its process": c.DevicesLost,
 		"read gone wrong": c.Faults[FailRead] + c.Faults[MisdirectRead], "short-lived volume": c.Faults[CreateTwice] + c.Faults[DeleteAttached],
 	}
 }

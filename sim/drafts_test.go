@@ -30,9 +30,11 @@ var drafts = []row{
 	{"what was written live is known without its layer", []string{"TestSnapshotTakenInTheLivePassKeepsWhatWasWrittenLive"}, ""},
 	{"a layer that was merged is never listed", []string{"TestSnapshotsAreCopiedWithTheirVolume"}, ""},
 	{"of three copies two lose power, and the third boots late", []string{"TestVolumeWaitsForTheCopyThatBootsLateAndLostNothing"}, ""},
-	{"a mount survives a takeover that lost something", nil, holder},
+	{"a mount survives a takeover that lost something", []string{
+		"TestDeviceThatSurvivedALossyTakeoverIsTornDown", "TestDeviceThatSurvivedALossyTakeoverBeforeTheLastIsTornDown",
+	}, ""},
 	{"a write that is sent again lands on a newer one", []string{"TestLateFramesOfAHalfOpenConnectionAreDiscarded"}, ""},
-	{"a device sends a write again that lands on a newer one", nil, holder},
+	{"a device sends a write again that lands on a newer one", []string{"TestWriteAskedAgainNeverLandsOnANewerOne"}, ""},
 	{"a block is written anew over a newer write", []string{"TestRepairNeverOverwritesANewerWrite"}, ""},
 	{"a sync hangs", []string{"TestDiskThatHangsIsLeftBehind"}, ""},
 	{"a snapshot is collected while it is recorded", []string{"TestSnapshotOutlivesItsCoordinator"}, ""},

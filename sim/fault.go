@@ -59,6 +59,7 @@ const (
 	HalfOpen                  // what Node sends over one of its connections is held up for For; it gives up, and nobody tells the other end
 	JoinNode                  // Node, which was not there, joins; after For a volume by Pick may move to it
 	StartScrub                // all that is on Node's disk is read
+	KillHolder                // the process that serves volume Pick is killed, or will be while a reply is on its way; the others may lose power then
 	FaultCount
 )
 
@@ -70,7 +71,7 @@ func (k FaultKind) String() string {
 		"hand over", "creation twice", "deletion under attachment", "failing read", "misdirected read", "bit rot", "unreadable sector",
 		"reset under a stall", "misdirected write", "lost write", "rot of the journal", "unreadable journal", "rot of a page", "unreadable page",
 		"harmed superblocks", "late lease end",
-		"half-open connection", "join", "scrub",
+		"half-open connection", "join", "scrub", "killed holder",
 	}[k]
 }
 

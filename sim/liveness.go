@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,6 +60,11 @@ func (w *World) volumeRecovered(v *volumeState) bool {
 	}
 	for _, st := range v.servings {
 		if len(st.requests) > 0 {
+			return false
+		}
+	}
+	for _, b := range w.bodies {
+		if slices.ContainsFunc(b.survivors, func(o *survivor) bool { return o.volume == v }) {
 			return false
 		}
 	}

@@ -8,7 +8,7 @@ import (
 // eventText names an event.
 func eventText(k step.EventKind) string {
 	return [...]string{
-		"invalid", "start", "timer", "disk done", "connected", "accepted", "message", "closed", "transaction", "watch", "request", "control", "command",
+		"invalid", "start", "timer", "disk done", "connected", "accepted", "message", "closed", "transaction", "watch", "request", "delivered", "control", "command",
 	}[k]
 }
 

@@ -85,9 +85,10 @@ func (w *World) observe(s *shard, m *step.Send) {
 func (w *World) place(id block.VolumeID, at block.Position, data []byte) {
 	v := w.volume(id)
 	q := v.writes[valueOf(data)]
-	if q != nil && q.at == (block.Position{}) {
-		q.at = at
-		q.history.Place(q.op, at)
+	if q != nil && q.at == (block.Position{}) && at.Era >= q.era {
+		if q.at = at; q.era == 0 {
+			q.history.Place(q.op, at)
+		}
 	}
 }
 

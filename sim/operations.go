@@ -247,6 +247,7 @@ func (c *client) askDevice(of *operation, o Operation) {
 		c.requestOf(of, of.request, false, rest)
 		return
 	}
+	c.asking = &operationAsked{whole: rest}
 	for !rest.Empty() {
 		r := rest
 		if over := int(r.First)%block.PerChunk + int(r.Count) - block.PerChunk; over > 0 {
@@ -255,4 +256,5 @@ func (c *client) askDevice(of *operation, o Operation) {
 		c.requestOf(of, of.request, o.FUA, r)
 		rest.First, rest.Count = rest.First+block.Block(r.Count), rest.Count-r.Count
 	}
+	c.asking = nil
 }

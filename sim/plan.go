@@ -70,6 +70,8 @@ type Plan struct {
 	Drains                   bool          // they have nodes drained and cordoned
 	Maps                     bool          // they ask where there is data
 	HealAfter                time.Duration // after which lost copies are made anew; 0: never
+	Survival                 bool          // devices outlive the processes that serve them
+	ReplyMax                 time.Duration // that a reply takes to their devices then
 	Canary                   bool          // the judges are not told of losses: see Canary
 }
 
@@ -147,6 +149,7 @@ func NewPlan(seed uint64, profile Profile) *Plan {
 	p.drawGrowth()
 	p.drawDrains()
 	p.drawMaps()
+	p.drawSurvival()
 	return p
 }
 

@@ -141,7 +141,7 @@ func newWorld(p *Plan, o Options, m makers) *World {
 	w := &World{
 		plan: p, trace: o.Trace, film: o.Film, hashes: o.Hashes, memory: o.Memory, makers: m, marks: step.Marks{Counts: make(map[step.Mark]int)},
 		records: make(map[recordKey]digest), requests: make(map[uint64]*request),
-		crash: newStream(p.Seed, "crash", 0), late: newStream(p.Seed, "late", 0),
+		crash: newStream(p.Seed, "crash", 0), late: newStream(p.Seed, "late", 0), replies: newStream(p.Seed, "replies", 0),
 		probes: newStream(p.Seed, "probe", 0),
 	}
 	w.hash.add(p.Seed)

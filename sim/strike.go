@@ -37,7 +37,7 @@ func (w *World) strike(f *Fault) {
 	w.tracef(nil, "fault %v", f)
 	w.counts.Faults[f.Kind]++
 	switch f.Kind {
-	case CrashStep, KillProcess, LosePower, LosePowerAll, PauseProcess, PauseHolder, EmptyDisk, OldDisk:
+	case CrashStep, KillProcess, LosePower, LosePowerAll, PauseProcess, PauseHolder, EmptyDisk, OldDisk, KillHolder:
 		w.strikeProcess(f, b)
 	case SlowDisk, StallDisk, FailSync, FailWrite:
 		w.strikeDisk(f, b)
@@ -71,6 +71,8 @@ func (w *World) strikeProcess(f *Fault, b *body) {
 		b.armed = &crashPlan{power: f.Pick&1 != 0, steps: 1 + int(f.Pick>>8%8), pending: f.Pick>>4%10 != 0, down: f.For}
 	case KillProcess:
 		w.stop(b, false, f.For)
+	case KillHolder:
+		w.killHolder(f)
 	case LosePower:
 		w.stop(b, true, f.For)
 	case PauseProcess, PauseHolder:

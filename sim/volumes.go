@@ -12,47 +12,48 @@ import (
 
 // volumeState is what the world, which sees everything, knows of a volume.
 type volumeState struct {
-	plan       *VolumePlan
-	id         block.VolumeID
-	name       string
-	config     *volume.Config // as the metadata store has it at this instant
-	attachment volume.Attachment
-	history    *linearizability.History
-	past       []*linearizability.History // of what it was before it went back to snapshots
-	deleting   bool                       // its deletion was asked for
-	deleted    bool                       // and is recorded
-	restore    restore                    // under way
-	members    map[block.ReplicaID]*memberState
-	proposed   map[uint64]proposal           // by change
-	eras       map[block.Session]block.Epoch // of every session that ever was in the configuration
-	began      map[block.Epoch]beginning     // of every era, as it was recorded
-	counted    map[counted]block.Seq         // how far copies said that they have accepted
-	servings   []*serving                    // coordinators that exist, oldest first
-	era        block.Epoch                   // of the newest session that came to serve
-	serves     int64                         // since when it does
-	losses     int                           // how often every copy at once lost what was not flushed
-	lossEpoch  block.Epoch                   // of the configuration at the last loss; 0 once clients have seen what it left
-	lossOwner  block.Session                 // that served then, and can make whole what lost power; 0: nobody
-	takeovers  int
-	wrote      int                     // writes acknowledged
-	syncing    map[block.ReplicaID]int // of a resync under way: wrote when it began
-	beyond     bool                    // lost more than the protocol promises to survive: not judged
-	writes     map[uint64]*request     // by the value of their first block
-	acked      block.Seq               // of the newest record that a client was told of
-	accepted   map[saying]said         // by members in sync, as they said in an era; only where disks fill up
-	busy       []uint8                 // by block: requests under way
-	image      []byte                  // what the read-back returned
-	unread     []bool                  // the blocks that it did not; nil: it did all
-	told       int                     // blocks that its newest session said that it has
-	placement  *volume.Placement       // as the metadata store has it at this instant; nil: its copies were never changed
-	snapshots  *volume.Snapshots       // as the metadata store has them at this instant; nil: it never had one
-	images     images
-	floors     map[block.LayerID]floor // by the snapshots that were asked for
-	origin     *volumeState            // of a clone
-	layer      block.LayerID           // of origin, from which it was cloned
-	base       []block.Checksum        // what it began with
-	busied     bool                    // it has a client
-	endedSnaps uint64                  // snapshots deleted by clients
+	plan          *VolumePlan
+	id            block.VolumeID
+	name          string
+	config        *volume.Config // as the metadata store has it at this instant
+	attachment    volume.Attachment
+	history       *linearizability.History
+	past          []*linearizability.History // of what it was before it went back to snapshots
+	deleting      bool                       // its deletion was asked for
+	deleted       bool                       // and is recorded
+	restore       restore                    // under way
+	members       map[block.ReplicaID]*memberState
+	proposed      map[uint64]proposal           // by change
+	eras          map[block.Session]block.Epoch // of every session that ever was in the configuration
+	began         map[block.Epoch]beginning     // of every era, as it was recorded
+	counted       map[counted]block.Seq         // how far copies said that they have accepted
+	servings      []*serving                    // coordinators that exist, oldest first
+	era           block.Epoch                   // of the newest session that came to serve
+	serves        int64                         // since when it does
+	settledLosses int                           // how often a takeover settled that acknowledged writes are gone
+	losses        int                           // how often every copy at once lost what was not flushed
+	lossEpoch     block.Epoch                   // of the configuration at the last loss; 0 once clients have seen what it left
+	lossOwner     block.Session                 // that served then, and can make whole what lost power; 0: nobody
+	takeovers     int
+	wrote         int                     // writes acknowledged
+	syncing       map[block.ReplicaID]int // of a resync under way: wrote when it began
+	beyond        bool                    // lost more than the protocol promises to survive: not judged
+	writes        map[uint64]*request     // by the value of their first block
+	acked         block.Seq               // of the newest record that a client was told of
+	accepted      map[saying]said         // by members in sync, as they said in an era; only where disks fill up
+	busy          []uint8                 // by block: requests under way
+	image         []byte                  // what the read-back returned
+	unread        []bool                  // the blocks that it did not; nil: it did all
+	told          int                     // blocks that its newest session said that it has
+	placement     *volume.Placement       // as the metadata store has it at this instant; nil: its copies were never changed
+	snapshots     *volume.Snapshots       // as the metadata store has them at this instant; nil: it never had one
+	images        images
+	floors        map[block.LayerID]floor // by the snapshots that were asked for
+	origin        *volumeState            // of a clone
+	layer         block.LayerID           // of origin, from which it was cloned
+	base          []block.Checksum        // what it began with
+	busied        bool                    // it has a client
+	endedSnaps    uint64                  // snapshots deleted by clients
 }
 
 // memberState is what happened to one copy.
@@ -78,6 +79,9 @@ type serving struct {
 	waits      int64             // since when
 	era        block.Epoch       // 0: not known
 	requests   []*request        // not answered
+	number     uint64            // of the attachment that it was made for
+	device     *device           // that it serves, if that outlives its process
+	survivor   *survivor         // what is left of it; nil: nothing
 }
 
 func (w *World) volume(id block.VolumeID) *volumeState {
@@ -337,6 +341,9 @@ func (w *World) countChange(v *volumeState, before, next *volume.Config) {
 			era = max(era, newest.Era)
 			if _, known := v.began[newest.Era]; !known {
 				v.began[newest.Era] = beginning{first: newest.First, at: w.now}
+				if v.lossEpoch != 0 && !v.whole(nil, 0) {
+					v.settledLosses++
+				}
 			}
 		}
 		v.eras[n.Session] = era
@@ -427,12 +434,16 @@ func (w *World) serves(s *shard, c *step.Control) {
 		return
 	}
 	st.era = era
+	if w.plan.Survival {
+		w.deviceOf(st, c)
+	}
 	for _, r := range st.requests {
 		if !r.apart {
 			r.history.Serve(r.op, era)
 		}
 	}
 	w.showLoss(v, era)
+	w.checkDevice(st)
 	v.history.Attach(w.now, era)
 	if era > v.era {
 		v.era, v.serves = era, w.now

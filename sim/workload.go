@@ -41,10 +41,11 @@ type client struct {
 	picks     uint64 // of the last of them
 	epoch     int    // of the mount: what was asked in an older one is not waited for
 	script    []Operation
-	asked     []Operation // so far
-	asker     *serving    // of the last one
-	turn      func()      // tick or follow
-	values    []uint64    // of the last write
+	asked     []Operation     // so far
+	asker     *serving        // of the last one
+	turn      func()          // tick or follow
+	values    []uint64        // of the last write
+	asking    *operationAsked // what the next request is a part of; nil: it is one of its own
 }
 
 // request is one operation at a coordinator: a range within a chunk.
@@ -67,7 +68,10 @@ type request struct {
 	floor   block.Seq      // of a flush: every record up to here must be durable when it returns
 	losses  int            // of the volume, when it was asked
 	fua     bool
-	reader  func(ok bool) // of the read-back
+	reader  func(ok bool)   // of the read-back
+	group   *operationAsked // of a device that may outlive its process
+	payload []byte          // likewise: what is written
+	era     block.Epoch     // of the session that was asked again, 0: none was
 }
 
 func newClient(w *World, index int, p *ClientPlan) *client {
@@ -95,7 +99,7 @@ func (c *client) tick() {
 		return
 	}
 	c.choose()
-	if c.mount != nil && c.inFlight < c.depth && !c.volume.restore.stands {
+	if c.mount != nil && c.mount.survivor == nil && c.inFlight < c.depth && !c.volume.restore.stands {
 		c.left--
 		c.ask()
 	}
@@ -106,6 +110,11 @@ func (c *client) tick() {
 func (c *client) choose() {
 	switch {
 	case c.mount == nil:
+	case c.mount.survivor != nil: // it waits for a process, and most of them with it
+		if c.impatient() && c.rand.oneIn(8) {
+			c.leave()
+		}
+		return
 	case c.mount.shard.gone || !c.mount.ready || c.impatient() && c.rand.oneIn(2):
 		c.leave()
 	case c.impatient(): // other threads of the container go on where they are
@@ -195,6 +204,7 @@ func (c *client) requestOf(of *operation, kind step.RequestKind, fua bool, r blo
 	it.event.Kind = step.EventRequest
 	it.event.Request = step.Request{ID: q.id, Kind: kind, FUA: fua, Range: r}
 	q.op = of.call(c, q, &it.event.Request)
+	c.group(q, &it.event.Request)
 	if st.era != 0 {
 		q.history.Serve(q.op, st.era)
 	}
@@ -247,7 +257,16 @@ func (w *World) complete(s *shard, c *step.Completion) {
 		w.completeApart(s, q, c)
 		return
 	}
-	switch c.Error {
+	if q.group != nil {
+		w.reply(s, q, c)
+		return
+	}
+	w.answered(s, q, c)
+}
+
+// answered has a client know how its request ended.
+func (w *World) answered(s *shard, q *request, c *step.Completion) {
+	switch q.outcome(c.Error) {
 	case step.RequestOK:
 		w.counts.Acknowledged++
 		w.checkOverlap(q)
@@ -266,6 +285,15 @@ func (w *World) complete(s *shard, c *step.Completion) {
 	w.shootRequest(shotAnswer, q, outcomeText(c.Error), c.Payload.Bytes())
 	c.Payload.Release()
 	w.finished(q, c.Error == step.RequestOK)
+}
+
+// outcome is what an answer means to who asked. What was asked again may have been
+// done the first time.
+func (q *request) outcome(told step.RequestError) step.RequestError {
+	if q.era != 0 && (told == step.RequestRefused || told == step.RequestNoSpace) {
+		return step.RequestAmbiguous
+	}
+	return told
 }
 
 func (w *World) finished(q *request, ok bool) {
@@ -294,6 +322,7 @@ func (w *World) abandon(s *shard) {
 		if q := st.requests[0]; !q.apart {
 			w.shootRequest(shotAnswer, q, "the coordinator is gone", nil)
 		}
+		st.requests[0].group.undo()
 		w.finished(st.requests[0], false)
 	}
 	for i, o := range st.volume.servings {

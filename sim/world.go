@@ -45,6 +45,8 @@ type World struct {
 	late      stream                   // timers of busy hosts
 	probes    stream                   // which acknowledgements are looked into
 	onFlush   []func()                 // faults that wait for the next acknowledged flush
+	replies   stream                   // how long replies are on their way
+	onReply   []func()                 // faults that wait for the next reply to a write that takes its time
 	struck    []Incident
 }
 
@@ -104,6 +106,7 @@ const (
 	callOperator
 	callLease
 	callFlap
+	callReply
 )
 
 // run takes events until the time is until or nothing is left, or stop says so.

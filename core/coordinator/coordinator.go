@@ -53,7 +53,10 @@ type Params struct {
 	Config    *volume.Config    // as last seen
 	Revision  metadata.Revision // of Config
 	Attached  metadata.Revision // of the attachment record that names this node
-	Window    Window
+	// Served is the era of the session that served a device which outlived it and
+	// is to be served again; 0: there is none.
+	Served block.Epoch
+	Window Window
 }
 
 type phase uint8
@@ -160,6 +163,8 @@ func (c *Coordinator) Step(now step.Time, ev *step.Event, out *step.Effects) {
 		c.onTransaction(ev.Tag, &ev.Result, out)
 	case step.EventRequest:
 		c.onRequest(&ev.Request, out)
+	case step.EventDelivered:
+		c.onDelivered(ev.Request.Operation, out)
 	case step.EventControl:
 		c.onControl(&ev.Control, out)
 	case step.EventInvalid, step.EventDiskDone, step.EventAccepted, step.EventWatch, step.EventCommand:
@@ -258,8 +263,20 @@ func (c *Coordinator) report(text string, out *step.Effects) {
 func (c *Coordinator) reportServing(out *step.Effects) {
 	c.status = ""
 	out.Controls = append(out.Controls, step.Control{
-		Kind: step.VolumeServing, Volume: c.p.Volume, Session: c.session, Lossless: c.takeover.lossless, Blocks: c.growth.usable,
+		Kind: step.VolumeServing, Volume: c.p.Volume, Session: c.session, Era: c.era, Lossless: c.lossless(out), Blocks: c.growth.usable,
 	})
+}
+
+// lossless reports whether everything is there that was acknowledged by the session
+// before this one, and by all back to the one that served the device which is to be
+// served again: what its kernel keeps in memory rests on that.
+func (c *Coordinator) lossless(out *step.Effects) bool {
+	kept := c.takeover.lossless && (c.p.Served == 0 || c.config.LossyEra <= c.p.Served)
+	if adoptLossy && !kept {
+		out.Marks.Hit("mutant: adopt lossy")
+		return true
+	}
+	return kept
 }
 
 // random is splitmix64: all of a coordinator's choices come from its seed.

@@ -64,7 +64,7 @@ func (c *Coordinator) end(how step.ControlKind, text string, out *step.Effects) 
 			continue
 		}
 		switch o.state {
-		case opFree, opMending, opComparing: // repairs were left out above
+		case opFree, opMending, opComparing, opAnswered: // repairs were left out above
 			continue
 		case opWriting, opFlushing:
 			out.Complete(o.ID, step.RequestAmbiguous, block.Buffer{})

@@ -21,6 +21,7 @@ const (
 	opMending           // a repair of a snapshot that holds its range; the member was sent what it lost
 	opComparing         // holds its range; members are asked for checksums
 	opFlushing          // a FUA write that holds its range, or a flush: waits for stable
+	opAnswered          // a write or zero that holds its range until whoever asked knows that it succeeded
 )
 
 // op is one request of the device.
@@ -93,6 +94,9 @@ func (t *opTable) release(i int32) {
 // blocked reports whether an operation that r must not pass is under way, or
 // waits before position limit of the queue. Two reads may pass each other.
 func (t *opTable) blocked(r *step.Request, limit int) bool {
+	if !r.Whole.Empty() && t.holder(r.Operation) >= 0 {
+		return false // its range is locked for it
+	}
 	for _, i := range t.active {
 		if repairUnlocked && t.slots[i].suspect != nil {
 			continue
@@ -109,6 +113,25 @@ func (t *opTable) blocked(r *step.Request, limit int) bool {
 	return false
 }
 
+// holder returns a request that holds the range of an operation of the device, or -1.
+func (t *opTable) holder(operation uint64) int32 {
+	for _, i := range t.active {
+		if operation != 0 && t.slots[i].Operation == operation {
+			return i
+		}
+	}
+	return -1
+}
+
+// locked returns what r locks: more than its own range if it is a part of an
+// operation, which is locked as a whole, so that no two wait for each other.
+func locked(r *step.Request) block.Range {
+	if r.Whole.Empty() {
+		return r.Range
+	}
+	return r.Whole
+}
+
 func conflicts(a, b *step.Request) bool {
 	if a.Kind == step.FlushRequest || b.Kind == step.FlushRequest {
 		return false
@@ -116,7 +139,10 @@ func conflicts(a, b *step.Request) bool {
 	if a.Kind == step.ReadRequest && b.Kind == step.ReadRequest || a.Layer != b.Layer {
 		return false // nobody writes to a snapshot
 	}
-	return a.Range.Overlaps(b.Range)
+	if a.Operation != 0 && a.Operation == b.Operation {
+		return false // parts of one
+	}
+	return locked(a).Overlaps(locked(b))
 }
 
 // onRequest takes a request of the device.
@@ -215,6 +241,38 @@ func (c *Coordinator) finish(i int32, result step.RequestError, payload block.Bu
 		return
 	}
 	id := c.ops.slots[i].ID
-	c.ops.release(i)
+	if result != step.RequestOK || !c.keepLocked(i, out) {
+		c.ops.release(i)
+	}
 	out.Complete(id, result, payload)
+}
+
+// keepLocked has the range of a write that succeeded stay locked until its answer is
+// delivered, and reports whether the request in slot i is what holds it. If the
+// process dies before that, the device asks again: nothing that was done in between
+// may be undone by it, so nothing is.
+func (c *Coordinator) keepLocked(i int32, out *step.Effects) bool {
+	o := &c.ops.slots[i]
+	if o.Operation == 0 {
+		return false
+	}
+	if unlockEarly {
+		out.Marks.Hit("mutant: unlock early")
+		return false
+	}
+	o.state = opAnswered
+	if c.ops.holder(o.Operation) == i {
+		return true
+	}
+	return false // another part does
+}
+
+// onDelivered unlocks the range of an operation whose success is known to the device.
+func (c *Coordinator) onDelivered(operation uint64, out *step.Effects) {
+	for i := c.ops.holder(operation); i >= 0; i = c.ops.holder(operation) {
+		invariant.That(c.ops.slots[i].state == opAnswered, "an operation is delivered once all of its parts are done")
+		c.ops.release(i)
+	}
+	c.startWaiting(out)
+	c.finishDetach(out)
 }

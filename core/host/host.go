@@ -67,8 +67,10 @@ type Params struct {
 	// HealAfter is how long a copy's node or disk is gone before the copy is made
 	// anew elsewhere; 0: it never is.
 	HealAfter time.Duration
-	Removed   func() // hears that the node was removed from the cluster, and must stop; nil: nobody does
-	Log       *slog.Logger
+	// Held are the devices that outlived a former process of this node.
+	Held    map[block.VolumeID]orchestrator.Held
+	Removed func() // hears that the node was removed from the cluster, and must stop; nil: nobody does
+	Log     *slog.Logger
 }
 
 // UnusableDisk is a disk that the node was given and cannot use.
@@ -125,7 +127,7 @@ func Open(ctx context.Context, p Params) *Host {
 		params: p,
 		machines: node.Params{
 			Node: p.Node, Seed: p.Seed, BlockSize: p.BlockSize, Pool: p.Pool, Limits: p.Limits,
-			Window: coordinator.DefaultWindow(), HealAfter: p.HealAfter,
+			Window: coordinator.DefaultWindow(), HealAfter: p.HealAfter, Held: p.Held,
 		},
 		log:       p.Log,
 		events:    newEvents(p.Now),
@@ -194,7 +196,9 @@ func (h *Host) onControl(c *step.Control) {
 		h.startVolume(c)
 	case step.VolumeServing:
 		h.growVolume(c)
-		h.setVolume(c.Volume, func(s *Serving) { s.Serving, s.Lossless, s.Text, s.Blocks = true, c.Lossless, "", c.Blocks })
+		h.setVolume(c.Volume, func(s *Serving) {
+			s.Serving, s.Lossless, s.Era, s.Text, s.Blocks = true, c.Lossless, c.Era, "", c.Blocks
+		})
 	case step.VolumeGrown:
 		h.growVolume(c)
 		h.setVolume(c.Volume, func(s *Serving) { s.Blocks = c.Blocks })
@@ -243,7 +247,7 @@ func (h *Host) startVolume(c *step.Control) {
 	h.started++
 	machine := node.NewCoordinator(h.machines, c, h.started)
 	v := &Volume{
-		host: h, id: c.Volume, name: name, free: -1,
+		host: h, id: c.Volume, name: name, number: c.Number, free: -1,
 		shard:   newShard(h, slog.String("volume", c.Volume.String()), machine),
 		changed: make(chan struct{}),
 	}

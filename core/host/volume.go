@@ -43,6 +43,12 @@ type Operation struct {
 	Map []uint16
 	// Done is called once, on any goroutine, and must not block.
 	Done func(op *Operation, err error)
+	// Delivers says that whoever asked knows the outcome when Done returns, and
+	// that it asks again in another life of the node if that ends before: the
+	// range of a write or zero stays locked until then.
+	Delivers bool
+
+	number uint64 // of a write or zero that delivers
 
 	left   atomic.Int32 // parts not answered
 	failed atomic.Uint32
@@ -64,6 +70,8 @@ type Volume struct {
 	name    string
 	first   atomic.Uint64 // blocks that it was created with
 	blocks  atomic.Uint64 // that it has by now
+	numbers atomic.Uint64 // of operations that deliver
+	number  uint64        // of its attachment
 	shard   *shard
 	traffic Traffic
 
@@ -79,7 +87,8 @@ type Volume struct {
 // Serving is what is known of a volume's coordinator.
 type Serving struct {
 	Serving  bool
-	Lossless bool
+	Lossless bool        // see step.Control
+	Era      block.Epoch // of the session that serves
 	Ended    bool
 	Clean    bool   // it ended by an orderly detach
 	Text     string // why requests wait, or why it ended
@@ -90,6 +99,9 @@ type Serving struct {
 
 // ID returns the volume's identity.
 func (v *Volume) ID() block.VolumeID { return v.id }
+
+// Attachment returns the number of the attachment for which it is served.
+func (v *Volume) Attachment() uint64 { return v.number }
 
 // Size returns the volume's size in bytes, as it is now: it may rise.
 func (v *Volume) Size() int64 { return int64(v.blocks.Load()) * int64(v.host.params.BlockSize) }
@@ -114,6 +126,10 @@ func (v *Volume) Submit(op *Operation) {
 	n := v.countParts(op)
 	op.left.Store(int32(n))
 	op.failed.Store(0)
+	op.number = 0
+	if op.Delivers && (op.Kind == step.WriteRequest || op.Kind == step.ZeroRequest) {
+		op.number = v.numbers.Add(1)
+	}
 	switch {
 	case n == 0:
 		op.left.Store(1)
@@ -191,6 +207,7 @@ func (c *cutter) next(_ int, ev *step.Event) {
 		Map:   c.op.Map != nil,
 		Range: block.Range{First: block.Block(c.at), Count: uint32(span)},
 	}
+	c.op.mark(&ev.Request, size)
 	if c.op.Kind == step.FlushRequest {
 		ev.Request.Range = block.Range{}
 	}
@@ -198,6 +215,15 @@ func (c *cutter) next(_ int, ev *step.Event) {
 		ev.Request.Payload = c.op.Buffer.Slice(from, from+int(span*size)).Retain()
 	}
 	c.at += span
+}
+
+// mark says of which operation a request is a part, as far as it is to be known when
+// that is delivered.
+func (op *Operation) mark(r *step.Request, blockSize int64) {
+	whole := block.Range{First: block.Block(op.Offset / blockSize), Count: uint32(op.Length / blockSize)}
+	if r.Operation = op.number; r.Operation != 0 && whole != r.Range {
+		r.Whole = whole
+	}
 }
 
 func (v *Volume) addPart(op *Operation, from int) uint64 {
@@ -258,7 +284,11 @@ func (v *Volume) settled(op *Operation, parts int) {
 		if op.Map == nil {
 			v.traffic.ended(op, v.host.stopwatch()-op.began, outcome)
 		}
+		number := op.number // it is its maker's again when it is done
 		op.Done(op, errorOf(outcome))
+		if number != 0 {
+			v.shard.deliver(&step.Event{Kind: step.EventDelivered, Request: step.Request{Operation: number}}, nil)
+		}
 	}
 }
 

@@ -55,10 +55,9 @@ func (v *Volume) startZeroes() {
 		case dropped > 0:
 			v.settled(op, dropped)
 		default:
-			v.shard.deliver(&step.Event{
-				Kind:    step.EventRequest,
-				Request: step.Request{ID: v.addPart(op, 0), Kind: op.Kind, FUA: op.FUA, Range: r},
-			}, nil)
+			ev := step.Event{Kind: step.EventRequest, Request: step.Request{ID: v.addPart(op, 0), Kind: op.Kind, FUA: op.FUA, Range: r}}
+			op.mark(&ev.Request, int64(v.host.params.BlockSize))
+			v.shard.deliver(&ev, nil)
 		}
 	}
 }

@@ -118,7 +118,7 @@ func (d *Disk) take(now step.Time, ev *step.Event, out *step.Effects) {
 	case step.EventControl:
 		d.onControl(now, &ev.Control, out)
 	case step.EventInvalid, step.EventConnected, step.EventTransaction, step.EventWatch,
-		step.EventRequest, step.EventCommand:
+		step.EventRequest, step.EventDelivered, step.EventCommand:
 		invariant.That(false, "an event that disks are sent")
 	}
 }

@@ -38,6 +38,8 @@ type Params struct {
 	// HealAfter is how long a copy's node or disk is gone before the copy is made
 	// anew elsewhere; 0: it never is.
 	HealAfter time.Duration
+	// Held are the devices that outlived a former process of this node.
+	Held map[block.VolumeID]orchestrator.Held
 }
 
 // Machine is one shard's state machine.
@@ -98,7 +100,7 @@ type DiskParams struct {
 
 // NewOrchestrator returns the node's orchestrator.
 func NewOrchestrator(p Params) *orchestrator.Orchestrator {
-	return orchestrator.New(orchestrator.Params{Node: p.Node, Seed: derive(p.Seed, 1, 0), BlockSize: p.BlockSize, HealAfter: p.HealAfter})
+	return orchestrator.New(orchestrator.Params{Node: p.Node, Seed: derive(p.Seed, 1, 0), BlockSize: p.BlockSize, HealAfter: p.HealAfter, Held: p.Held})
 }
 
 // NewCoordinator returns the machine that serves the volume of a
@@ -113,6 +115,7 @@ func NewCoordinator(p Params, c *step.Control, number uint64) *coordinator.Coord
 		Config:    c.Config,
 		Revision:  metadata.Revision(c.Revision),
 		Attached:  metadata.Revision(c.Attached),
+		Served:    c.Era,
 		Window:    p.Window,
 	})
 }

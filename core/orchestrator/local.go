@@ -136,7 +136,8 @@ func (o *Orchestrator) attachedHere(v *view.Volume, l *local) bool {
 
 // reconcileCoordinator starts and stops the coordinator as the attachment says.
 // An attachment that names this node without a live coordinator to come is
-// stale: its device died with a former process, or was torn down.
+// stale: its device died with a former process, or was torn down. One whose device
+// outlived that process is this one's from the start.
 func (o *Orchestrator) reconcileCoordinator(id block.VolumeID, v *view.Volume, l *local, out *step.Effects) {
 	a, c := v.Attachment.Value, v.Config.Value
 	named := a != nil && a.Node == o.p.Node.ID
@@ -155,7 +156,7 @@ func (o *Orchestrator) reconcileCoordinator(id block.VolumeID, v *view.Volume, l
 		}
 		out.Controls = append(out.Controls, step.Control{
 			Kind: step.StartCoordinator, Volume: id, Config: c,
-			Revision: int64(v.Config.Revision), Attached: int64(v.Attachment.Revision),
+			Revision: int64(v.Config.Revision), Attached: int64(v.Attachment.Revision), Number: a.Number, Era: o.servedBy(id, a),
 		})
 	case l.coordinator != absent && c != nil && v.Config.Revision > l.told:
 		l.told = v.Config.Revision
@@ -180,6 +181,15 @@ func (o *Orchestrator) reconcileCoordinator(id block.VolumeID, v *view.Volume, l
 			Ops:    []metadata.Op{{Key: key, Delete: true}},
 		}, out)
 	}
+}
+
+// servedBy returns the era of the session that served the device which this attachment
+// was made for and which outlived its process, or 0.
+func (o *Orchestrator) servedBy(id block.VolumeID, a *volume.Attachment) block.Epoch {
+	if h := o.p.Held[id]; h.Number == a.Number {
+		return h.Era
+	}
+	return 0
 }
 
 // stop tells the coordinator to end, at most once in order and once by force.

@@ -47,6 +47,15 @@ type Params struct {
 	// HealAfter is how long a copy's node or disk is gone before the copy is made
 	// anew elsewhere; 0: it never is.
 	HealAfter time.Duration
+	// Held are the devices that outlived a former process of this node. Their
+	// attachments are this process's own, as long as they are what is recorded.
+	Held map[block.VolumeID]Held
+}
+
+// Held is what is known of a device that outlived the process which served it.
+type Held struct {
+	Number uint64      // of the attachment that it was made for
+	Era    block.Epoch // of the session that served it first
 }
 
 // Orchestrator is a machine; see the package comment.
@@ -109,6 +118,9 @@ func New(p Params) *Orchestrator {
 		fills:    map[block.VolumeID]bool{},
 		healing:  newHealing(),
 	}
+	for id, h := range p.Held { // any order: each alone
+		o.local(id).mine = h.Number
+	}
 	o.life = strconv.FormatUint(o.random.next(), 16)
 	return o
 }
@@ -131,7 +143,7 @@ func (o *Orchestrator) Step(now step.Time, ev *step.Event, out *step.Effects) {
 	case step.EventCommand:
 		o.onCommand(ev.Command, out)
 	case step.EventInvalid, step.EventDiskDone, step.EventConnected, step.EventAccepted,
-		step.EventMessage, step.EventClosed, step.EventRequest:
+		step.EventMessage, step.EventClosed, step.EventRequest, step.EventDelivered:
 		// never sent to an orchestrator
 	}
 	o.settle(out)

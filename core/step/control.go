@@ -27,7 +27,7 @@ const (
 	ConfigChanged // Config: to the shards of the members' disks and to the coordinator
 
 	// From the orchestrator to the body.
-	StartCoordinator // Volume, Config, Revision: this node is to serve the volume
+	StartCoordinator // Volume, Config, Revision, Attached, Number, Era: this node is to serve the volume; Era: that of the session that served the device which outlived it, 0: there is none
 	StopCoordinator  // Volume, Force: detach in order, or give up at once
 	SnapshotsChanged // Volume, Snapshots, Revision: to the coordinator: the newest list
 	CompareVolume    // Volume, Force: from the body to the coordinator: compare the copies, or with Force end that
@@ -36,7 +36,7 @@ const (
 	NodeEnded        // this node was removed from the cluster and must stop
 
 	// From a coordinator to the body and the orchestrator.
-	VolumeServing  // Volume, Lossless, Blocks: requests are answered, from now on or again
+	VolumeServing  // Volume, Era, Lossless, Blocks: requests are answered, from now on or again
 	VolumeWaiting  // Volume, Text: requests wait; why, and for whom
 	VolumeFenced   // Volume, Text: another session took over; the device must be torn down
 	VolumeDetached // Volume: everything is durable and the configuration says so
@@ -66,10 +66,12 @@ type Control struct {
 	Comparison *volume.Comparison // not changed any more
 	Revision   int64              // of Config, Snapshots or Placement in the metadata store
 	Attached   int64              // revision of the volume's attachment record that asks for this
+	Number     uint64             // of that attachment
+	Era        block.Epoch        // of a session
 	Capacity   int64              // bytes
 	Free       int64              // bytes
 	Force      bool
-	Lossless   bool
+	Lossless   bool // nothing acknowledged was lost in the takeover, nor since Era of StartCoordinator
 	Text       string
 	Damage     []volume.Damage // what was repaired since the last report
 	Lost       int             // blocks that have no good copy

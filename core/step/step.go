@@ -89,6 +89,13 @@ type Request struct {
 	Map     bool          // of a read: only which blocks may have data is asked for
 	Range   block.Range
 	Payload block.Buffer
+	// Operation, unless 0, numbers what a device asked for, of which a write or
+	// zero is one part. Its range stays locked beyond the success of its parts,
+	// until EventDelivered: a device that was not told of it may ask again in
+	// another life of the node, and then nobody must have seen it, and what came
+	// after it.
+	Operation uint64
+	Whole     block.Range // of the operation, locked with its first part; empty: it has one part
 }
 
 // RequestError is the outcome of a request.
@@ -119,6 +126,7 @@ const (
 	EventTransaction           // Tag, Result
 	EventWatch                 // Update
 	EventRequest               // Request
+	EventDelivered             // Request.Operation: whoever asked for it knows that it succeeded
 	EventControl               // Control: from another shard of the same node
 	EventCommand               // Command: from a user, to the orchestrator
 )
