@@ -77,7 +77,7 @@ func TestWriteAskedAgainNeverLandsOnANewerOne(t *testing.T) {
 	told(t, 24, 3, []int{1, 2}, func(c *cluster, seed uint64) {
 		c.survives(20*time.Millisecond).attach(0, time.Second).busy(100 * time.Microsecond)
 		for range 4 {
-			c.run(time.Duration(20+seed*3)*time.Millisecond).kill(0).run(50*time.Millisecond).up(0)
+			c.run(time.Duration(20+seed*3) * time.Millisecond).kill(0).run(50 * time.Millisecond).up(0)
 			c.within(10*time.Second, "served", func() bool { return c.serves(0) })
 		}
 		c.calm().devices(4, 0).use(0).read(0, 32)

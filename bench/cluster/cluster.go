@@ -26,6 +26,7 @@ import (
 	"github.com/lagan-storage/lagan/bench/machine"
 	"github.com/lagan-storage/lagan/core/host/datadir"
 	"github.com/lagan-storage/lagan/plugin/device/fuse"
+	"github.com/lagan-storage/lagan/plugin/device/holder"
 	"github.com/lagan-storage/lagan/plugin/device/mounts"
 )
 
@@ -279,6 +280,7 @@ func (c *Cluster) Close(ctx context.Context) error {
 		if _, err := fuse.Cleanup(ctx, c.nodes[name].devices()); err != nil {
 			errs = append(errs, err)
 		}
+		errs = append(errs, holder.Release(ctx, filepath.Join(c.nodes[name].dir, "run", "holder.sock")))
 	}
 	if c.network != nil {
 		c.network.Close()

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,7 @@ type Node struct {
 	machine *machine.Machine // nil: it runs on this computer as it is
 	host    *machine.Host    // nil unless the cluster's nodes are apart
 	extra   []string         // more arguments
+	binary  string           // that is started; "": the cluster's
 
 	mu      sync.Mutex // guards what follows
 	process *os.Process
@@ -71,6 +73,9 @@ func (n *Node) SetDisks(disks ...string) { n.disks = disks }
 // SetArguments replaces the arguments of the next start that are added to those
 // that every node has.
 func (n *Node) SetArguments(arguments ...string) { n.extra = arguments }
+
+// SetBinary makes the next start one of another program, as an upgrade does.
+func (n *Node) SetBinary(path string) { n.binary = path }
 
 // API returns host:port of the node's API.
 func (n *Node) API() string { return n.api }
@@ -142,12 +147,13 @@ func (n *Node) Start(ctx context.Context) error {
 	}
 	// Not bound to ctx: how the process ends is what this is about.
 	ctx = context.WithoutCancel(ctx)
-	command := exec.CommandContext(ctx, n.cluster.p.Binary, arguments...)
+	binary := cmp.Or(n.binary, n.cluster.p.Binary)
+	command := exec.CommandContext(ctx, binary, arguments...)
 	switch {
 	case n.machine != nil:
-		command = n.machine.Daemon(ctx, daemonName, n.cluster.p.Binary, arguments...)
+		command = n.machine.Daemon(ctx, daemonName, binary, arguments...)
 	case n.host != nil:
-		command = n.host.Command(ctx, n.cluster.p.Binary, arguments...)
+		command = n.host.Command(ctx, binary, arguments...)
 	}
 	command.Stdout, command.Stderr = log, log
 	command.Env = append(command.Environ(), n.cluster.p.Env...)

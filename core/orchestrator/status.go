@@ -52,6 +52,14 @@ type NodeStatus struct {
 // Known reports whether the records have arrived; until then every list is empty.
 func (o *Orchestrator) Known() bool { return o.view.Known() }
 
+// AttachedAs reports whether a volume is attached to this node, by the attachment of
+// that number.
+func (o *Orchestrator) AttachedAs(id block.VolumeID, number uint64) bool {
+	v := o.view.Volume(id)
+	a, c := v.Attachment.Value, v.Config.Value
+	return a != nil && a.Node == o.p.Node.ID && a.Number == number && c != nil && !c.Tombstone
+}
+
 // Volumes returns all volumes in no order, those being deleted included: who
 // shows them sorts them, and has an orchestrator wait for that no longer.
 func (o *Orchestrator) Volumes() []VolumeStatus {

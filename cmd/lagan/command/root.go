@@ -114,7 +114,7 @@ Exit codes: 0 done, 1 not done, 2 the command or its settings make no sense,
 			root.AddCommand(c)
 		}
 	}
-	root.AddCommand(s.check(), s.sim(), s.version())
+	root.AddCommand(s.check(), s.sim(), s.version(), s.hold())
 	return root
 }
 

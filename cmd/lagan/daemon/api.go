@@ -19,6 +19,7 @@ import (
 	"github.com/lagan-storage/lagan/core/host/metrics"
 	"github.com/lagan-storage/lagan/core/host/usecase"
 	"github.com/lagan-storage/lagan/core/volume"
+	"github.com/lagan-storage/lagan/plugin/device/holder"
 	"github.com/lagan-storage/lagan/rest"
 	"github.com/lagan-storage/lagan/transport/etcd"
 	"github.com/lagan-storage/lagan/transport/identity"
@@ -54,6 +55,7 @@ func newUseCases(ctx context.Context, life fx.Lifecycle, store *etcd.Store, node
 	p := usecase.Params{
 		Host: b.host, Membership: k, Node: node, NoDevices: devs.missing, Exporter: out, Filesystem: filesystems{},
 		Drives: drives{dir, log}, Peers: peers{own}, Unusable: d.unusable, Pool: b.pool, Now: time.Now, Log: log,
+		Survivors: devs.survivors, Grace: holder.GraceDefault,
 		Reach: func() error {
 			ctx, cancel := context.WithTimeout(ctx, reachWithin)
 			defer cancel()
@@ -71,6 +73,7 @@ func newUseCases(ctx context.Context, life fx.Lifecycle, store *etcd.Store, node
 			log.Error("not everything was detached in order: the next start cleans up", slog.Any("error", err))
 		}
 	}))
+	life.Append(fx.StartHook(func() { n.TakeOver(ctx) })) // whoever wants to hear of it is known by then
 	followSchedules(ctx, life, n)
 	return n
 }

@@ -33,6 +33,7 @@ type bodyParams struct {
 	Identity *identity.Identity
 	Node     volume.Node
 	Disks    disks
+	Devices  *devices
 	Markers  *datadir.Markers
 	Dir      *datadir.Dir
 	Failed   breakdown
@@ -70,7 +71,7 @@ func openBody(p bodyParams) (body, error) {
 		Node: p.Node, Disks: p.Disks.opened, Unusable: p.Disks.unusable, Transport: peers, Metadata: p.Store,
 		Clock: host.Boottime, Now: time.Now, Seed: seed, BlockSize: block.Size, Pool: pool, Markers: p.Markers, Log: p.Log,
 		Limits: store.Limits{RecentBytes: recentBytes}, BlockingDisks: p.Config.NoURing,
-		Scrub: host.ScrubParams{Every: p.Config.ScrubEvery, Rate: p.Config.ScrubRate, Notes: p.Dir.Scrubs()}, HealAfter: p.Config.HealAfter,
+		Scrub: host.ScrubParams{Every: p.Config.ScrubEvery, Rate: p.Config.ScrubRate, Notes: p.Dir.Scrubs()}, HealAfter: p.Config.HealAfter, Held: p.Devices.held,
 		Removed: func() { p.Failed.tell(removed(&p.Config)) },
 	})
 	opened.Store(h)

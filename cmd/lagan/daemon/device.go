@@ -6,34 +6,51 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
+
+	"go.uber.org/fx"
 
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/host"
 	"github.com/lagan-storage/lagan/core/host/datadir"
 	"github.com/lagan-storage/lagan/core/host/usecase"
+	"github.com/lagan-storage/lagan/core/orchestrator"
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/plugin/device"
 	"github.com/lagan-storage/lagan/plugin/device/fuse"
+	"github.com/lagan-storage/lagan/plugin/device/holder"
 	"github.com/lagan-storage/lagan/plugin/filesystem"
 )
 
 // devices shows volumes to the kernel, if this machine can.
 type devices struct {
-	attacher device.Attacher
-	missing  string // why there is none
+	attacher  device.Attacher
+	missing   string             // why there is none
+	survivors []usecase.Survivor // outlived a former daemon
+	held      map[block.VolumeID]orchestrator.Held
 }
 
-// openDevices removes what a killed daemon left and makes the driver. The lock of
-// the runtime directory says that no other daemon uses the devices.
-func openDevices(ctx context.Context, c Config, _ *datadir.Markers, log *slog.Logger) (*devices, error) {
+// openDevices takes over what was held for a former daemon, removes what one left
+// that nobody held, and makes the driver. The lock of the runtime directory says that
+// no other daemon uses the devices.
+func openDevices(ctx context.Context, life fx.Lifecycle, c Config, _ *datadir.Markers, log *slog.Logger) (*devices, error) {
 	if missing := missingForDevices(); missing != "" {
 		log.Warn("volumes cannot be shown as devices on this machine", slog.String("reason", missing))
 		return &devices{missing: missing}, nil
 	}
-	dir := filepath.Join(c.Run, "devices")
-	left, err := fuse.Cleanup(ctx, dir)
+	keeper, kept, err := holder.Connect(ctx, holderSocket(c.Run), func() error { return startHolder(ctx, c.Run) }, time.Now)
+	if err != nil {
+		return nil, err
+	}
+	life.Append(fx.StopHook(keeper.Close))
+	dir := devicesDir(c.Run)
+	attacher, err := fuse.New(fuse.Params{Dir: dir, Keeper: keeper, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	d := &devices{attacher: attacher, held: map[block.VolumeID]orchestrator.Held{}}
+	survivors := d.takeOver(attacher, kept, log)
+	left, err := fuse.Cleanup(ctx, dir, survivors...)
 	for _, l := range left {
 		log.Warn("device that a killed daemon left was removed: containers that had it must be restarted",
 			slog.String("volume", l.VolumeID), slog.Any("devices", l.Devices), slog.Any("mounts", l.Mounts), slog.Bool("in_use", l.InUse))
@@ -41,11 +58,42 @@ func openDevices(ctx context.Context, c Config, _ *datadir.Markers, log *slog.Lo
 	if err != nil {
 		return nil, fmt.Errorf("remove what a killed daemon left: %w", err)
 	}
-	attacher, err := fuse.New(fuse.Params{Dir: dir, Log: log})
+	return d, nil
+}
+
+// takeOver makes out the devices that were held, and returns whose they are. What
+// cannot be made out is cleaned up with the rest.
+func (d *devices) takeOver(a *fuse.Attacher, kept []device.Kept, log *slog.Logger) (ids []block.VolumeID) {
+	for _, k := range kept {
+		s, err := a.Survivor(k)
+		var held orchestrator.Held
+		if err == nil {
+			if held, err = usecase.HeldBy(s.Memory()); err != nil {
+				err = errors.Join(err, s.Abandon())
+			}
+		}
+		if err != nil {
+			log.Error("device that was held cannot be made out", slog.String("volume", k.Volume.String()), slog.Any("error", err))
+			continue
+		}
+		log.Info("device outlived the daemon that served it", slog.String("volume", s.Name()))
+		d.survivors = append(d.survivors, survivor{s})
+		d.held[k.Volume] = held
+		ids = append(ids, k.Volume)
+	}
+	return ids
+}
+
+// survivor implements usecase.Survivor.
+type survivor struct{ *fuse.Survivor }
+
+// Resume serves the device again.
+func (s survivor) Resume(ctx context.Context, v *host.Volume) (usecase.Device, error) {
+	d, err := s.Survivor.Resume(ctx, backend{volume: v, delivers: true})
 	if err != nil {
 		return nil, err
 	}
-	return &devices{attacher: attacher}, nil
+	return d, nil
 }
 
 // missingForDevices says what this machine lacks, "" for nothing.
@@ -65,7 +113,7 @@ func missingForDevices() string {
 
 // Attach implements usecase.Attacher.
 func (d *devices) Attach(ctx context.Context, name string, v *host.Volume) (usecase.Device, error) {
-	shown, err := d.attacher.Attach(ctx, device.Volume{Name: name, ID: v.ID(), Size: v.Size()}, backend{volume: v})
+	shown, err := d.attacher.Attach(ctx, device.Volume{Name: name, ID: v.ID(), Size: v.Size()}, backend{volume: v, delivers: true})
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +124,9 @@ func (d *devices) Attach(ctx context.Context, name string, v *host.Volume) (usec
 type backend struct {
 	volume *host.Volume
 	layer  block.LayerID // the snapshot; 0: the volume itself
+	// delivers says that the driver's clients ask again in another life of the daemon
+	// for what they were not told of.
+	delivers bool
 }
 
 // operation is what a request of a driver becomes. It stays with the request, so
@@ -98,7 +149,7 @@ func (b backend) Submit(r *device.Request) {
 		o.done(&o.Operation, b.unchanging(r.Kind))
 		return
 	}
-	o.Layer, o.Map = b.layer, nil
+	o.Layer, o.Map, o.Delivers = b.layer, nil, b.delivers
 	o.FUA, o.Offset, o.Length, o.Buffer = r.FUA, r.Offset, r.Length, r.Buffer
 	switch r.Kind {
 	case device.Read:

@@ -136,6 +136,7 @@ func connectPlugin(ctx context.Context, life fx.Lifecycle, v *volumePlugin, n *u
 	}
 	v.volumes.node.Store(n)
 	n.OnWanted(v.plugin.Wanted)
+	n.OnKept(v.plugin.Kept)
 	run, end := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan struct{})
 	life.Append(fx.StartStopHook(

@@ -138,6 +138,7 @@ func (n *Node) show(ctx context.Context, u *use) error {
 	if lost {
 		return errors.Join(n.lost(u), device.Abort())
 	}
+	n.remember(u)
 	return nil
 }
 
@@ -311,6 +312,9 @@ func (n *Node) abort(u *use) {
 	u.device, u.mounts = nil, nil
 	u.mu.Unlock()
 	u.thaw()
+	if err := u.abandon(); err != nil {
+		n.log.Error("device could not be torn down", slog.Any("error", err))
+	}
 	if device == nil {
 		return
 	}

@@ -119,7 +119,11 @@ type Params struct {
 	Pool       block.Pool
 	Reach      func() error     // returns why the metadata store does not answer now
 	Now        func() time.Time // for what people read
-	Log        *slog.Logger
+	// Survivors are the devices that outlived a former process, and Grace is how long
+	// they wait for their volumes.
+	Survivors []Survivor
+	Grace     time.Duration
+	Log       *slog.Logger
 }
 
 // Node carries out the use cases of this node.
@@ -132,6 +136,7 @@ type Node struct {
 	mu     sync.Mutex // guards what follows
 	uses   map[block.VolumeID]*use
 	wanted func(ctx context.Context, name string)
+	kept   func(ctx context.Context, name string, targets []string)
 }
 
 // New returns the use cases of a node.
@@ -157,6 +162,7 @@ type use struct {
 	byUse    bool       // attached by a mount or an export, so that the end of the last is the attachment's
 	volume   *host.Volume
 	device   Device
+	survivor Survivor // waits to become device
 	mounts   []mount
 	exports  map[string]Export // by name of the snapshot, "" for the volume itself
 	stopping bool              // somebody here asked for the end
@@ -314,7 +320,7 @@ func (n *Node) Close(ctx context.Context) error {
 // closeUse ends one use. Whatever hangs on its device, even a change under way,
 // ends with the abort when ctx does.
 func (n *Node) closeUse(ctx context.Context, u *use) error {
-	if u.served() == nil {
+	if u.served() == nil || u.occupied() && n.leave(u) {
 		return nil
 	}
 	aborted := make(chan struct{})
@@ -327,6 +333,8 @@ func (n *Node) closeUse(ctx context.Context, u *use) error {
 	switch {
 	case !stop():
 		<-aborted
+	case err != nil && n.leave(u): // somebody works in it
+		err = nil
 	case err != nil:
 		n.abort(u)
 	}

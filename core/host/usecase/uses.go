@@ -55,6 +55,7 @@ func (n *Node) keep(u *use) {
 func (n *Node) tell(u *use) {
 	u.telling.Lock()
 	defer u.telling.Unlock()
+	n.remember(u)
 	v, uses := u.served(), u.uses()
 	if v != nil && !u.unneeded() {
 		v.Use(uses)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -38,7 +39,10 @@ type Params struct {
 	// Readers is how many goroutines read requests, and so call the backend,
 	// per device; 0 is a good number.
 	Readers int
-	Log     *slog.Logger
+	// Keeper has the devices outlive this process, where the kernel can ask again
+	// what was not answered; nil: they end with it.
+	Keeper device.Keeper
+	Log    *slog.Logger
 }
 
 // Attacher attaches volumes through FUSE and loop devices.
@@ -46,6 +50,7 @@ type Attacher struct {
 	dir     string
 	readers int
 	stock   *slab.Stock
+	keeper  device.Keeper
 	log     *slog.Logger
 }
 
@@ -58,7 +63,7 @@ func New(p Params) (*Attacher, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Attacher{dir: dir, readers: p.Readers, stock: slab.NewStock(slabsKeptMax), log: p.Log}
+	a := &Attacher{dir: dir, readers: p.Readers, stock: slab.NewStock(slabsKeptMax), keeper: p.Keeper, log: p.Log}
 	if a.readers <= 0 {
 		a.readers = readersDefault
 	}
@@ -104,9 +109,17 @@ func (a *Attacher) attach(ctx context.Context, volume device.Volume, backend dev
 		return nil, err
 	}
 	connection.start(a.readers)
-	d := &attached{mount: m, connection: connection, log: log}
+	d := &attached{mount: m, connection: connection, volume: volume, log: log}
 	if err := d.open(ctx); err != nil {
 		return nil, errors.Join(err, d.Abort())
+	}
+	switch {
+	case a.keeper == nil:
+	case !connection.resends:
+		log.Info("kernel cannot ask again what was not answered: the device ends with this process, Linux 6.9 can")
+	default:
+		d.keeper = a.keeper
+		d.keep()
 	}
 	log.Info("volume attached", slog.String("device", d.Path()))
 	return d, nil
@@ -167,9 +180,9 @@ type Cleaned struct {
 // Cleanup removes what a killed process left in its directory: devices, what is
 // mounted from them, and files. It must not run while a daemon uses the
 // directory: its devices would be aborted. What other directories and other
-// file systems own is left alone. It goes on after an error and returns what it
-// did remove.
-func Cleanup(ctx context.Context, dir string) (all []Cleaned, err error) {
+// file systems own is left alone, and so are devices that are kept. It goes on after
+// an error and returns what it did remove.
+func Cleanup(ctx context.Context, dir string, kept ...block.VolumeID) (all []Cleaned, err error) {
 	dir, err = ownDir(dir)
 	if err != nil {
 		return nil, err
@@ -179,7 +192,7 @@ func Cleanup(ctx context.Context, dir string) (all []Cleaned, err error) {
 		return nil, fmt.Errorf("clean up %s: %w", dir, err)
 	}
 	for _, m := range table {
-		if m.Type != fileSystemType || filepath.Dir(m.Point) != dir {
+		if m.Type != fileSystemType || filepath.Dir(m.Point) != dir || isKept(filepath.Base(m.Point), kept) {
 			continue
 		}
 		if ctx.Err() != nil {
@@ -188,7 +201,11 @@ func Cleanup(ctx context.Context, dir string) (all []Cleaned, err error) {
 		done, cleanErr := clean(m, table)
 		all, err = append(all, done), errors.Join(err, cleanErr)
 	}
-	return all, errors.Join(err, removeFiles(dir))
+	return all, errors.Join(err, removeFiles(dir, kept))
+}
+
+func isKept(name string, kept []block.VolumeID) bool {
+	return slices.ContainsFunc(kept, func(id block.VolumeID) bool { return id.String() == name })
 }
 
 // clean removes one device. Its file leaves the table of mounts last, so that
@@ -211,14 +228,14 @@ func clean(m mounts.Mount, table []mounts.Mount) (Cleaned, error) {
 }
 
 // removeFiles removes the files of volumes that nothing is mounted on.
-func removeFiles(dir string) error {
+func removeFiles(dir string, kept []block.VolumeID) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("clean up %s: %w", dir, err)
 	}
 	for _, e := range entries {
 		var id block.VolumeID
-		if id.UnmarshalText([]byte(e.Name())) != nil || strings.ToLower(e.Name()) != e.Name() {
+		if id.UnmarshalText([]byte(e.Name())) != nil || strings.ToLower(e.Name()) != e.Name() || isKept(e.Name(), kept) {
 			continue // not ours
 		}
 		if removeErr := os.Remove(filepath.Join(dir, e.Name())); removeErr != nil {

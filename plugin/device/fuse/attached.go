@@ -25,12 +25,15 @@ import (
 type attached struct {
 	mount      mounts.Mount // our one-file file system
 	connection *connection
+	volume     device.Volume // its size is the connection's
+	keeper     device.Keeper // nil: it ends with this process
 	log        *slog.Logger
 	mu         sync.Mutex
 	loop       *loop
 	gone       bool // unmounted and given up; others may still have it open
 	removed    bool // and its file, whose name the volume's next device takes
 	path       string
+	memory     []byte // of whoever uses it: see Remember
 }
 
 // open finishes the attaching of a mounted file.
@@ -80,7 +83,11 @@ func (d *attached) grow(size int64) error {
 	if err := unix.Stat(d.mount.Point, &stat); err != nil { // makes the kernel learn the size
 		return fmt.Errorf("stat %s: %w", d.mount.Point, err)
 	}
-	return d.loop.grow(size)
+	if err := d.loop.grow(size); err != nil {
+		return err
+	}
+	d.keep()
+	return nil
 }
 
 // Detach removes the device when nobody uses it.
@@ -211,5 +218,10 @@ func (d *attached) removeFile() error {
 		return fmt.Errorf("remove the file of a device: %w", err)
 	}
 	d.removed = true
+	if d.keeper != nil {
+		if err := d.keeper.Forget(d.volume.ID); err != nil {
+			d.log.Warn("device that is no more may still be held", slog.Any("error", err))
+		}
+	}
 	return nil
 }

@@ -27,6 +27,8 @@ type connection struct {
 	// descriptor would be somebody else's; the last holder closes it.
 	holders    atomic.Int64
 	operations operations
+	resends    bool          // the kernel can ask again; known once ready
+	left       atomic.Bool   // nothing is answered any more: it is to be asked again
 	ready      chan error    // one answer to INIT
 	readers    atomic.Int64  // still running
 	ended      chan struct{} // closed by the last reader
@@ -42,6 +44,22 @@ func openConnection(volume device.Volume, backend device.Backend, stock *slab.St
 		ready: make(chan error, 1), ended: make(chan struct{}),
 	}
 	c.size.Store(volume.Size)
+	return c, nil
+}
+
+// takeOver makes a connection of a descriptor that another process served. The
+// kernel asks again what that did not answer, before anything else: with one reader
+// all of it reaches the backend before what is new.
+func takeOver(fd int, size int64, backend device.Backend, stock *slab.Stock, log *slog.Logger) (*connection, error) {
+	c := &connection{
+		backend: backend, stock: stock, log: log, fd: fd, resends: true,
+		ready: make(chan error, 1), ended: make(chan struct{}),
+	}
+	c.size.Store(size)
+	if _, err := unix.Write(fd, resending()); err != nil {
+		return nil, fmt.Errorf("have the kernel ask again: %w", err)
+	}
+	c.start(1)
 	return c, nil
 }
 
@@ -162,6 +180,9 @@ func (c *connection) serve() {
 
 // dispatch starts the request of n bytes that r has read.
 func (c *connection) dispatch(r *reader, n int) {
+	if c.left.Load() {
+		return
+	}
 	h := parseHeader(r.request[:])
 	switch h.opcode {
 	case opRead:
@@ -193,7 +214,8 @@ func (c *connection) dispatch(r *reader, n int) {
 }
 
 func (c *connection) onInit(r *reader, h header) {
-	out, err := negotiate(r.request[:])
+	out, resends, err := negotiate(r.request[:])
+	c.resends = resends
 	if err != nil {
 		c.refuse(h, unix.EPROTO)
 	} else {
@@ -248,6 +270,9 @@ func (c *connection) answer(h header, body []byte) { c.reply(h, 0, body) }
 func (c *connection) refuse(h header, errno unix.Errno) { c.reply(h, errno, nil) }
 
 func (c *connection) reply(h header, errno unix.Errno, body []byte) {
+	if c.left.Load() {
+		return
+	}
 	out := make([]byte, replyBytes+len(body))
 	putReply(out, h.unique, int(errno), len(body))
 	copy(out[replyBytes:], body)

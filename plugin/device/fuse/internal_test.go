@@ -45,7 +45,7 @@ func TestKernelsThatAreTooOldAreRefused(t *testing.T) {
 		{8, 0, initWanted, false},
 		{7, 31, initWanted &^ initAsyncDIO, false},
 	} {
-		out, err := negotiate(initRequest(c.major, c.minor, c.flags))
+		out, _, err := negotiate(initRequest(c.major, c.minor, c.flags))
 		if (err == nil) != c.fine {
 			t.Errorf("%+v: %v", c, err)
 		}

@@ -65,8 +65,10 @@ func (c *connection) submit(h header, kind device.Kind, e extent, buffer block.B
 // done replies to the kernel and takes the operation back.
 func (op *operation) done(_ *device.Request, err error) {
 	invariant.That(op.unique != 0, "a request is completed once")
-	op.reply(err)
 	c := op.connection
+	if !c.left.Load() {
+		op.reply(err)
+	}
 	op.request.Buffer.Release()
 	op.request.Buffer = block.Buffer{}
 	op.unique = 0

@@ -40,12 +40,17 @@ const (
 	initAsyncDIO  = 1 << 15 // without it a third of the throughput
 	initMaxPages  = 1 << 22
 	initWanted    = initAsyncRead | initBigWrites | initAsyncDIO | initMaxPages
+	initExtended  = 1 << 30 // there is a second word of flags
+	// initHasResend, of the second word: what was read and not answered can be
+	// asked for again, by another process; Linux 6.9.
+	initHasResend = 1 << (39 - 32)
 
 	// Flags of OPEN.
 	openDirectIO             = 1 << 0
 	openParallelDirectWrites = 1 << 6
 
-	notifyInvalInode = 2 // the code in the error field of a message of ours
+	notifyInvalInode = 2 // the codes in the error field of a message of ours
+	notifyResend     = 7
 
 	// rootNode is the number of the file system's root, which is our file.
 	rootNode = 1
@@ -110,15 +115,15 @@ func (e extent) valid(size int64) bool {
 }
 
 // negotiate answers INIT or says why this kernel cannot be served.
-func negotiate(request []byte) ([]byte, error) {
+func negotiate(request []byte) (out []byte, resends bool, err error) {
 	in := request[headerBytes:]
 	major, minor := binary.NativeEndian.Uint32(in[0:]), binary.NativeEndian.Uint32(in[4:])
 	readahead, offered := binary.NativeEndian.Uint32(in[8:]), binary.NativeEndian.Uint32(in[12:])
 	if major != protocolMajor || minor < protocolMinorMin || offered&initWanted != initWanted {
-		return nil, fmt.Errorf("the kernel speaks FUSE %d.%d with flags %#x, needed is %d.%d with %#x: run a newer kernel",
+		return nil, false, fmt.Errorf("the kernel speaks FUSE %d.%d with flags %#x, needed is %d.%d with %#x: run a newer kernel",
 			major, minor, offered, protocolMajor, protocolMinorMin, initWanted)
 	}
-	out := make([]byte, 64)
+	out = make([]byte, 64)
 	binary.NativeEndian.PutUint32(out[0:], protocolMajor)
 	binary.NativeEndian.PutUint32(out[4:], minor)
 	binary.NativeEndian.PutUint32(out[8:], readahead)
@@ -128,7 +133,12 @@ func negotiate(request []byte) ([]byte, error) {
 	binary.NativeEndian.PutUint32(out[20:], transferBytesMax)
 	binary.NativeEndian.PutUint32(out[24:], 1) // time granularity, ns
 	binary.NativeEndian.PutUint16(out[28:], transferPagesMax)
-	return out, nil
+	if offered&initExtended != 0 && len(in) >= 20 && binary.NativeEndian.Uint32(in[16:])&initHasResend != 0 {
+		binary.NativeEndian.PutUint32(out[12:], initWanted|initExtended)
+		binary.NativeEndian.PutUint32(out[32:], initHasResend)
+		resends = true
+	}
+	return out, resends, nil
 }
 
 // attributes answers GETATTR.
@@ -170,6 +180,15 @@ func invalidation() []byte {
 	binary.NativeEndian.PutUint32(out[4:], notifyInvalInode)
 	binary.NativeEndian.PutUint64(out[replyBytes:], rootNode)
 	binary.NativeEndian.PutUint64(out[replyBytes+8:], ^uint64(0)) // offset -1: attributes only
+	return out
+}
+
+// resending is the message that makes the kernel ask again, and first, for all that
+// was read and not answered.
+func resending() []byte {
+	out := make([]byte, replyBytes)
+	binary.NativeEndian.PutUint32(out[0:], uint32(len(out)))
+	binary.NativeEndian.PutUint32(out[4:], notifyResend)
 	return out
 }
 
