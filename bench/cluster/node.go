@@ -262,6 +262,20 @@ func (n *Node) Kill(ctx context.Context) error {
 	return err
 }
 
+// KillDaemon ends the daemon alone: what else runs on a machine of its own goes on.
+func (n *Node) KillDaemon(ctx context.Context) error {
+	if n.machine == nil {
+		return n.Kill(ctx)
+	}
+	n.mu.Lock()
+	n.killed = true
+	n.mu.Unlock()
+	if err := n.machine.Signal(ctx, daemonName, unix.SIGKILL); err != nil {
+		return fmt.Errorf("kill the daemon of node %s: %w", n.Name, err)
+	}
+	return n.awaitEnd(ctx)
+}
+
 func (n *Node) kill(ctx context.Context) error {
 	if n.machine == nil {
 		return n.signal(ctx, unix.SIGKILL)

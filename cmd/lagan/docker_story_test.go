@@ -40,6 +40,7 @@ func TestE2EDocker(t *testing.T) {
 		{"sameIDRemountAfterEngineKill", (*engines).sameIDRemountAfterEngineKill},
 		{"liveRestoreUnmountWithoutMount", (*engines).liveRestoreUnmountWithoutMount},
 		{"emptyBodyRetry", (*engines).emptyBodyRetry},
+		{"daemonEndsUnderAContainer", (*engines).daemonEndsUnderAContainer},
 		{"cloneOfASnapshot", (*engines).cloneOfASnapshot},
 		{"nodeDies", (*engines).nodeDies},
 		{"getErrNeverTransient", (*engines).getErrNeverTransient}, // and activateWithoutQuorum

@@ -16,7 +16,7 @@ const heldEvery = 100 * time.Millisecond
 // AwaitHeld returns the volume of a device that outlived a former process, once it is
 // served for the attachment of that number. ErrGone: it never will be.
 func (h *Host) AwaitHeld(ctx context.Context, id block.VolumeID, number uint64) (*Volume, error) {
-	looks := time.NewTicker(heldEvery)
+	looks := time.NewTicker(heldEvery) //nolint:forbidigo // the body is where real time comes from
 	defer looks.Stop()
 	for {
 		h.mu.Lock()

@@ -136,7 +136,7 @@ type Node struct {
 	mu     sync.Mutex // guards what follows
 	uses   map[block.VolumeID]*use
 	wanted func(ctx context.Context, name string)
-	kept   func(ctx context.Context, name string, targets []string)
+	kept   func(ctx context.Context, name, target string, users []volume.User)
 }
 
 // New returns the use cases of a node.

@@ -92,9 +92,9 @@ func (n *Node) remember(u *use) {
 	lasting.Remember(data)
 }
 
-// OnKept has f called when a volume is mounted here as it was for a former process. f
-// must not block.
-func (n *Node) OnKept(f func(ctx context.Context, name string, targets []string)) {
+// OnKept has f called for each mount here that is as it was for a former process, with
+// who used it last. f must not block.
+func (n *Node) OnKept(f func(ctx context.Context, name, target string, users []volume.User)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.kept = f
@@ -185,8 +185,10 @@ func (n *Node) resume(ctx context.Context, u *use, v *host.Volume, m *memory) er
 	n.mu.Lock()
 	f := n.kept
 	n.mu.Unlock()
-	if f != nil && len(targets) > 0 {
-		f(life, u.name, targets)
+	for _, at := range m.Mounts {
+		if f != nil && at.Told != nil {
+			f(life, u.name, at.Target, at.Told.Users)
+		}
 	}
 	return nil
 }
