@@ -38,7 +38,7 @@ func Fio(ctx context.Context, program, file string, size int64, p Pattern) (load
 
 // FioNBD runs fio with a pattern on the first size bytes of what an NBD server has.
 func FioNBD(ctx context.Context, program, uri string, size int64, p Pattern) (load.Figures, error) {
-	return runFio(ctx, program, uri, size, p, "--uri="+uri, "--ioengine=nbd")
+	return runFio(ctx, program, uri, size, p, "--ioengine=nbd", "--uri="+uri) // in this order: the engine brings the option
 }
 
 func runFio(ctx context.Context, program, on string, size int64, p Pattern, how ...string) (load.Figures, error) {
@@ -50,8 +50,8 @@ func runFio(ctx context.Context, program, on string, size int64, p Pattern, how 
 	if p.Random {
 		mode = "rand" + direction
 	}
-	arguments := append(how,
-		"--name=reference", "--size="+strconv.FormatInt(size, 10), "--rw="+mode, fmt.Sprintf("--bs=%d", p.Length),
+	arguments := append([]string{"--name=reference"}, how...)
+	arguments = append(arguments, "--size="+strconv.FormatInt(size, 10), "--rw="+mode, fmt.Sprintf("--bs=%d", p.Length),
 		fmt.Sprintf("--iodepth=%d", p.Depth), "--time_based", "--runtime="+micros(p.Span),
 		"--ramp_time="+micros(p.WarmUp), "--norandommap", "--randrepeat=0",
 		"--percentile_list=50:99:99.9", "--output-format=json",
@@ -97,6 +97,7 @@ func parseFio(output []byte, direction string, synced bool) (load.Figures, error
 			} `json:"sync"`
 		} `json:"jobs"`
 	}
+	output = output[max(0, bytes.IndexByte(output, '{')):] // some engines say before it that they are connected
 	if err := json.Unmarshal(output, &report); err != nil {
 		return nil, fmt.Errorf("read fio's report: %w", err)
 	}
