@@ -30,6 +30,7 @@ type connection struct {
 	resends    bool          // the kernel can ask again; known once ready
 	left       atomic.Bool   // nothing is answered any more: it is to be asked again
 	ready      chan error    // one answer to INIT
+	waiting    int           // readers that begin once the first has read what was asked again; the first's own
 	readers    atomic.Int64  // still running
 	ended      chan struct{} // closed by the last reader
 }
@@ -49,10 +50,10 @@ func openConnection(volume device.Volume, backend device.Backend, stock *slab.St
 
 // takeOver makes a connection of a descriptor that another process served. The
 // kernel asks again what that did not answer, before anything else: with one reader
-// all of it reaches the backend before what is new.
-func takeOver(fd int, size int64, backend device.Backend, stock *slab.Stock, log *slog.Logger) (*connection, error) {
+// all of it reaches the backend before what is new. The others begin with that.
+func takeOver(fd int, size int64, readers int, backend device.Backend, stock *slab.Stock, log *slog.Logger) (*connection, error) {
 	c := &connection{
-		backend: backend, stock: stock, log: log, fd: fd, resends: true,
+		backend: backend, stock: stock, log: log, fd: fd, resends: true, waiting: readers - 1,
 		ready: make(chan error, 1), ended: make(chan struct{}),
 	}
 	c.size.Store(size)
@@ -66,8 +67,8 @@ func takeOver(fd int, size int64, backend device.Backend, stock *slab.Stock, log
 // start runs the readers. They end when the kernel has let go of the file
 // system: it was unmounted and is not used any more, or it was aborted.
 func (c *connection) start(readers int) {
-	c.readers.Store(int64(readers))
-	c.holders.Store(int64(readers))
+	c.readers.Add(int64(readers))
+	c.holders.Add(int64(readers))
 	for range readers {
 		go c.serve()
 	}
@@ -184,6 +185,11 @@ func (c *connection) dispatch(r *reader, n int) {
 		return
 	}
 	h := parseHeader(r.request[:])
+	if c.waiting > 0 && h.unique&askedAgain == 0 {
+		more := c.waiting
+		c.waiting = 0
+		c.start(more)
+	}
 	switch h.opcode {
 	case opRead:
 		c.onRead(r, h)

@@ -52,6 +52,10 @@ const (
 	notifyInvalInode = 2 // the codes in the error field of a message of ours
 	notifyResend     = 7
 
+	// askedAgain is set in the numbers of requests that were read before, and not
+	// answered.
+	askedAgain = 1 << 63
+
 	// rootNode is the number of the file system's root, which is our file.
 	rootNode = 1
 

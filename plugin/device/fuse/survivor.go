@@ -115,7 +115,7 @@ func (s *Survivor) Resume(_ context.Context, backend device.Backend) (device.Dev
 	}
 	var c *connection
 	if err == nil {
-		c, err = takeOver(s.fds[0], s.record.Size, backend, s.a.stock, log)
+		c, err = takeOver(s.fds[0], s.record.Size, s.a.readers, backend, s.a.stock, log)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("take over the device of volume %q: %w", s.record.Name, err)
