@@ -280,7 +280,7 @@ func (c *Cluster) Close(ctx context.Context) error {
 		if _, err := fuse.Cleanup(ctx, c.nodes[name].devices()); err != nil {
 			errs = append(errs, err)
 		}
-		errs = append(errs, holder.Release(ctx, filepath.Join(c.nodes[name].dir, "run", "holder.sock")))
+		errs = append(errs, holder.Release(ctx, c.nodes[name].holder()))
 	}
 	if c.network != nil {
 		c.network.Close()

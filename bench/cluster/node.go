@@ -19,6 +19,7 @@ import (
 
 	"github.com/lagan-storage/lagan/bench/machine"
 	"github.com/lagan-storage/lagan/core/host/datadir"
+	"github.com/lagan-storage/lagan/plugin/device/holder"
 	"github.com/lagan-storage/lagan/rest/client"
 )
 
@@ -247,13 +248,20 @@ func (n *Node) signal(ctx context.Context, s unix.Signal) error {
 	return nil
 }
 
-// Kill ends the process as a power cut of the daemon would, and returns when it
-// is gone. With a machine of its own all that runs there ends at once: the
-// engine, its containers, the daemon.
+// Kill ends the node as a power cut would, as far as that goes, and returns when it is
+// gone: its devices do not outlive it. With a machine of its own all that runs there
+// ends at once: the engine, its containers, the daemon.
 func (n *Node) Kill(ctx context.Context) error {
 	if err := n.kill(ctx); err != nil {
 		return err
 	}
+	if err := n.awaitKilled(ctx); err != nil || n.machine != nil {
+		return err
+	}
+	return holder.Release(ctx, n.holder())
+}
+
+func (n *Node) awaitKilled(ctx context.Context) error {
 	err := n.awaitEnd(ctx)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -262,10 +270,13 @@ func (n *Node) Kill(ctx context.Context) error {
 	return err
 }
 
-// KillDaemon ends the daemon alone: what else runs on a machine of its own goes on.
+func (n *Node) holder() string { return filepath.Join(n.dir, "run", "holder.sock") }
+
+// KillDaemon ends the daemon alone: its devices outlive it, and what else runs on a
+// machine of its own goes on.
 func (n *Node) KillDaemon(ctx context.Context) error {
 	if n.machine == nil {
-		return n.Kill(ctx)
+		return errors.Join(n.signal(ctx, unix.SIGKILL), n.awaitKilled(ctx))
 	}
 	n.mu.Lock()
 	n.killed = true
@@ -273,7 +284,7 @@ func (n *Node) KillDaemon(ctx context.Context) error {
 	if err := n.machine.Signal(ctx, daemonName, unix.SIGKILL); err != nil {
 		return fmt.Errorf("kill the daemon of node %s: %w", n.Name, err)
 	}
-	return n.awaitEnd(ctx)
+	return n.awaitKilled(ctx)
 }
 
 func (n *Node) kill(ctx context.Context) error {

@@ -107,9 +107,9 @@ func TestE2EVolumesOutliveTheirDaemon(t *testing.T) {
 	mounted.Go(func() { stall, writer = longest(ctx, filepath.Join(l.mount, "stamp")) })
 	rawCtx, endRaw := context.WithCancel(ctx)
 	raw.Go(func() { blocks = verify(rawCtx, "--filename="+l.device) })
-	restarts := max(l.restart(l.n.Kill), l.restart(l.n.Kill))
+	restarts := max(l.restart(l.n.KillDaemon), l.restart(l.n.KillDaemon))
 	l.n.SetBinary(upgraded(t))
-	restarts = max(restarts, l.restart(l.n.Kill))
+	restarts = max(restarts, l.restart(l.n.KillDaemon))
 	endRaw() // a device that is not mounted ends with an orderly stop
 	raw.Wait()
 	restarts = max(restarts, l.restart(l.n.Stop))
@@ -174,7 +174,7 @@ func (l *lasting) leavesNothing() {
 func TestE2EDevicesWaitForADaemonOnlySoLong(t *testing.T) {
 	t.Parallel()
 	l := newLasting(t, "LAGAN_HOLD_GRACE=1s")
-	if err := l.n.Kill(t.Context()); err != nil {
+	if err := l.n.KillDaemon(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if err := writeDurably(filepath.Join(l.mount, "stamp"), "something"); err == nil {
