@@ -3,6 +3,7 @@ package holder
 import (
 	"context"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -125,6 +126,28 @@ func TestHolderKeepsTheNewestRecordAndTheDescriptors(t *testing.T) {
 	}
 	p.must(k.Forget(block.VolumeID{1}))
 	p.must(k.Forget(block.VolumeID{2}))
+	p.must(k.Close())
+	p.must(<-p.ended)
+}
+
+// TestHolderThatHasJustEndedIsNoHolder: a daemon that starts at that moment starts.
+func TestHolderThatHasJustEndedIsNoHolder(t *testing.T) {
+	p := newProcess(t, time.Hour)
+	l, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: p.socket, Net: "unixpacket"})
+	p.must(err)
+	go func() {
+		c, err := l.AcceptUnix()
+		if err == nil {
+			_ = c.Close()
+		}
+		_ = l.Close()
+	}()
+	k, all := p.connect()
+	if len(all) > 0 {
+		t.Errorf("nobody held %v", all)
+	}
+	p.must(k.Keep(block.VolumeID{1}, []byte("one"), int(p.file("a").Fd())))
+	p.must(k.Forget(block.VolumeID{1}))
 	p.must(k.Close())
 	p.must(<-p.ended)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -46,7 +47,21 @@ func Connect(ctx context.Context, socket string, start func() error, now func() 
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	all, err := k.take(ctx)
+	if hungUp(err) && ctx.Err() == nil {
+		_ = k.conn.Close()
+		k.conn = nil // it has just ended, and so had nothing, or is dead, and what it had with it
+		return k, nil, nil
+	}
 	return k, all, err
+}
+
+func hungUp(err error) bool {
+	for _, how := range []error{io.EOF, net.ErrClosed, unix.ECONNRESET, unix.EPIPE} {
+		if errors.Is(err, how) {
+			return true
+		}
+	}
+	return false
 }
 
 func (k *Keeper) dial() error {
