@@ -23,8 +23,9 @@ const (
 	// gatheredMax is how many replies wait for the reader at most, while it has
 	// more requests in hand.
 	gatheredMax = 64
-	// readBytes is what is read from the socket at once.
-	readBytes = 256 << 10
+	// readBytes is what is read from the socket at once: some requests. Of a payload
+	// that is larger the rest is read to where it is to be, without another copy.
+	readBytes = 32 << 10
 )
 
 // connection is a client that has chosen an export.
