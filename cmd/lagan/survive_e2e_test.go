@@ -185,3 +185,37 @@ func TestE2EDevicesWaitForADaemonOnlySoLong(t *testing.T) {
 		return errors.Is(err, os.ErrNotExist), nil
 	})
 }
+
+// TestE2EForceTakesAHungDeviceAway: the only copy stands still under a write. The log
+// says how long whoever waited for it had to wait after the command.
+func TestE2EForceTakesAHungDeviceAway(t *testing.T) {
+	t.Parallel()
+	require.FUSE(t)
+	require.Program(t, "mkfs.ext4", "e2fsprogs")
+	c := newCluster(t, "256MiB", "a", "b", "c")
+	up(t, c)
+	n, copyOn := c.Node("a"), c.Node("b")
+	target := filepath.Join(n.Dir(), "mnt")
+	create(t, n, "db", map[string]string{"size": "64MiB", "replicas": "1", "nodes": "b"})
+	attach(t, n, "db", api.Attach{Mount: target})
+	if err := copyOn.Freeze(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- writeDurably(filepath.Join(target, "stamp"), "something") }()
+	if err := pause(t.Context(), time.Second); err != nil { // the write is under way by then, or fails at once
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := n.Client().Detach(t.Context(), "db", true); err != nil {
+		t.Error(err)
+	}
+	detached := time.Since(began)
+	if err := <-failed; err == nil {
+		t.Error("a write whose copy stands still succeeded")
+	}
+	t.Logf("detached by force in %v, whoever waited had an error after %v", detached.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
+	if err := copyOn.Thaw(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -55,6 +55,27 @@ func TestKernelsThatAreTooOldAreRefused(t *testing.T) {
 	}
 }
 
+func TestKernelIsAskedToAskAgainWhereItCan(t *testing.T) {
+	for _, c := range []struct {
+		flags, more uint32
+		resends     bool
+	}{
+		{initWanted | initExtended, initHasResend | 1, true},
+		{initWanted | initExtended, 1, false},
+		{initWanted, initHasResend, false}, // the second word means nothing
+	} {
+		request := initRequest(7, 40, c.flags)
+		binary.NativeEndian.PutUint32(request[headerBytes+16:], c.more)
+		out, resends, err := negotiate(request)
+		if err != nil || resends != c.resends {
+			t.Errorf("%+v: %v, %v", c, resends, err)
+		}
+		if asked := binary.NativeEndian.Uint32(out[32:]) == initHasResend; asked != c.resends {
+			t.Errorf("%+v: asked for flags %#x", c, binary.NativeEndian.Uint32(out[32:]))
+		}
+	}
+}
+
 // echo completes everything at once.
 type echo struct{ requests int }
 
