@@ -135,11 +135,11 @@ func TestE2EDaemonKilledWhileAFileSystemIsFrozenLeavesItThawed(t *testing.T) {
 	}
 	<-ended
 	thaw(t, c.Node("b"), c.Node("c"))
+	start(t, c, "a") // what thaws it writes to the device, and waits for the next daemon
 	until(t, c, "nobody holds the file system", func() (bool, error) {
 		left, _ := freezers(t, target)
 		return len(left) == 0, nil
 	})
-	start(t, c, "a")
 	until(t, c, "it is mounted again", func() (bool, error) {
 		_, err := a.Client().Attach(t.Context(), "db", api.Attach{Mount: target})
 		return err == nil, err
