@@ -64,28 +64,25 @@ func (m *Machine) diskErrors() (n uint64) {
 	return n
 }
 
-// Reopen opens the store of a disk that was left at any moment, and checks it.
+// Reopen opens the store of a disk that was left at any moment, and checks it. An
+// error that passes may stop it while it opens, or while it is looked at.
 func (m *Machine) Reopen() {
 	for range openTriesMax {
 		errs := m.diskErrors()
 		m.boot()
 		m.open()
+		if m.opened && m.failure == nil {
+			m.checkRecovered()
+		}
 		if m.stopped == "" || m.diskErrors() == errs {
 			break // it is not a passing error that stopped it
 		}
 		m.lossy = true
 		m.disk.Kill()
 	}
-	if m.failure != nil {
-		return
+	if m.failure == nil && !m.opened && !m.faulty {
+		m.fail("the store did not open: %s", m.stopped)
 	}
-	if !m.opened {
-		if !m.faulty {
-			m.fail("the store did not open: %s", m.stopped)
-		}
-		return
-	}
-	m.checkRecovered()
 }
 
 func (m *Machine) checkRecovered() {
@@ -102,7 +99,7 @@ func (m *Machine) checkRecovered() {
 		} else {
 			m.recovered(r, info)
 		}
-		if m.failure != nil {
+		if m.failure != nil || m.stopped != "" {
 			return
 		}
 	}
@@ -173,7 +170,7 @@ func (m *Machine) recovered(r *replica, info *store.ReplicaInfo) {
 	}
 	r.handle = info.Handle
 	images := m.ReadAll(r)
-	if m.failure != nil {
+	if m.failure != nil || m.stopped != "" {
 		return
 	}
 	if m.adoptOne(r, candidates, images, info) {
@@ -186,6 +183,11 @@ func (m *Machine) recovered(r *replica, info *store.ReplicaInfo) {
 		}
 	}
 	st := r.after(candidates[0])
+	if info.Damaged && len(images) <= len(st.strata.ids()) {
+		m.stopped = "a replica that says that it is damaged lost a layer of which the oracle forgot the beginning"
+		m.log("  %s", m.stopped)
+		return
+	}
 	m.fail("replica %x was recovered up to %v (act %d), but %s", r.id[:8], info.LastAccepted, candidates[0], st.strata.differs(images, r))
 }
 

@@ -1,11 +1,19 @@
 package storetest
 
 import (
+	"flag"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/lagan-storage/lagan/core/step"
 	"github.com/lagan-storage/lagan/core/store"
 	"github.com/lagan-storage/lagan/sim/disk"
+)
+
+var (
+	firstFlag  = flag.Uint64("first", 0, "the first seed that TestFreshTracesSurvive plays; 0: one never played before")
+	tracesFlag = flag.Int("traces", 2, "how many seeds of each kind of trace it plays")
 )
 
 // drawn returns a machine's configuration with limits of its own.
@@ -57,6 +65,25 @@ func withCrashes(seed uint64, script []Line) (longer []Line) {
 	return longer
 }
 
+// longTrace plays a long script with crashes, and counts the branches it came through.
+func longTrace(seed uint64, marks map[step.Mark]int) *Machine {
+	c := drawn(seed)
+	c.Marks = marks
+	m := New(c)
+	m.Play(withCrashes(seed, Draw(seed, 1500, 3, 96)))
+	m.Settled()
+	m.Crash(Crash{Power: true})
+	return m
+}
+
+// survived insists that nothing was wrong with what a seed played.
+func survived(t *testing.T, seed uint64, m *Machine) {
+	t.Helper()
+	if m.failure != nil {
+		t.Fatalf("seed %d: %v\n%s", seed, m.failure, m.Trace())
+	}
+}
+
 func TestLongRandomTracesSurviveTheirCrashes(t *testing.T) {
 	t.Parallel()
 	seeds := uint64(20)
@@ -64,16 +91,8 @@ func TestLongRandomTracesSurviveTheirCrashes(t *testing.T) {
 		seeds = 5
 	}
 	marks := make(map[step.Mark]int)
-	for seed := 1066; seed < 1066+int(seeds); seed++ {
-		c := drawn(uint64(seed))
-		c.Marks = marks
-		m := New(c)
-		m.Play(withCrashes(uint64(seed), Draw(uint64(seed), 1500, 3, 96)))
-		m.Settled()
-		m.Crash(Crash{Power: true})
-		if m.failure != nil {
-			t.Fatalf("seed %d: %v\n%s", seed, m.failure, m.Trace())
-		}
+	for seed := uint64(1066); seed < 1066+seeds; seed++ {
+		survived(t, seed, longTrace(seed, marks))
 	}
 	for _, mark := range []step.Mark{
 		"store: layer freed", "store: layer merged", "store: layer folded down", "store: layer folded up", "store: merge copies blocks", "store: chunk merged", "store: park", "store: MAP",
@@ -86,46 +105,67 @@ func TestLongRandomTracesSurviveTheirCrashes(t *testing.T) {
 	}
 }
 
+// emptyTrace plays a script, and deletes every replica that it leaves: the disk must
+// be as free as before.
+func emptyTrace(seed uint64) *Machine {
+	m := New(drawn(seed))
+	m.Play(lines([]Line{{Create, 0, 0, 16}}, durableWrite(0, 0, 16), []Line{{Idle, 0, 0, 40}, {Delete, 0, 0, 0}, {Idle, 0, 0, 62}, {Verb: Kill}, {Idle, 0, 0, 31}}))
+	empty := m.Free() // the bitmap has its first pages
+	m.Play(withCrashes(seed, Draw(seed, 600, 3, 96)))
+	m.Settled()
+	for slot := range m.replicas {
+		m.Play([]Line{{Verb: Delete, Slot: slot}, {Verb: Drain}})
+	}
+	m.Play([]Line{{Verb: Idle, N: 62}, {Verb: PowerCut, N: seed}, {Verb: Idle, N: 62}})
+	if free := m.Free(); m.failure == nil && free != empty {
+		m.fail("free was %d, and is %d with every replica deleted", empty, free)
+	}
+	return m
+}
+
 func TestSpaceComesBackWhenEverythingIsDeleted(t *testing.T) {
 	t.Parallel()
 	for seed := uint64(2000); seed < 2012; seed++ {
-		m := New(drawn(seed))
-		m.Play(lines([]Line{{Create, 0, 0, 16}}, durableWrite(0, 0, 16), []Line{{Idle, 0, 0, 40}, {Delete, 0, 0, 0}, {Idle, 0, 0, 62}, {Verb: Kill}, {Idle, 0, 0, 31}}))
-		empty := m.Free() // the bitmap has its first pages
-		m.Play(withCrashes(seed, Draw(seed, 600, 3, 96)))
-		m.Settled()
-		for slot := range m.replicas {
-			m.Play([]Line{{Verb: Delete, Slot: slot}, {Verb: Drain}})
-		}
-		m.Play([]Line{{Verb: Idle, N: 62}, {Verb: PowerCut, N: seed}, {Verb: Idle, N: 62}})
-		if m.failure != nil {
-			t.Fatalf("seed %d: %v\n%s", seed, m.failure, m.Trace())
-		}
-		if free := m.Free(); free != empty {
-			t.Errorf("seed %d: free was %d, and is %d with every replica deleted", seed, empty, free)
+		survived(t, seed, emptyTrace(seed))
+	}
+}
+
+// failingTrace plays a script on a disk whose writes and syncs fail.
+func failingTrace(seed uint64) *Machine {
+	c := drawn(seed)
+	for _, k := range []disk.Kind{disk.WriteError, disk.SyncFails, disk.SyncSwallows, disk.SyncDrops} {
+		if (seed>>(k%4))&1 == 0 {
+			c.Faults.Rates[k] = 150
 		}
 	}
+	c.Faults.Rates[disk.SlowOp] = 20
+	m := New(c)
+	m.Play(withCrashes(seed, Draw(seed, 800, 3, 96)))
+	m.disk.SetFaults(disk.Faults{})
+	m.Crash(Crash{Power: true})
+	m.Settled()
+	return m
 }
 
 func TestSyncAndWriteErrorsLoseNothingDurable(t *testing.T) {
 	t.Parallel()
 	for seed := uint64(3000); seed < 3030; seed++ {
-		c := drawn(seed)
-		for _, k := range []disk.Kind{disk.WriteError, disk.SyncFails, disk.SyncSwallows, disk.SyncDrops} {
-			if (seed>>(k%4))&1 == 0 {
-				c.Faults.Rates[k] = 150
-			}
-		}
-		c.Faults.Rates[disk.SlowOp] = 20
-		m := New(c)
-		m.Play(withCrashes(seed, Draw(seed, 800, 3, 96)))
-		m.disk.SetFaults(disk.Faults{})
-		m.Crash(Crash{Power: true})
-		m.Settled()
-		if m.failure != nil {
-			t.Fatalf("seed %d: %v\n%s", seed, m.failure, m.Trace())
+		survived(t, seed, failingTrace(seed))
+	}
+}
+
+// damagedTrace plays a script on a disk that does not give back what was written.
+func damagedTrace(seed uint64) *Machine {
+	c := drawn(seed)
+	c.Faulty = true
+	for _, k := range []disk.Kind{disk.BitRot, disk.LatentError, disk.ReadError, disk.MisdirectedRead, disk.MisdirectedWrite} {
+		if (seed>>(k%5))&1 == 0 {
+			c.Faults.Rates[k] = 100
 		}
 	}
+	m := New(c)
+	m.Play(withCrashes(seed, Draw(seed, 600, 3, 96)))
+	return m
 }
 
 func TestDamagedContentIsNeverReturnedAsGood(t *testing.T) {
@@ -133,18 +173,8 @@ func TestDamagedContentIsNeverReturnedAsGood(t *testing.T) {
 	refused, stopped := 0, 0
 	var count [disk.KindCount]uint64
 	for seed := uint64(4000); seed < 4040; seed++ {
-		c := drawn(seed)
-		c.Faulty = true
-		for _, k := range []disk.Kind{disk.BitRot, disk.LatentError, disk.ReadError, disk.MisdirectedRead, disk.MisdirectedWrite} {
-			if (seed>>(k%5))&1 == 0 {
-				c.Faults.Rates[k] = 100
-			}
-		}
-		m := New(c)
-		m.Play(withCrashes(seed, Draw(seed, 600, 3, 96)))
-		if m.failure != nil {
-			t.Fatalf("seed %d: %v\n%s", seed, m.failure, m.Trace())
-		}
+		m := damagedTrace(seed)
+		survived(t, seed, m)
 		refused += m.refused
 		if m.stopped != "" {
 			stopped++
@@ -159,26 +189,60 @@ func TestDamagedContentIsNeverReturnedAsGood(t *testing.T) {
 	}
 }
 
+// fullTrace plays a script that writes more than the disk holds.
+func fullTrace(seed uint64, onStatus func(full bool)) *Machine {
+	c := small(seed)
+	c.Capacity = homeAt + 80*chunkSize
+	c.Capacity += -c.Capacity & (64<<10 - 1)
+	m := New(c)
+	m.onStatus = onStatus
+	m.Play(withCrashes(seed, Draw(seed, 800, 3, 640)))
+	m.Settled()
+	return m
+}
+
 func TestFullDiskNeverStopsWhatIsThere(t *testing.T) {
 	t.Parallel()
 	refusals := 0
 	for seed := uint64(5000); seed < 5020; seed++ {
-		c := small(seed)
-		c.Capacity = homeAt + 80*chunkSize
-		c.Capacity += -c.Capacity & (64<<10 - 1)
-		m := New(c)
-		m.onStatus = func(full bool) {
+		survived(t, seed, fullTrace(seed, func(full bool) {
 			if full {
 				refusals++
 			}
-		}
-		m.Play(withCrashes(seed, Draw(seed, 800, 3, 640)))
-		m.Settled()
-		if m.failure != nil {
-			t.Fatalf("seed %d: %v\n%s", seed, m.failure, m.Trace())
-		}
+		}))
 	}
 	if refusals == 0 {
 		t.Error("no disk was ever full")
+	}
+}
+
+// TestFreshTracesSurvive plays, beside the fixed seeds of the tests above, some that
+// nobody has seen: a run finds what all those before did not.
+func TestFreshTracesSurvive(t *testing.T) {
+	t.Parallel()
+	first := *firstFlag
+	if first == 0 {
+		first = uint64(time.Now().UnixNano()) &^ 0xffff
+	}
+	for _, kind := range []struct {
+		name string
+		play func(seed uint64) *Machine
+	}{
+		{"long", func(seed uint64) *Machine { return longTrace(seed, nil) }},
+		{"empty", emptyTrace},
+		{"failing", failingTrace},
+		{"damaged", damagedTrace},
+		{"full", func(seed uint64) *Machine { return fullTrace(seed, nil) }},
+	} {
+		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel()
+			for seed := first; seed < first+uint64(*tracesFlag); seed++ {
+				replay := fmt.Sprintf("go test ./sim/storetest -run 'TestFreshTracesSurvive/^%s$' -first=%d -traces=1", kind.name, seed)
+				t.Log(replay) // here, for a panic says nothing of it
+				if m := kind.play(seed); m.failure != nil {
+					t.Errorf("%v\n%s\n    %s", m.failure, m.Trace(), replay)
+				}
+			}
+		})
 	}
 }

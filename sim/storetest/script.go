@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -251,7 +252,16 @@ func (m *Machine) playPush(l Line) {
 	if s := r.after(len(r.log)); s.strata.merges { // what a clearing uncovers may be merged already
 		apply &= present | zero
 	}
-	m.Push(l.Slot, m.chosen(l.Slot, l.N>>8), chunk, apply, present, zero)
+	layer := m.chosen(l.Slot, l.N>>8)
+	if m.cloned(r) { // what a clone stands on is the same on every copy: no push changes it
+		layer = 0
+	}
+	m.Push(l.Slot, layer, chunk, apply, present, zero)
+}
+
+// cloned reports whether a clone may stand on what r has, also through others.
+func (m *Machine) cloned(r *replica) bool {
+	return slices.ContainsFunc(m.replicas, func(o *replica) bool { return o != nil && o != r && o.origin != nil && o.pattern == r.pattern })
 }
 
 func (m *Machine) playClose() {
