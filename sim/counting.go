@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/lagan-storage/lagan/core/block"
 	"github.com/lagan-storage/lagan/core/coordinator"
 	"github.com/lagan-storage/lagan/core/message"
@@ -146,6 +148,12 @@ func (v *volumeState) dropped(at block.Position, by int64) bool {
 	return false
 }
 
+// stayed reports whether a write that was asked again is a record of an earlier
+// session, too, which no takeover left out by a moment.
+func (q *request) stayed(v *volumeState, by int64) bool {
+	return slices.ContainsFunc(q.earlier, func(at block.Position) bool { return !v.dropped(at, by) })
+}
+
 // checkDropped insists that a write which a takeover left out is not read by who
 // asks later (I14).
 func (w *World) checkDropped(q *request, data []byte) {
@@ -154,7 +162,8 @@ func (w *World) checkDropped(q *request, data []byte) {
 		return
 	}
 	for at := 0; at < len(data); at += w.plan.BlockSize {
-		if wrote := v.writes[valueOf(data[at:])]; wrote != nil && wrote.at.Seq != 0 && v.dropped(wrote.at, q.asked) {
+		wrote := v.writes[valueOf(data[at:])]
+		if wrote != nil && wrote.at.Seq != 0 && v.dropped(wrote.at, q.asked) && !wrote.stayed(v, q.asked) {
 			w.fail("I14", "block %d of %s reads as record %v wrote it, which a takeover left out before", int(q.blocks.First)+at/w.plan.BlockSize, v.name, wrote.at)
 		}
 	}

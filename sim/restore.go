@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"slices"
 	"time"
 
 	"github.com/lagan-storage/lagan/core/block"
@@ -43,6 +44,9 @@ func (w *World) awaitQuiet(v *volumeState) {
 	asked := false
 	for _, st := range v.servings {
 		asked = asked || len(st.requests) > 0
+	}
+	for _, b := range w.bodies {
+		asked = asked || slices.ContainsFunc(b.survivors, func(s *survivor) bool { return s.volume == v && len(s.requests) > 0 })
 	}
 	switch {
 	case w.healed || w.now > v.restore.until:

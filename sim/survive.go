@@ -259,6 +259,9 @@ func (w *World) deviceOf(st *serving, c *step.Control) {
 // askAgain has a device ask once more for what it does not know the end of.
 func (w *World) askAgain(st *serving, q *request, era block.Epoch) {
 	w.counts.AskedAgain++
+	if q.at.Seq != 0 {
+		q.earlier = append(q.earlier, q.at)
+	}
 	q.mount, q.at, q.era = st, block.Position{}, era
 	q.history.Place(q.op, block.Position{})
 	st.requests = append(st.requests, q)

@@ -68,10 +68,11 @@ type request struct {
 	floor   block.Seq      // of a flush: every record up to here must be durable when it returns
 	losses  int            // of the volume, when it was asked
 	fua     bool
-	reader  func(ok bool)   // of the read-back
-	group   *operationAsked // of a device that may outlive its process
-	payload []byte          // likewise: what is written
-	era     block.Epoch     // of the session that was asked again, 0: none was
+	reader  func(ok bool)    // of the read-back
+	group   *operationAsked  // of a device that may outlive its process
+	payload []byte           // likewise: what is written
+	era     block.Epoch      // of the session that was asked again, 0: none was
+	earlier []block.Position // its records of the sessions before
 }
 
 func newClient(w *World, index int, p *ClientPlan) *client {
