@@ -46,12 +46,16 @@ const (
 
 // boot is what the first process of a machine does: $1 is its name, $2 what is
 // /var/lib there. On a network of its own no name server can be reached, and
-// nobody should wait for one. Then it waits for the children that others left
-// behind.
+// nobody should wait for one. Devices that others on this computer have mounted are
+// none of its: it would keep them in use. Then it waits for the children that others
+// left behind.
 const boot = `set -e
 mount --make-rslave /
 mount --make-rshared /
 mount -t proc proc /proc
+tac /proc/mounts | while read -r source at kind rest; do
+	case $kind:$source in fuse.lagan:*|*:/dev/loop*) umount -l "$at" || true ;; esac
+done
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/docker /run/lock
 mount --bind "$2" /var/lib

@@ -149,7 +149,8 @@ func (l *lasting) leavesNothing() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	if _, err := os.Stat("/sys/block/" + filepath.Base(l.device) + "/loop/backing_file"); err == nil {
+	behind, err := os.ReadFile("/sys/block/" + filepath.Base(l.device) + "/loop/backing_file")
+	if err == nil && strings.HasPrefix(string(behind), l.n.Dir()) { // not another's by now
 		l.t.Errorf("%s is still a device", l.device)
 	}
 	table, err := mounts.List()
