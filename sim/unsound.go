@@ -128,6 +128,9 @@ func (w *World) miswritten(b *body, drive int) {
 // unsettle notes that a disk is unsound from now on.
 func (w *World) unsettle(b *body, drive int) {
 	d := b.drives[drive]
+	// A block that was damaged before may be one that the unproven end of the journal
+	// names, and takes that end away: see reopened.
+	d.hides = d.hides || d.damaged && !d.unsound
 	d.unsound, d.damaged = true, true
 	w.counts.Unsound++
 	w.tracef(b, "disk %d is unsound", drive)
