@@ -116,7 +116,7 @@ var floors = map[string]int{
 	"takeover": 60, "power loss": 40, "crash in a step": 20, "eviction": 30, "resync": 20, "resync under writes": 20, "unknown transaction": 30,
 	"loss of every copy": 5, "partition or cut": 40, "fenced coordinator": 4,
 	"damaged disk": 15, "read gone wrong": 25, "short-lived volume": 25, "full disk": 1,
-	"node that joins": 10, "restore": 6, "drain": 12, "copy moved by a drain": 6,
+	"node that joins": 10, "restore": 6, "drain": 10, "copy moved by a drain": 6,
 }
 
 // usefulFloor is in how many runs, in percent, at least half of the operations
