@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -67,7 +66,10 @@ func TestChaos(t *testing.T) {
 	x.history.work(ctx, &working)
 	var files error // settled once broken is closed
 	broken := make(chan struct{})
-	working.Go(func() { defer close(broken); files = verifyFiles(ctx, filepath.Join(x.c.Node("spared").Dir(), "mnt")) })
+	working.Go(func() {
+		defer close(broken)
+		files = verify(ctx, "--directory="+filepath.Join(x.c.Node("spared").Dir(), "mnt"))
+	})
 	for began := time.Now(); time.Since(began) < *chaosFor && !over(broken); {
 		x.strike()
 	}
@@ -97,19 +99,6 @@ func (x *chaos) begin() {
 	v := create(x.t, spared, "blocks", map[string]string{"size": "1MiB", "fs": "none", "replicas": "2"})
 	x.history = newRecorder(x.t, v)
 	x.move()
-}
-
-// verifyFiles has fio write and read back what it wrote until ctx ends: nothing of what
-// is done to the cluster may show but as time.
-func verifyFiles(ctx context.Context, dir string) error {
-	for ctx.Err() == nil {
-		fio := exec.CommandContext(context.WithoutCancel(ctx), "fio", "--name=files", "--directory="+dir,
-			"--size=16MiB", "--rw=randwrite", "--bs=4k", "--direct=1", "--fsync=8", "--verify=crc32c", "--verify_state_save=0", "--verify_fatal=1", "--verify_backlog=64")
-		if out, err := fio.CombinedOutput(); err != nil {
-			return fmt.Errorf("fio: %w\n%s", err, out)
-		}
-	}
-	return nil
 }
 
 // strike does one thing to the cluster, and takes it back after a while.

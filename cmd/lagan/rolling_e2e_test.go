@@ -27,7 +27,7 @@ func TestE2EEveryNodeIsStartedAgainUnderAWriter(t *testing.T) {
 	attach(t, user, "files", api.Attach{Mount: at})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- verifyFiles(ctx, at) }()
+	go func() { ended <- verify(ctx, "--directory="+at) }()
 	for _, name := range []string{"a", "b", "c"} {
 		until(t, c, "node "+name+" may be started again", func() (bool, error) {
 			_, err := user.Lagan(t.Context(), nil, "node", "can-reboot", name)
